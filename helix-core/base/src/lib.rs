@@ -1,0 +1,20 @@
+//! What every part of Helix stands on: errors that say whether to retry, task
+//! groups with one staged shutdown, the clock, secrets, backoff, and the one
+//! factory for everything that dials out.
+//!
+//! Nothing here reads the environment, installs a signal handler or keeps
+//! process-wide state: two of anything can live in one process.
+
+pub mod backoff;
+pub mod clock;
+pub mod outbound;
+pub mod retry;
+pub mod task;
+pub mod telemetry;
+
+pub use backoff::{Backoff, BackoffPolicy};
+pub use clock::{Clock, Ids, ManualClock, SystemClock};
+// pub use outbound::{Outbound, OutboundOptions};
+pub use retry::{Retry, Retryability};
+pub use secrecy::{ExposeSecret, SecretString};
+pub use task::{ShutdownReport, TaskGroup};

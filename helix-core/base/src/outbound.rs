@@ -1,0 +1,1 @@
+//! The one factory for everything that dials out: HTTP clients and WebSockets.

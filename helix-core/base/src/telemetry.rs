@@ -1,0 +1,1 @@
+//! Start of `tracing`, for daemons.

@@ -1,0 +1,1 @@
+//! Placement, queue, fairness and eviction of models on devices, as a pure state machine

@@ -1,0 +1,1 @@
+//! The reusable concerns of Helix behind one name

@@ -1,0 +1,28 @@
+//! What crosses a wire in Helix: typed ids, REST types, the OpenAI types the
+//! control plane looks into, and the messages between control plane and runner.
+//!
+//! No I/O, no clock, no async runtime: every assembly, and any client written
+//! in Rust, can depend on this crate alone.
+//!
+//! Conventions on the wire: JSON, `snake_case`, times as milliseconds since the
+//! Unix epoch (`*_at_ms`), durations as milliseconds (`*_ms`), sizes in bytes
+//! (`*_bytes`), ids as `prefix_ULID`.
+
+pub mod auth;
+pub mod error;
+pub mod fleet;
+pub mod id;
+pub mod live;
+pub mod model;
+pub mod openai;
+pub mod page;
+pub mod queue;
+pub mod runner;
+pub mod session;
+pub mod status;
+
+pub use error::{ApiError, ErrorCode};
+pub use id::{
+    ApiKeyId, InstanceId, JoinTokenId, ModelId, RequestId, RunnerId, SessionId, TurnId, TypedId,
+    UserId,
+};
