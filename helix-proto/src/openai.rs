@@ -1,6 +1,10 @@
 //! The few parts of OpenAI's API that the control plane must look into.
 //! Everything else that a client sends passes through untouched.
 
+mod request;
+
+pub use request::{BodyError, RequestBody};
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
