@@ -76,9 +76,10 @@ macro_rules! typed_id {
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
                 text.strip_prefix(concat!($prefix, "_"))
-                    .filter(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()))
-                    .and_then(|rest| Ulid::from_string(rest).ok())
-                    .map(Self)
+                    // One id has one text: no lower case, no look-alikes, no overflow.
+                    .and_then(|rest| Some((rest, Ulid::from_string(rest).ok()?)))
+                    .filter(|(rest, ulid)| ulid.array_to_str(&mut [0; ulid::ULID_LEN]) == *rest)
+                    .map(|(_, ulid)| Self(ulid))
                     .ok_or(ParseIdError { prefix: $prefix })
             }
         }
