@@ -25,7 +25,9 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the injected clock")]
     fn now_ms(&self) -> u64 {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -44,20 +46,32 @@ pub struct ManualClock {
 
 impl ManualClock {
     /// A clock that stands at `now_ms` milliseconds since the Unix epoch.
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary zero for the monotonic side")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an arbitrary zero for the monotonic side"
+    )]
     pub fn new(now_ms: u64) -> Self {
-        Self { base: Instant::now(), elapsed: Arc::new(Mutex::new((now_ms, Duration::ZERO))) }
+        Self {
+            base: Instant::now(),
+            elapsed: Arc::new(Mutex::new((now_ms, Duration::ZERO))),
+        }
     }
 
     /// Moves both sides of the clock forward.
     pub fn advance(&self, by: Duration) {
-        let mut elapsed = self.elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut elapsed = self
+            .elapsed
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         elapsed.0 += u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         elapsed.1 += by;
     }
 
     fn read(&self) -> (u64, Duration) {
-        *self.elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self
+            .elapsed
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

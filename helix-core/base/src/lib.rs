@@ -14,7 +14,7 @@ pub mod telemetry;
 
 pub use backoff::{Backoff, BackoffPolicy};
 pub use clock::{Clock, Ids, ManualClock, SystemClock};
-// pub use outbound::{Outbound, OutboundOptions};
+pub use outbound::{Outbound, OutboundOptions};
 pub use retry::{Retry, Retryability};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use task::{ShutdownReport, TaskGroup};

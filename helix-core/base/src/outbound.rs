@@ -1,1 +1,180 @@
 //! The one factory for everything that dials out: HTTP clients and WebSockets.
+//!
+//! One place decides about proxies, `NO_PROXY`, private certificate authorities,
+//! name resolution and connect timeouts, so that no client can forget one.
+//!
+//! - `http://` and `ws://` use [`OutboundOptions::http_proxy`], `https://` and
+//!   `wss://` use [`OutboundOptions::https_proxy`]. A WebSocket always goes through
+//!   a proxy by `CONNECT`; plain HTTP requests are forwarded by it.
+//! - Names are resolved anew for each connection; behind a proxy, by the proxy.
+//! - Certificates are checked against the system's roots and the given bundle.
+//! - Loopback is nothing special: only `no_proxy` exempts a destination.
+//!
+//! Nothing is read from the environment here, save that the system's certificate
+//! store may be named by `SSL_CERT_FILE` and `SSL_CERT_DIR`, as everywhere.
+
+mod dial;
+mod error;
+mod options;
+mod tls;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::HeaderMap;
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::redirect;
+use rustls::ClientConfig;
+use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::WebSocketConfig};
+use url::Url;
+
+pub use self::{
+    dial::{BoxedIo, Io, tune_socket},
+    error::Error,
+    options::OutboundOptions,
+};
+
+/// Redirects followed for one request.
+const MAX_REDIRECTS: usize = 10;
+
+/// Largest WebSocket message that a caller without an opinion accepts.
+const MAX_MESSAGE: usize = 1 << 20;
+
+/// Makes everything that dials out. Cheap to clone; all clones share one HTTP
+/// connection pool.
+#[derive(Clone)]
+pub struct Outbound {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    http: reqwest::Client,
+    downloads: reqwest::Client,
+    proxies: Matcher,
+    websocket_tls: Arc<ClientConfig>,
+    connect_timeout: Duration,
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `Matcher` leaves credentials out of its own output.
+        f.debug_struct("Outbound")
+            .field("proxies", &self.inner.proxies)
+            .field("connect_timeout", &self.inner.connect_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Outbound {
+    /// Reads the certificates and checks the options; dials nothing.
+    ///
+    /// # Errors
+    ///
+    /// A proxy URL that cannot be used, or a CA bundle that cannot be read or
+    /// holds no certificate.
+    pub fn new(options: &OutboundOptions) -> Result<Self, Error> {
+        let proxies = options.matcher()?;
+        let roots = tls::roots(options.ca_bundle.as_deref())?;
+        let inner = Inner {
+            http: client(options, &roots, redirect::Policy::custom(within_one_origin))?,
+            downloads: client(options, &roots, redirect::Policy::limited(MAX_REDIRECTS))?,
+            proxies,
+            websocket_tls: Arc::new(tls::client_config(&roots, &[b"http/1.1"])?),
+            connect_timeout: options.connect_timeout,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The HTTP client for APIs. It has a connect timeout and no total timeout:
+    /// set one per request where the answer is not a stream. Redirects are followed
+    /// within one origin only, so that no credential or prompt goes elsewhere; any
+    /// other redirect is returned as it came.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.inner.http
+    }
+
+    /// The HTTP client for files. It follows redirects to other hosts, as download
+    /// sites ask for, and drops `Authorization` and cookies on the way there: put a
+    /// credential in no other header.
+    pub fn downloads(&self) -> &reqwest::Client {
+        &self.inner.downloads
+    }
+
+    /// Opens a WebSocket to a `ws://` or `wss://` URL (`http://` and `https://` mean
+    /// the same), with these headers on the upgrade request. Incoming messages are
+    /// bounded to 1 MiB; for other bounds see [`Self::websocket_with`].
+    ///
+    /// # Errors
+    ///
+    /// Everything from a bad URL to a refused upgrade. The connect timeout covers
+    /// resolution, connection, proxy, TLS and upgrade together.
+    pub async fn websocket(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+    ) -> Result<WebSocketStream<BoxedIo>, Error> {
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        self.websocket_with(url, headers, config).await
+    }
+
+    /// Like [`Self::websocket`], with the caller's bounds and buffer sizes.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::websocket`].
+    pub async fn websocket_with(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        config: WebSocketConfig,
+    ) -> Result<WebSocketStream<BoxedIo>, Error> {
+        let target = dial::Target::new(url)?;
+        let dial = async {
+            let io = dial::connect(&target, &self.inner.proxies, &self.inner.websocket_tls).await?;
+            dial::upgrade(&target, headers, config, io).await
+        };
+        let after = self.inner.connect_timeout;
+        tokio::time::timeout(after, Box::pin(dial))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::Timeout {
+                    host: target.host_and_port(),
+                    after,
+                })
+            })
+    }
+}
+
+fn client(
+    options: &OutboundOptions,
+    roots: &Arc<rustls::RootCertStore>,
+    redirects: redirect::Policy,
+) -> Result<reqwest::Client, Error> {
+    let mut builder = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(tls::client_config(roots, &[b"h2", b"http/1.1"])?)
+        .connect_timeout(options.connect_timeout)
+        .tcp_nodelay(true)
+        .redirect(redirects);
+    for proxy in options.reqwest_proxies()? {
+        builder = builder.proxy(proxy);
+    }
+    builder.build().map_err(Error::Client)
+}
+
+fn within_one_origin(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    let same_origin = attempt
+        .previous()
+        .last()
+        .is_some_and(|from| from.origin() == attempt.url().origin());
+    if !same_origin {
+        attempt.stop()
+    } else if attempt.previous().len() > MAX_REDIRECTS {
+        attempt.error("too many redirects")
+    } else {
+        attempt.follow()
+    }
+}

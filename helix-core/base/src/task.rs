@@ -102,7 +102,9 @@ impl TaskGroup {
             .instrument(tracing::debug_span!("task", name)),
         );
         for group in self.lineage() {
-            group.lock().insert(handle.id(), (name, handle.abort_handle()));
+            group
+                .lock()
+                .insert(handle.id(), (name, handle.abort_handle()));
         }
         let _ = registered.send(());
         handle
@@ -114,7 +116,10 @@ impl TaskGroup {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<tokio::task::Id, (&'static str, AbortHandle)>> {
-        self.inner.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends when the group should take no new work.
@@ -157,7 +162,10 @@ impl TaskGroup {
         if drained.is_ok() {
             return ShutdownReport::default();
         }
-        if tokio::time::timeout(budget / 3, self.inner.tracker.wait()).await.is_ok() {
+        if tokio::time::timeout(budget / 3, self.inner.tracker.wait())
+            .await
+            .is_ok()
+        {
             return ShutdownReport::default();
         }
         let running = self.lock();
@@ -184,7 +192,10 @@ impl Registered {
     fn new(group: &TaskGroup) -> Self {
         Self {
             group: group.clone(),
-            _tracked: group.lineage().map(|group| group.inner.tracker.token()).collect(),
+            _tracked: group
+                .lineage()
+                .map(|group| group.inner.tracker.token())
+                .collect(),
         }
     }
 }
@@ -212,7 +223,10 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(5)).await;
             "finished"
         });
-        assert_eq!(group.shutdown(Duration::from_secs(30)).await, ShutdownReport::default());
+        assert_eq!(
+            group.shutdown(Duration::from_secs(30)).await,
+            ShutdownReport::default()
+        );
         assert_eq!(task.await.unwrap(), Some("finished"));
     }
 
@@ -220,7 +234,10 @@ mod tests {
     async fn what_does_not_drain_is_cancelled_and_shutdown_of_the_parent_waits_for_children() {
         let group = TaskGroup::new();
         let task = group.child().spawn("stuck", std::future::pending::<()>());
-        assert_eq!(group.shutdown(Duration::from_secs(30)).await, ShutdownReport::default());
+        assert_eq!(
+            group.shutdown(Duration::from_secs(30)).await,
+            ShutdownReport::default()
+        );
         assert_eq!(task.await.unwrap(), None);
         assert!(group.lock().is_empty());
     }

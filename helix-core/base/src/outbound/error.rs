@@ -1,0 +1,192 @@
+//! Why dialling out failed.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+
+use crate::{Retry, Retryability};
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why dialling out failed. Messages name hosts, never credentials or paths.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A proxy's URL cannot be used.
+    #[error("`{option}` is not a usable proxy URL: {reason}")]
+    ProxyUrl {
+        /// Which option holds it.
+        option: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The bundle of certificate authorities cannot be used.
+    #[error("cannot use the CA bundle {}: {reason}", path.display())]
+    CaBundle {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The TLS library rejects its own defaults.
+    #[error("cannot set up TLS")]
+    TlsSetup(#[source] rustls::Error),
+    /// The HTTP client cannot be built.
+    #[error("cannot build the HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// The URL cannot be dialled.
+    #[error("cannot dial this URL: {reason}")]
+    Url {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A name did not resolve.
+    #[error("cannot resolve `{host}`: {source}")]
+    Resolve {
+        /// The name, of the destination or of the proxy.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// No connection to any address of the host.
+    #[error("cannot connect to {host}: {source}")]
+    Connect {
+        /// Host and port, of the destination or of the proxy.
+        host: String,
+        /// What the last attempt said.
+        source: Cause,
+    },
+    /// The proxy did not open a way to the destination.
+    #[error("proxy {proxy} answered {status} to CONNECT {host}{}", proxy_hint(*status))]
+    ProxyRefused {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// Host and port of the destination.
+        host: String,
+        /// What it answered.
+        status: StatusCode,
+    },
+    /// The proxy did not speak HTTP, or hung up.
+    #[error("proxy {proxy} failed: {source}")]
+    Proxy {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// What went wrong.
+        source: hyper::Error,
+    },
+    /// The TLS handshake failed.
+    #[error("no TLS connection to {host}: {source}")]
+    Tls {
+        /// The host.
+        host: String,
+        /// What went wrong; for a private certificate authority set a CA bundle.
+        source: io::Error,
+    },
+    /// The server answered the WebSocket upgrade with another status.
+    #[error("{host} answered {status} to the WebSocket upgrade")]
+    Refused {
+        /// Host and port.
+        host: String,
+        /// What it answered.
+        status: StatusCode,
+        /// The wait that it asked for.
+        retry_after: Option<Duration>,
+    },
+    /// The server, or something before it, does not speak WebSocket.
+    #[error("no WebSocket with {host}: {source}")]
+    Handshake {
+        /// Host and port.
+        host: String,
+        /// What went wrong.
+        source: Box<tokio_tungstenite::tungstenite::Error>,
+    },
+    /// No usable connection in time.
+    #[error("no connection to {host} within {} s", after.as_secs_f32())]
+    Timeout {
+        /// Host and port.
+        host: String,
+        /// The time that was given.
+        after: Duration,
+    },
+}
+
+fn proxy_hint(status: StatusCode) -> &'static str {
+    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        "; put `user:password@` before the proxy's host"
+    } else {
+        ""
+    }
+}
+
+impl Error {
+    /// The status with which a server refused the upgrade, if that is what happened.
+    pub const fn refused_with(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+impl Retry for Error {
+    fn retryability(&self) -> Retryability {
+        match self {
+            Self::ProxyUrl { .. }
+            | Self::CaBundle { .. }
+            | Self::TlsSetup(_)
+            | Self::Client(_)
+            | Self::Url { .. } => Retryability::Permanent,
+            Self::Resolve { .. }
+            | Self::Connect { .. }
+            | Self::Proxy { .. }
+            | Self::Handshake { .. }
+            | Self::Timeout { .. } => Retryability::Transient,
+            Self::Tls { source, .. } => of_tls(source),
+            Self::ProxyRefused { status, .. } => of_status(*status, None),
+            Self::Refused {
+                status,
+                retry_after,
+                ..
+            } => of_status(*status, *retry_after),
+        }
+    }
+}
+
+/// A certificate stays wrong; a connection that broke may not break again.
+fn of_tls(error: &io::Error) -> Retryability {
+    let is_certificate = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        .is_some_and(|inner| matches!(inner, rustls::Error::InvalidCertificate(_)));
+    if is_certificate {
+        Retryability::Permanent
+    } else {
+        Retryability::Transient
+    }
+}
+
+fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Retryability {
+    let passing = [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::CONFLICT,
+        StatusCode::TOO_EARLY,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    match retry_after {
+        Some(wait) => Retryability::After(wait),
+        None if status.is_client_error() && !passing.contains(&status) => Retryability::Permanent,
+        None => Retryability::Transient,
+    }
+}
+
+/// `Retry-After` in seconds; its date form is not used between these programs.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
