@@ -1,1 +1,39 @@
-//! The Helix control plane: API, accounts, scheduling, sessions, web app; library and daemon
+//! The Helix control plane: API, accounts, scheduling, sessions, web app;
+//! library and daemon.
+//!
+//! [`Options`] → [`Server::build`] → [`Server::run`], with [`App`] as the cheap
+//! handle on what runs. Nothing here reads the environment, installs a signal
+//! handler or keeps state of the process: several control planes can live in
+//! one process.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`options`] | every option, documented; [`config`] resolves them from file, variables and flags |
+//! | [`app`] | what every part stands on, and the handle on the whole |
+//! | [`api`] | routes, extractors, access control, errors, the OpenAPI document |
+//! | [`auth`] | accounts, sign-in, API keys |
+//! | [`store`] | SQLite and PostgreSQL |
+//! | [`sessions`] | conversations: the log and the turn machine |
+//! | [`events`] | the bus that tells readers of a log that it grew |
+//! | [`fleet`] | runners and their tunnels |
+//! | [`inference`] | models, queue, scheduling, providers |
+//! | [`web`] | the web app: embedded, or proxied |
+//! | [`serve`] | sockets, TLS, staged shutdown |
+
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod config;
+pub mod events;
+pub mod fleet;
+pub mod inference;
+pub mod metrics;
+pub mod options;
+pub mod serve;
+pub mod sessions;
+pub mod store;
+pub mod web;
+
+pub use app::{App, Foundation};
+pub use options::Options;
+pub use serve::Server;

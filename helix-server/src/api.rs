@@ -1,0 +1,92 @@
+//! The HTTP surface: REST under `/api/v1`, OpenAI's API under `/v1`.
+//!
+//! **Invariants.** A route is added by `OpenApiRouter::routes` only, so that the
+//! OpenAPI document and the routes cannot differ. A handler takes a
+//! [`Caller`](access::Caller), whose type says who may call it. An error is
+//! answered as a [`Failure`], in the one envelope (or OpenAI's shape on `/v1`).
+
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        Components,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::App;
+
+pub mod access;
+pub mod extract;
+pub mod failure;
+mod finish;
+mod models;
+mod openai;
+mod queue;
+mod runners;
+mod system;
+
+pub use access::Caller;
+pub use extract::{Json, Path, Query};
+pub use failure::Failure;
+
+/// The largest body of a route that names no bound of its own.
+const BODY_BYTES: usize = 1 << 20;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Helix", description = "The control plane's API. Errors of `/api/v1` are `ErrorEnvelope`; errors of `/v1` are in OpenAI's shape."),
+    components(schemas(helix_proto::error::ErrorEnvelope)),
+    modifiers(&Credentials),
+)]
+struct Document;
+
+/// How callers prove who they are.
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let cookie = ApiKeyValue::with_description(
+            access::COOKIE,
+            "Set by signing in. Requests that change something also need `Sec-Fetch-Site` or `Origin`, as browsers send them.",
+        );
+        let bearer = |what: &str| {
+            let scheme = HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some(what))
+                .build();
+            SecurityScheme::Http(scheme)
+        };
+        let components = document.components.get_or_insert_with(Components::new);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        components.add_security_scheme("api_key", bearer("An API key, `hx_…`, of the named scope"));
+        components.add_security_scheme("runner", bearer("A runner's credential, `hxr_…`"));
+    }
+}
+
+/// All routes with their documentation.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(system::routes())
+        .merge(models::routes())
+        .merge(runners::routes())
+        .merge(queue::routes())
+        .merge(openai::routes())
+}
+
+/// The OpenAPI document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    routes().split_for_parts().1
+}
+
+/// Everything that is served: the API, and the web app for all other paths.
+pub fn router(app: &App) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .method_not_allowed_fallback(system::method_not_allowed)
+        .fallback(crate::web::serve)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn_with_state(app.clone(), finish::finish))
+        .with_state(app.clone())
+}

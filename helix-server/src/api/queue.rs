@@ -1,0 +1,10 @@
+//! What waits, and why.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::App;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+}

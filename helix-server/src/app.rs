@@ -1,0 +1,110 @@
+//! What every part stands on, and the handle on the whole.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use helix_base::{Clock, Ids, Outbound, TaskGroup};
+
+use crate::{
+    Options, auth::Auth, events::Bus, fleet::Fleet, inference::Inference, metrics::Metrics,
+    sessions::Sessions, store::Store,
+};
+
+/// What every part of a control plane stands on. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Foundation {
+    /// How it was told to run.
+    pub options: Arc<Options>,
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Ids,
+    /// Notices between writers and readers.
+    pub bus: Arc<dyn Bus>,
+    /// Where every task belongs.
+    pub tasks: TaskGroup,
+    /// Everything that dials out.
+    pub outbound: Outbound,
+    /// What is counted and measured.
+    pub metrics: Metrics,
+    /// The address that is listened on.
+    pub listening: SocketAddr,
+    /// How people reach the control plane, without a slash at the end.
+    pub public_url: Arc<str>,
+    /// When it started, in milliseconds since the Unix epoch.
+    pub started_at_ms: u64,
+}
+
+/// The handle on a running control plane, and the state of every route. Cheap
+/// to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    parts: Arc<Parts>,
+}
+
+#[derive(Debug)]
+struct Parts {
+    foundation: Foundation,
+    auth: Auth,
+    fleet: Fleet,
+    inference: Inference,
+    sessions: Sessions,
+}
+
+impl App {
+    /// Starts every part.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn start(foundation: Foundation) -> Result<Self, crate::serve::Error> {
+        let auth = Auth::new(&foundation);
+        let fleet = Fleet::start(&foundation).await?;
+        let inference = Inference::start(&foundation, &fleet).await?;
+        let sessions = Sessions::start(&foundation, &inference).await?;
+        Ok(Self {
+            parts: Arc::new(Parts {
+                foundation,
+                auth,
+                fleet,
+                inference,
+                sessions,
+            }),
+        })
+    }
+
+    /// What every part stands on.
+    pub fn foundation(&self) -> &Foundation {
+        &self.parts.foundation
+    }
+
+    /// How it was told to run.
+    pub fn options(&self) -> &Options {
+        &self.parts.foundation.options
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.parts.foundation.store
+    }
+
+    /// Accounts, sign-in and API keys.
+    pub fn auth(&self) -> &Auth {
+        &self.parts.auth
+    }
+
+    /// Runners.
+    pub fn fleet(&self) -> &Fleet {
+        &self.parts.fleet
+    }
+
+    /// Models, queue, providers.
+    pub fn inference(&self) -> &Inference {
+        &self.parts.inference
+    }
+
+    /// Conversations.
+    pub fn sessions(&self) -> &Sessions {
+        &self.parts.sessions
+    }
+}

@@ -1,0 +1,1 @@
+//! Resolves [`Options`](crate::Options) from file, variables and flags.
