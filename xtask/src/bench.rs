@@ -1,0 +1,23 @@
+//! `cargo xtask bench NAME`: measurements against named peers.
+
+pub(crate) mod gateway;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::workspace::Workspace;
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// The path of a request through the control plane, beside vllm-router,
+    /// LiteLLM and no gateway at all.
+    Gateway(gateway::Arguments),
+}
+
+/// Runs one of them.
+pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Gateway(arguments) => gateway::run(workspace, arguments),
+    }
+}

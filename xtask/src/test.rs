@@ -1,0 +1,140 @@
+//! `cargo xtask test`: installs what the tests need and runs all of them.
+
+mod programs;
+
+use std::{process::Command, time::Duration};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    check,
+    process::run_lines,
+    report::Report,
+    setup::{self, packages, python},
+    tally::{Reader, Tally},
+    workspace::Workspace,
+};
+use programs::Programs;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What `cargo xtask test` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Install nothing: the machine has what the tests need.
+    #[arg(long)]
+    no_setup: bool,
+}
+
+/// Sets up, runs every stage, prints what came of each.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let mut report = Report::default();
+    let mut tally = Tally::default();
+    let ready = arguments.no_setup || set_up(workspace, &mut report);
+    if ready {
+        check::run_all(workspace, &mut report);
+        run_tests(workspace, &mut report, &mut tally);
+    } else {
+        report.cannot_run("everything else", "a part of the set-up");
+    }
+    let outcome = report.finish(workspace);
+    println!("{tally}");
+    outcome
+}
+
+fn set_up(workspace: &Workspace, report: &mut Report) -> bool {
+    let packages = report.stage(workspace, "system packages", || {
+        let missing = packages::missing(workspace, packages::FOR_TESTS);
+        packages::install(workspace, &missing)
+    });
+    packages
+        && report.stage(workspace, "web app's packages", || {
+            setup::web_packages(workspace)
+        })
+}
+
+fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
+    // Before the daemons: they carry the web app.
+    let web = report.stage(workspace, "web app", || setup::build_web(workspace));
+    let mut programs = Programs::default();
+    let built = report.stage(workspace, "Rust build", || {
+        programs = Programs::build(workspace)?;
+        Ok(())
+    });
+    report.stage(workspace, "web app's unit tests", || {
+        let mut npm = setup::node(workspace)?.npm(workspace);
+        count(workspace, tally, npm.args(["run", "test"]), 10 * MINUTE)
+    });
+    if !built {
+        return report.cannot_run("Rust tests", "the Rust build");
+    }
+    let engine = report.stage(workspace, "engine", || programs.install_engine(workspace));
+    report.stage(workspace, "Rust tests", || {
+        run_each(workspace, tally, programs.tests(false), 10 * MINUTE)
+    });
+    report.stage(workspace, "documentation's examples", || {
+        let mut doc = workspace.cargo();
+        doc.args(["test", "--quiet", "--locked", "--workspace", "--doc"]);
+        count(workspace, tally, &mut doc, 15 * MINUTE)
+    });
+    if !(web && engine) {
+        return report.cannot_run("end to end", "the web app's build or the engine");
+    }
+    report.stage(workspace, "end to end", || {
+        let requirements = workspace.root().join("tests/python/requirements.txt");
+        let python = python::environment(workspace, "tests", &requirements)?.join("bin/python");
+        let tests = programs.tests(true);
+        let tests = tests.map(|mut command| {
+            command.env("HELIX_TEST_PYTHON", &python);
+            command
+        });
+        run_each(workspace, tally, tests, 15 * MINUTE)
+    });
+    report.stage(workspace, "end to end, in a browser", || {
+        let mut npm = setup::node(workspace)?.npm(workspace);
+        programs.configure(&mut npm);
+        count(workspace, tally, npm.args(["run", "e2e"]), 15 * MINUTE)
+    });
+    report.stage(workspace, "examples", || {
+        for mut example in programs.examples() {
+            crate::process::run(workspace, &mut example, 3 * MINUTE)?;
+        }
+        Ok(())
+    });
+}
+
+/// Runs each program; one that fails does not keep the others from running.
+fn run_each(
+    workspace: &Workspace,
+    tally: &mut Tally,
+    commands: impl Iterator<Item = Command>,
+    limit: Duration,
+) -> Result<()> {
+    let mut failures = Vec::new();
+    for mut command in commands {
+        if let Err(error) = count(workspace, tally, &mut command, limit) {
+            failures.push(format!("{error:#}"));
+        }
+        ensure!(!workspace.stopped(), "interrupted");
+    }
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
+}
+
+/// Runs one program of tests, shows what it says, and counts.
+fn count(
+    workspace: &Workspace,
+    tally: &mut Tally,
+    command: &mut Command,
+    limit: Duration,
+) -> Result<()> {
+    let mut reader = Reader::default();
+    command.env("NO_COLOR", "1").env("CI", "1");
+    let outcome = run_lines(workspace, command, limit, |line| {
+        if reader.line(line) {
+            println!("{line}");
+        }
+    });
+    *tally += reader.tally();
+    outcome
+}

@@ -1,0 +1,139 @@
+//! What cargo built: test programs, daemons and examples, all in one go, so that
+//! every dependency is compiled once, with one set of features.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use cargo_metadata::{Artifact, Message, TargetKind};
+
+use crate::{
+    process::{run, run_lines},
+    workspace::Workspace,
+};
+
+/// The programs of the workspace.
+#[derive(Debug, Default)]
+pub(crate) struct Programs {
+    all: Vec<Program>,
+}
+
+#[derive(Debug)]
+struct Program {
+    package: String,
+    folder: PathBuf,
+    name: String,
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Test,
+    Example,
+    Daemon,
+}
+
+impl Programs {
+    /// Builds everything.
+    pub(crate) fn build(workspace: &Workspace) -> Result<Self> {
+        let mut command = workspace.cargo();
+        command.args([
+            "build",
+            "--locked",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--tests",
+        ]);
+        command.args(["--examples", "--message-format=json-render-diagnostics"]);
+        let mut all = Vec::new();
+        run_lines(
+            workspace,
+            command.stdout(Stdio::piped()),
+            Duration::from_secs(1800),
+            |line| {
+                if let Ok(Message::CompilerArtifact(artifact)) = serde_json::from_str(line) {
+                    all.extend(Program::of(workspace, artifact));
+                }
+            },
+        )?;
+        Ok(Self { all })
+    }
+
+    /// The tests of the crate of end to end tests, or of all others.
+    pub(crate) fn tests(&self, end_to_end: bool) -> impl Iterator<Item = Command> {
+        self.of_kind(Kind::Test)
+            .filter(move |program| (program.package == "helix-tests") == end_to_end)
+            .map(|program| self.command(program, &["--show-output"]))
+    }
+
+    /// The examples.
+    pub(crate) fn examples(&self) -> impl Iterator<Item = Command> {
+        self.of_kind(Kind::Example)
+            .map(|program| self.command(program, &[]))
+    }
+
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Program> {
+        self.all.iter().filter(move |program| program.kind == kind)
+    }
+
+    fn command(&self, program: &Program, arguments: &[&str]) -> Command {
+        println!("\n{} ({})", program.package, program.name);
+        let mut command = Command::new(&program.path);
+        command.args(arguments).current_dir(&program.folder);
+        command.env("CARGO_MANIFEST_DIR", &program.folder);
+        self.configure(&mut command);
+        command
+    }
+
+    /// Tells a program where the daemons and the engine are.
+    pub(crate) fn configure(&self, command: &mut Command) {
+        for daemon in self
+            .all
+            .iter()
+            .filter(|program| program.kind == Kind::Daemon)
+        {
+            let variable = format!(
+                "HELIX_TEST_{}",
+                daemon.name.to_uppercase().replace('-', "_")
+            );
+            command.env(variable, &daemon.path);
+        }
+    }
+
+    /// Installs llama.cpp's server by the runner's own command.
+    pub(crate) fn install_engine(&self, workspace: &Workspace) -> Result<()> {
+        let runner = self
+            .all
+            .iter()
+            .find(|p| p.kind == Kind::Daemon && p.name == "helix-runner");
+        let runner = runner.context("the build made no helix-runner")?;
+        let mut install = Command::new(&runner.path);
+        install.args(["engine", "install", "llamacpp"]);
+        run(workspace, &mut install, Duration::from_secs(600))
+    }
+}
+
+impl Program {
+    fn of(workspace: &Workspace, artifact: Artifact) -> Option<Self> {
+        let path = artifact.executable?.into_std_path_buf();
+        let package = &workspace.metadata()[&artifact.package_id];
+        let kind = match artifact.target.kind.first()? {
+            _ if artifact.profile.test => Kind::Test,
+            TargetKind::Example => Kind::Example,
+            TargetKind::Bin => Kind::Daemon,
+            _ => return None,
+        };
+        Some(Self {
+            package: package.name.to_string(),
+            folder: package.manifest_path.parent()?.as_std_path().to_owned(),
+            name: artifact.target.name,
+            path,
+            kind,
+        })
+    }
+}
