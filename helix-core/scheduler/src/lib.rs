@@ -1,1 +1,14 @@
-//! Placement, queue, fairness and eviction of models on devices, as a pure state machine
+#![doc = include_str!("../README.md")]
+
+mod decision;
+mod event;
+mod fleet;
+mod options;
+mod scheduler;
+mod wait;
+
+pub use decision::{Action, Decision, RejectReason, StopReason};
+pub use event::{DeviceClass, Event, LearnedFrom, LearnedNeed, ModelSpec, Outcome, RequestSpec};
+pub use options::Options;
+pub use scheduler::{InstanceView, Scheduler, Stage};
+pub use wait::WaitReason;
