@@ -1,0 +1,186 @@
+//! Providers: other places that answer, reached by URL.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use helix_base::{ExposeSecret as _, Outbound, SecretString};
+use helix_proto::model;
+use http::{HeaderMap, HeaderValue, Response, header};
+use http_body_util::BodyExt as _;
+use url::Url;
+
+use super::{
+    Endpoint, Error,
+    body::{BoxError, Upstream, root_cause},
+};
+use crate::options::ProviderOptions;
+
+/// A provider that cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+#[error("provider `{name}`: {reason}")]
+pub struct ProviderError {
+    name: String,
+    reason: &'static str,
+}
+
+/// One provider, ready to be asked.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    name: String,
+    /// For messages.
+    who: Arc<str>,
+    base_url: Url,
+    /// For [`Endpoint::ALL`].
+    urls: [Url; 3],
+    headers: HeaderMap,
+    models: Vec<String>,
+    timeout: Option<Duration>,
+}
+
+impl Provider {
+    /// Checks the options and prepares what is the same for each request.
+    pub(crate) fn new(options: &ProviderOptions) -> Result<Self, ProviderError> {
+        let fail = |reason| ProviderError {
+            name: options.name.clone(),
+            reason,
+        };
+        if options.name.is_empty() || options.name.contains('/') {
+            return Err(fail("its name must not be empty and have no `/` in it"));
+        }
+        let base = options.base_url.as_str().trim_end_matches('/');
+        let url = |endpoint: Endpoint| Url::parse(&format!("{base}/{}", endpoint.path()));
+        let [Ok(chat), Ok(completions), Ok(embeddings)] = Endpoint::ALL.map(url) else {
+            return Err(fail("its base URL cannot be used"));
+        };
+        let urls = [chat, completions, embeddings];
+        if !matches!(options.base_url.scheme(), "http" | "https") {
+            return Err(fail("its base URL must begin with `http://` or `https://`"));
+        }
+        Ok(Self {
+            name: options.name.clone(),
+            who: format!("provider `{}`", options.name).into(),
+            base_url: options.base_url.clone(),
+            urls,
+            headers: headers(options.api_key.as_ref())
+                .ok_or_else(|| fail("its API key has characters in it that no header may have"))?,
+            models: options.models.clone(),
+            timeout: options.timeout,
+        })
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What messages call it.
+    pub(super) const fn who(&self) -> &Arc<str> {
+        &self.who
+    }
+
+    /// Whether `model`, in its own words, may be asked of it.
+    pub(crate) fn offers(&self, model: &str) -> bool {
+        !model.is_empty() && (self.models.is_empty() || self.lists(model))
+    }
+
+    /// Whether it is configured to have `model`.
+    pub(crate) fn lists(&self, model: &str) -> bool {
+        self.models.iter().any(|it| it == model)
+    }
+
+    /// The names by which its models can be asked for.
+    pub(crate) fn offered(&self) -> Vec<String> {
+        if self.models.is_empty() {
+            return vec![format!("{}/…", self.name)];
+        }
+        self.listed()
+    }
+
+    /// The names of the models it is configured to have.
+    pub(crate) fn listed(&self) -> Vec<String> {
+        self.models
+            .iter()
+            .map(|model| format!("{}/{model}", self.name))
+            .collect()
+    }
+
+    /// What people see of it.
+    pub(crate) fn describe(&self) -> model::Provider {
+        model::Provider {
+            name: self.name.clone(),
+            base_url: self.base_url.to_string(),
+            models: self.models.clone(),
+        }
+    }
+
+    /// Sends a request; returns with the headers of the answer.
+    pub(super) async fn open(
+        &self,
+        outbound: &Outbound,
+        endpoint: Endpoint,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Response<Upstream>, Error> {
+        let who = || self.who.to_string();
+        let after = self.timeout.unwrap_or(timeout);
+        let request = outbound
+            .http()
+            .post(self.urls[endpoint as usize].clone())
+            .headers(self.headers.clone())
+            .body(body)
+            .send();
+        let response = tokio::time::timeout(after, request)
+            .await
+            .map_err(|_| Error::Silent { who: who(), after })?
+            .map_err(|error| Error::Upstream {
+                who: who(),
+                reason: root_cause(&error),
+            })?;
+        let response: Response<reqwest::Body> = response.into();
+        Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()))
+    }
+
+    /// A provider for tests of the table.
+    #[cfg(test)]
+    pub(super) fn scripted(name: &str, models: &[&str]) -> Arc<Self> {
+        let options: ProviderOptions = serde_json::from_value(serde_json::json!({
+            "name": name, "base_url": "http://127.0.0.1:9/v1", "models": models,
+        }))
+        .unwrap();
+        Arc::new(Self::new(&options).unwrap())
+    }
+}
+
+/// All configured providers.
+pub(super) fn providers(options: &[ProviderOptions]) -> Result<Vec<Arc<Provider>>, ProviderError> {
+    let mut providers: Vec<Arc<Provider>> = Vec::with_capacity(options.len());
+    for options in options {
+        if providers.iter().any(|it| it.name == options.name) {
+            let name = options.name.clone();
+            return Err(ProviderError {
+                name,
+                reason: "another one has the same name",
+            });
+        }
+        providers.push(Arc::new(Provider::new(options)?));
+    }
+    Ok(providers)
+}
+
+fn headers(api_key: Option<&SecretString>) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("helix/", env!("CARGO_PKG_VERSION"))),
+    );
+    if let Some(key) = api_key {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok()?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    Some(headers)
+}
