@@ -14,6 +14,7 @@ mod report;
 mod setup;
 mod tally;
 mod test;
+mod up;
 mod workspace;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Set up what is missing, then run control plane, web app and a runner here.
+    Up(up::Arguments),
     /// Install what the tests need and run all of them, `check` included.
     Test(test::Arguments),
     /// Formatting, lints, dependency arrows, licences, documentation, web app.
@@ -46,6 +49,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = Workspace::find().and_then(|workspace| match &arguments.command {
+        Command::Up(arguments) => up::run(&workspace, arguments),
         Command::Test(arguments) => test::run(&workspace, arguments),
         Command::Check => check::run_alone(&workspace),
         Command::Bench(bench) => bench::run(&workspace, bench),
