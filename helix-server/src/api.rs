@@ -18,6 +18,9 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::App;
 
 pub mod access;
+mod auth;
+pub(crate) mod check;
+pub(crate) mod client;
 pub mod extract;
 pub mod failure;
 mod finish;
@@ -26,6 +29,7 @@ mod openai;
 mod queue;
 mod runners;
 mod system;
+mod users;
 
 pub use access::Caller;
 pub use extract::{Json, Path, Query};
@@ -69,6 +73,8 @@ impl Modify for Credentials {
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(system::routes())
+        .merge(auth::routes())
+        .merge(users::routes())
         .merge(models::routes())
         .merge(runners::routes())
         .merge(queue::routes())

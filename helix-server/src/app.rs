@@ -50,6 +50,7 @@ struct Parts {
     fleet: Fleet,
     inference: Inference,
     sessions: Sessions,
+    setup_link: Option<String>,
 }
 
 impl App {
@@ -59,6 +60,9 @@ impl App {
     /// When the database cannot be read.
     pub async fn start(foundation: Foundation) -> Result<Self, crate::serve::Error> {
         let auth = Auth::new(&foundation);
+        let setup_link = auth
+            .prepare_setup(&foundation.options.data_dir, &foundation.public_url)
+            .await?;
         let fleet = Fleet::start(&foundation).await?;
         let inference = Inference::start(&foundation, &fleet).await?;
         let sessions = Sessions::start(&foundation, &inference).await?;
@@ -69,6 +73,7 @@ impl App {
                 fleet,
                 inference,
                 sessions,
+                setup_link,
             }),
         })
     }
@@ -91,6 +96,12 @@ impl App {
     /// Accounts, sign-in and API keys.
     pub fn auth(&self) -> &Auth {
         &self.parts.auth
+    }
+
+    /// The link that makes the first administrator, when the control plane
+    /// started without any account.
+    pub fn setup_link(&self) -> Option<&str> {
+        self.parts.setup_link.as_deref()
     }
 
     /// Runners.

@@ -13,10 +13,16 @@ use crate::{
     store::{Error, Store},
 };
 
+mod accounts;
+mod attempts;
 mod cache;
+mod password;
 pub mod secret;
 
+pub(crate) use accounts::{Registration, SignedIn};
+use attempts::Attempts;
 use cache::Cache;
+use password::Passwords;
 
 /// How long a verified credential is believed without asking the database
 /// again. What this instance revokes is forgotten at once; what another one
@@ -86,6 +92,8 @@ struct Inner {
     ids: Ids,
     tasks: TaskGroup,
     cache: Cache,
+    passwords: Passwords,
+    attempts: Attempts,
 }
 
 impl Auth {
@@ -98,6 +106,8 @@ impl Auth {
                 ids: foundation.ids.clone(),
                 tasks: foundation.tasks.clone(),
                 cache: Cache::new(BELIEVED),
+                passwords: Passwords::new(),
+                attempts: Attempts::default(),
             }),
         }
     }

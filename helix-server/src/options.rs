@@ -102,6 +102,12 @@ pub struct QueueOptions {
     /// headers of its answer.
     #[serde(rename = "upstream_timeout_ms", with = "wire::millis")]
     pub upstream_timeout: Duration,
+    /// How long an engine or provider may say nothing in the middle of an answer.
+    #[serde(rename = "upstream_silence_ms", with = "wire::millis")]
+    pub upstream_silence: Duration,
+    /// How long a client may take nothing of an answer before it loses its place.
+    #[serde(rename = "client_stall_ms", with = "wire::millis")]
+    pub client_stall: Duration,
 }
 
 impl Default for QueueOptions {
@@ -111,6 +117,8 @@ impl Default for QueueOptions {
             capacity_per_user: 200,
             deadline: Duration::from_secs(600),
             upstream_timeout: Duration::from_secs(300),
+            upstream_silence: Duration::from_secs(300),
+            client_stall: Duration::from_secs(60),
         }
     }
 }

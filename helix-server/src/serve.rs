@@ -15,6 +15,8 @@ use crate::{
 mod accept;
 mod tls;
 
+pub(crate) use accept::Peer;
+
 /// Why a control plane does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

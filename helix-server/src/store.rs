@@ -17,6 +17,7 @@ use sqlx::{
 };
 use url::Url;
 
+pub(crate) mod accounts;
 mod credentials;
 pub mod models;
 pub mod row;

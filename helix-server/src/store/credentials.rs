@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use helix_proto::{ApiKeyId, auth::Scope};
+use helix_proto::{
+    ApiKeyId, UserId,
+    auth::{ApiKey, Scope},
+};
+use sqlx::any::AnyRow;
 
 use super::{Error, Store, row};
 use crate::auth::{Credential, Identity};
@@ -66,4 +70,71 @@ impl Store {
             .await?;
         Ok(())
     }
+
+    /// The keys of a user, newest first.
+    pub(crate) async fn api_keys(&self, user: UserId) -> Result<Vec<ApiKey>, Error> {
+        let found = sqlx::query("SELECT * FROM api_keys WHERE user_id = $1 ORDER BY id DESC")
+            .bind(user.to_string())
+            .fetch_all(self.pool())
+            .await?;
+        found.iter().map(api_key).collect()
+    }
+
+    /// Adds a key, unless the user has `most` of them already.
+    pub(crate) async fn add_api_key(
+        &self,
+        user: UserId,
+        key: &ApiKey,
+        secret_hash: &str,
+        most: u64,
+    ) -> Result<bool, Error> {
+        let scopes =
+            serde_json::to_string(&key.scopes).map_err(|error| row::corrupt("scopes", error))?;
+        let mut transaction = self.begin().await?;
+        let found = sqlx::query("SELECT COUNT(*) AS n FROM api_keys WHERE user_id = $1")
+            .bind(user.to_string())
+            .fetch_one(&mut *transaction)
+            .await?;
+        if row::number(&found, "n")? >= most {
+            return Ok(false);
+        }
+        sqlx::query(
+            "INSERT INTO api_keys (id, user_id, name, hint, secret_hash, scopes, created_at_ms, expires_at_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(key.id.to_string())
+        .bind(user.to_string())
+        .bind(&key.name)
+        .bind(&key.hint)
+        .bind(secret_hash)
+        .bind(scopes)
+        .bind(row::to_i64(key.created_at_ms))
+        .bind(key.expires_at_ms.map(row::to_i64))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Deletes a key of a user; whether it was there.
+    pub(crate) async fn remove_api_key(&self, user: UserId, id: ApiKeyId) -> Result<bool, Error> {
+        let done = sqlx::query("DELETE FROM api_keys WHERE id = $1 AND user_id = $2")
+            .bind(id.to_string())
+            .bind(user.to_string())
+            .execute(self.pool())
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+}
+
+fn api_key(row: &AnyRow) -> Result<ApiKey, Error> {
+    Ok(ApiKey {
+        id: row::parsed(row, "id")?,
+        name: row::text(row, "name")?,
+        hint: row::text(row, "hint")?,
+        scopes: row::json(row, "scopes")?,
+        created_at_ms: row::number(row, "created_at_ms")?,
+        last_used_at_ms: row::number_or_none(row, "last_used_at_ms")?,
+        expires_at_ms: row::number_or_none(row, "expires_at_ms")?,
+    })
 }

@@ -7,7 +7,8 @@ use sqlx::{Row as _, any::AnyRow};
 
 use super::Error;
 
-fn corrupt(column: &str, reason: impl ToString) -> Error {
+/// A stored value that cannot be read.
+pub(crate) fn corrupt(column: &str, reason: impl ToString) -> Error {
     Error::Corrupt {
         column: column.to_owned(),
         reason: reason.to_string(),
