@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod decision;
+pub mod estimate;
 mod event;
 mod fleet;
 mod options;
