@@ -1,1 +1,17 @@
-//! The reusable concerns of Helix behind one name
+//! The reusable concerns of Helix behind one name.
+//!
+//! Each is a crate of its own and can be used alone; none knows another but [`base`].
+//!
+//! - [`base`]: errors that say whether to retry, task groups with one staged shutdown,
+//!   clock, secrets, backoff, and the one factory for everything that dials out.
+//! - [`scheduler`]: which model runs where, and which request goes when: a pure state
+//!   machine.
+//! - [`tunnel`]: HTTP to machines that cannot be reached, over a connection that they
+//!   dial.
+//!
+//! What joins them, and names real engines, devices and databases, are the assemblies:
+//! `helix-runner` and `helix-server`.
+
+pub use helix_base as base;
+pub use helix_scheduler as scheduler;
+pub use helix_tunnel as tunnel;

@@ -1,0 +1,223 @@
+//! The agent's side: dial out, serve a router, and dial again.
+
+mod dial;
+mod retry;
+mod serve;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use helix_base::{
+    BackoffPolicy, Outbound, Retry as _, Retryability, SecretString, TaskGroup, outbound,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, time::Instant};
+use url::Url;
+
+pub use self::dial::{Dial, DialError, WebSocketDial};
+use self::retry::{Next, Retries};
+use crate::{CloseReason, HeartbeatPolicy, Limits};
+
+/// How an agent behaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentOptions {
+    /// Bounds.
+    pub limits: Limits,
+    /// When the control plane counts as dead.
+    pub heartbeat: HeartbeatPolicy,
+    /// Waits between attempts, started over only by an answered heartbeat.
+    pub backoff: BackoffPolicy,
+    /// Waits between attempts while the control plane refuses the credential: somebody
+    /// has to act, and may do so there.
+    pub refused: BackoffPolicy,
+}
+
+impl Default for AgentOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            heartbeat: HeartbeatPolicy::default(),
+            backoff: BackoffPolicy::default(),
+            refused: BackoffPolicy {
+                base: Duration::from_secs(30),
+                cap: Duration::from_secs(300),
+            },
+        }
+    }
+}
+
+/// Where an agent stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AgentState {
+    /// It dials, or has dialled and has no heartbeat answered yet.
+    Connecting,
+    /// The control plane is there, proven by an answered heartbeat.
+    Connected,
+    /// It will dial again.
+    Waiting {
+        /// Not before this time.
+        until: Instant,
+        /// Why it is not connected.
+        reason: String,
+    },
+    /// It will not dial again.
+    Stopped {
+        /// Why.
+        reason: Stopped,
+    },
+}
+
+/// Why an agent stopped for good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Stopped {
+    /// Its task group was shut down.
+    #[error("shut down")]
+    Shutdown,
+    /// The control plane said to stay away: another connection took over, or the
+    /// credential was revoked.
+    #[error("the control plane said to stay away: {0}")]
+    Dismissed(CloseReason),
+    /// It can never dial, as it is set up.
+    #[error("cannot dial: {0}")]
+    Misconfigured(String),
+}
+
+/// Keeps one router reachable from the control plane.
+#[derive(Debug)]
+pub struct Agent {
+    dial: Arc<dyn Dial>,
+    router: Router,
+    options: AgentOptions,
+    state: watch::Sender<AgentState>,
+}
+
+impl Agent {
+    /// An agent that dials the control plane at `url` (its base, such as
+    /// `https://helix.example.com`) with its credential as a bearer token.
+    ///
+    /// # Errors
+    ///
+    /// The URL or the credential cannot be used.
+    pub fn new(
+        url: &Url,
+        credential: SecretString,
+        outbound: Outbound,
+        router: Router,
+        options: AgentOptions,
+    ) -> Result<Self, outbound::Error> {
+        let dial = WebSocketDial::new(url, credential, outbound)?;
+        Ok(Self::with_dial(Arc::new(dial), router, options))
+    }
+
+    /// An agent over any transport.
+    pub fn with_dial(dial: Arc<dyn Dial>, router: Router, options: AgentOptions) -> Self {
+        Self {
+            dial,
+            router,
+            options,
+            state: watch::Sender::new(AgentState::Connecting),
+        }
+    }
+
+    /// Follows the state.
+    pub fn state(&self) -> watch::Receiver<AgentState> {
+        self.state.subscribe()
+    }
+
+    /// Dials, serves and dials again until the group drains or the control plane says to
+    /// stay away. While the group drains, requests under way finish; requests that have
+    /// not arrived yet are refused in a way that tells the control plane so.
+    pub async fn run(self, group: &TaskGroup) -> Stopped {
+        let mut retries = Retries::new(self.options.backoff, self.options.refused);
+        let reason = loop {
+            let next = tokio::select! {
+                biased;
+                () = group.draining() => break Stopped::Shutdown,
+                next = self.connect_once(&mut retries, group) => next,
+            };
+            let (delay, reason) = match next {
+                Next::Stop(reason) => break reason,
+                Next::Wait(delay, reason) => (delay, reason),
+            };
+            let until = Instant::now() + delay;
+            self.state
+                .send_replace(AgentState::Waiting { until, reason });
+            tokio::select! {
+                biased;
+                () = group.draining() => break Stopped::Shutdown,
+                () = tokio::time::sleep_until(until) => {}
+            }
+        };
+        tracing::info!(%reason, "tunnel agent stopped");
+        self.state.send_replace(AgentState::Stopped {
+            reason: reason.clone(),
+        });
+        reason
+    }
+
+    /// One connection from dialling to its end.
+    async fn connect_once(&self, retries: &mut Retries, group: &TaskGroup) -> Next {
+        self.state.send_replace(AgentState::Connecting);
+        let transport = match self.dial.dial().await {
+            Ok(transport) => transport,
+            Err(error) => return self.after_failed_dial(&error, retries),
+        };
+        let proven = || {
+            retries.succeeded();
+            tracing::info!("connected to the control plane");
+            self.state.send_replace(AgentState::Connected);
+        };
+        let reason =
+            serve::serve(transport, self.router.clone(), &self.options, group, proven).await;
+        let next = retries.after_close(reason, &mut rand::rng());
+        if let Next::Wait(delay, reason) = &next {
+            tracing::warn!(%reason, ?delay, "disconnected from the control plane; dialling again");
+        }
+        next
+    }
+
+    fn after_failed_dial(&self, error: &DialError, retries: &mut Retries) -> Next {
+        let next = retries.after_failed_dial(error, &mut rand::rng());
+        match &next {
+            Next::Wait(delay, _) if error.is_refusal() => tracing::error!(
+                %error, ?delay,
+                "the control plane refuses this agent's credential; make a new one there, or \
+                 check the one in use; trying again now and then"
+            ),
+            Next::Wait(delay, _) => {
+                tracing::warn!(%error, ?delay, "cannot reach the control plane; trying again");
+            }
+            Next::Stop(_) => tracing::error!(%error, "cannot reach the control plane"),
+        }
+        next
+    }
+}
+
+impl DialError {
+    /// Whether somebody must act on the credential.
+    fn is_refusal(&self) -> bool {
+        matches!(self.refused_with(), Some(401 | 403))
+    }
+
+    fn can_never_work(&self) -> bool {
+        matches!(self, Self::Outbound(error) if !error.retryability().is_retryable())
+            && self.refused_with().is_none()
+            && !matches!(
+                self,
+                Self::Outbound(outbound::Error::ProxyRefused { .. } | outbound::Error::Tls { .. })
+            )
+    }
+
+    fn asked_to_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Outbound(error) => match error.retryability() {
+                Retryability::After(wait) => Some(wait),
+                _ => None,
+            },
+            Self::Other(_) => None,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Bounds of a tunnel, alike on both sides.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::HeartbeatPolicy;
+
+/// Largest window that HTTP/2 knows (RFC 9113, section 6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+
+/// What a tunnel may hold and wait for. The defaults are measured: windows of 1 MiB
+/// keep the round trip beside bulk transfers short on slow lines, and the connection's
+/// window is far larger, since unread streams eat it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests at a time. One more gets [`crate::Error::Busy`].
+    pub max_requests: u32,
+    /// Bytes that one unread body may hold.
+    pub stream_window: u32,
+    /// Bytes that all unread bodies together may hold.
+    pub connection_window: u32,
+    /// Largest HTTP/2 frame.
+    pub max_frame: u32,
+    /// Largest set of headers, in bytes.
+    pub max_headers: u32,
+    /// Bytes that one body waiting to be sent may hold.
+    pub send_buffer: usize,
+    /// A body that nobody has read from for this long is reset.
+    #[serde(with = "millis", rename = "stall_timeout_ms")]
+    pub stall_timeout: Duration,
+    /// Bodies that nobody has read from for this long count against
+    /// [`Self::max_stalled`].
+    #[serde(with = "millis", rename = "stall_grace_ms")]
+    pub stall_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_requests: 1024,
+            stream_window: 1 << 20,
+            connection_window: 256 << 20,
+            max_frame: 64 << 10,
+            max_headers: 64 << 10,
+            send_buffer: 512 << 10,
+            stall_timeout: Duration::from_secs(60),
+            stall_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    /// How many stalled bodies are left alone: as many as fill half of the connection's
+    /// window, so that all others always share the other half. Beyond it, those that
+    /// stalled first are reset.
+    pub const fn max_stalled(&self) -> usize {
+        let fit = self.connection_window() / self.stream_window() / 2;
+        if fit == 0 { 1 } else { fit as usize }
+    }
+
+    pub(crate) const fn stream_window(&self) -> u32 {
+        clamp(self.stream_window, 1 << 10, MAX_WINDOW)
+    }
+
+    pub(crate) const fn connection_window(&self) -> u32 {
+        clamp(self.connection_window, 64 << 10, MAX_WINDOW)
+    }
+
+    pub(crate) const fn max_frame(&self) -> u32 {
+        clamp(self.max_frame, 16 << 10, (1 << 24) - 1)
+    }
+}
+
+const fn clamp(value: u32, low: u32, high: u32) -> u32 {
+    if value < low {
+        low
+    } else if value > high {
+        high
+    } else {
+        value
+    }
+}
+
+/// How the control plane's side of a tunnel behaves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AcceptOptions {
+    /// Bounds.
+    pub limits: Limits,
+    /// When the other side counts as dead.
+    pub heartbeat: HeartbeatPolicy,
+    /// Longest wait for the headers of a response; none by default, since a model may
+    /// think for long. The body has no limit of its own.
+    pub headers_timeout: Option<Duration>,
+}
+
+pub(crate) mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stalled_bodies_can_fill_half_of_the_connection_window() {
+        let limits = Limits::default();
+        assert_eq!(limits.max_stalled(), 128);
+        let tiny = Limits {
+            connection_window: 0,
+            stream_window: u32::MAX,
+            ..limits
+        };
+        assert_eq!(tiny.max_stalled(), 1);
+    }
+}

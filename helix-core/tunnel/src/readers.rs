@@ -1,0 +1,259 @@
+//! Bodies that somebody reads, and what becomes of those that nobody reads.
+//!
+//! HTTP/2 bounds what unread bodies hold, per stream and per connection; so enough
+//! stalled readers freeze all others on the connection. Each body therefore notes when
+//! it was last read from, and a sweep resets those that stalled too long, or first where
+//! too many stall at once.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+use crate::{Error, Limits, link::Link};
+
+/// From one sweep to the next.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// A body that arrives over a tunnel. Dropping it resets its stream.
+pub struct Body {
+    slot: Arc<Slot>,
+    started: Instant,
+    link: Arc<Link>,
+    _request: Option<OwnedSemaphorePermit>,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}
+
+/// The part of a body that the sweep can reach.
+#[derive(Debug)]
+struct Slot {
+    /// None once it has ended or was reset.
+    body: Mutex<Option<Incoming>>,
+    /// Milliseconds from the start until it was last read from, plus one; zero while
+    /// its reader waits for it.
+    left_at: AtomicU64,
+    was_reset: AtomicBool,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Option<Incoming>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reset(&self) {
+        self.was_reset.store(true, Ordering::Relaxed);
+        // Dropped outside of the lock.
+        let body = self.lock().take();
+        drop(body);
+    }
+}
+
+/// All bodies of one connection.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    started: Instant,
+    limits: Limits,
+    slots: Mutex<Vec<Weak<Slot>>>,
+}
+
+impl Readers {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            started: Instant::now(),
+            limits,
+            slots: Mutex::default(),
+        }
+    }
+
+    /// Watches a body; the permit is given back with it.
+    pub(crate) fn watch(
+        &self,
+        body: Incoming,
+        request: Option<OwnedSemaphorePermit>,
+        link: &Arc<Link>,
+    ) -> Body {
+        let slot = Arc::new(Slot {
+            left_at: AtomicU64::new(millis(self.started.elapsed()) + 1),
+            was_reset: AtomicBool::new(false),
+            body: Mutex::new(Some(body)),
+        });
+        self.slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::downgrade(&slot));
+        Body {
+            slot,
+            started: self.started,
+            link: Arc::clone(link),
+            _request: request,
+        }
+    }
+
+    /// Sweeps for as long as it is polled.
+    pub(crate) async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            self.sweep_once();
+        }
+    }
+
+    fn sweep_once(&self) {
+        let mut live = Vec::new();
+        self.slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|slot| {
+                let upgraded = slot.upgrade();
+                let keep = upgraded.is_some();
+                live.extend(upgraded);
+                keep
+            });
+        let now = millis(self.started.elapsed()) + 1;
+        let idle: Vec<_> = live
+            .iter()
+            .map(|slot| match slot.left_at.load(Ordering::Relaxed) {
+                0 => Duration::ZERO,
+                left_at => Duration::from_millis(now.saturating_sub(left_at)),
+            })
+            .collect();
+        for index in overdue(&idle, &self.limits) {
+            tracing::warn!(idle = ?idle[index], "reset a body that nobody reads");
+            live[index].reset();
+        }
+    }
+}
+
+/// Which bodies to reset, given how long each has not been read from.
+fn overdue(idle: &[Duration], limits: &Limits) -> Vec<usize> {
+    let mut stalled: Vec<_> = (0..idle.len())
+        .filter(|index| idle[*index] >= limits.stall_grace)
+        .collect();
+    stalled.sort_by_key(|index| std::cmp::Reverse(idle[*index]));
+    let too_many = stalled.len().saturating_sub(limits.max_stalled());
+    let too_long = stalled
+        .iter()
+        .take_while(|index| idle[**index] >= limits.stall_timeout)
+        .count();
+    stalled.truncate(too_many.max(too_long));
+    stalled
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1)
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        let mut slot = this.slot.lock();
+        let Some(body) = slot.as_mut() else {
+            let stalled = this.slot.was_reset.swap(false, Ordering::Relaxed);
+            return Poll::Ready(stalled.then_some(Err(Error::Stalled)));
+        };
+        this.slot.left_at.store(0, Ordering::Relaxed);
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        this.slot
+            .left_at
+            .store(millis(this.started.elapsed()) + 1, Ordering::Relaxed);
+        if !matches!(frame, Some(Ok(_))) {
+            *slot = None;
+        }
+        Poll::Ready(frame.map(|frame| {
+            frame.map_err(|error| match this.link.ended() {
+                Some(reason) => Error::Closed(reason),
+                None => Error::Stream(error),
+            })
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &*self.slot.lock() {
+            Some(body) => body.is_end_stream(),
+            None => !self.slot.was_reset.load(Ordering::Relaxed),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.slot
+            .lock()
+            .as_ref()
+            .map(Incoming::size_hint)
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits() -> Limits {
+        // Four stalled bodies are left alone.
+        Limits {
+            stream_window: 1 << 20,
+            connection_window: 8 << 20,
+            ..Limits::default()
+        }
+    }
+
+    fn seconds(idle: &[u64]) -> Vec<Duration> {
+        idle.iter()
+            .map(|seconds| Duration::from_secs(*seconds))
+            .collect()
+    }
+
+    #[test]
+    fn a_body_is_reset_after_the_timeout_and_not_before() {
+        assert_eq!(overdue(&seconds(&[0, 59, 60, 61]), &limits()), [3, 2]);
+    }
+
+    #[test]
+    fn where_too_many_stall_the_first_to_stall_goes() {
+        assert_eq!(
+            overdue(&seconds(&[11, 30, 12, 40, 13, 5, 14]), &limits()),
+            [3, 1]
+        );
+        assert_eq!(
+            overdue(&seconds(&[11, 12, 13, 14]), &limits()),
+            Vec::<usize>::new()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_more_than_allowed_stay_stalled_and_no_active_reader_is_reset(
+            idle in prop::collection::vec(0_u64..90, 0..40),
+        ) {
+            let reset = overdue(&seconds(&idle), &limits());
+            for index in &reset {
+                prop_assert!(idle[*index] >= 10);
+            }
+            let left: Vec<_> = (0..idle.len()).filter(|index| !reset.contains(index)).collect();
+            prop_assert!(left.iter().filter(|index| idle[**index] >= 10).count() <= 4);
+            prop_assert!(left.iter().all(|index| idle[*index] < 60));
+        }
+    }
+}
