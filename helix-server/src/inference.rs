@@ -10,16 +10,33 @@
 //! level, its own JSON. Dropping what [`Inference::open`] returned, or the future
 //! itself, at whatever point, cancels the work on the engine and frees the place.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use helix_base::Outbound;
+use helix_base::{Clock, Ids, Outbound};
+use helix_proto::{InstanceId, RequestId, model::Model, queue::Queue};
+use helix_scheduler::{Event, Scheduler};
+use rand::RngExt as _;
+use tokio::sync::mpsc;
 
-use crate::{Foundation, fleet::Fleet, serve};
+use crate::{
+    Foundation,
+    events::{Bus, Notice, Topic},
+    fleet::Fleet,
+    serve,
+    store::Store,
+};
 
 mod answer;
 mod body;
+mod catalogue;
+mod checks;
+mod driver;
 mod error;
 mod job;
+mod own;
 mod provider;
 mod routes;
 mod sse;
@@ -29,10 +46,14 @@ pub use error::{Available, Error};
 pub use job::{Endpoint, Job, Opened};
 pub use routes::DEFAULT_MODEL;
 
+pub(crate) use provider::Provider;
+pub(crate) use routes::Routes;
+
 use answer::Source;
 use body::{NoPlace, Patience, Watch};
-use provider::Provider;
-use routes::{Route, Routes};
+use catalogue::Catalogue;
+use driver::Driver;
+use routes::Route;
 
 /// Answers inference requests. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -43,9 +64,16 @@ pub struct Inference {
 #[derive(Debug)]
 struct Inner {
     routes: RwLock<Arc<Routes>>,
+    catalogue: Catalogue,
+    driver: Driver,
+    fleet: Fleet,
     watch: Arc<Watch>,
     outbound: Outbound,
-    upstream_timeout: std::time::Duration,
+    store: Store,
+    bus: Arc<dyn Bus>,
+    clock: Arc<dyn Clock>,
+    ids: Ids,
+    upstream_timeout: Duration,
 }
 
 impl Inference {
@@ -54,25 +82,42 @@ impl Inference {
     /// # Errors
     /// When the database cannot be read, or a provider cannot be used as it is
     /// configured.
-    pub async fn start(foundation: &Foundation, _fleet: &Fleet) -> Result<Self, serve::Error> {
-        let options = &foundation.options;
+    pub async fn start(foundation: &Foundation, fleet: &Fleet) -> Result<Self, serve::Error> {
+        let Foundation { options, tasks, clock, .. } = foundation;
         let providers = provider::providers(&options.providers).map_err(|error| {
             serve::Error::Option { option: "providers".into(), reason: error.to_string() }
         })?;
-        let models = foundation.store.models().await?;
-        let patience = Patience {
-            client: options.queue.client_stall,
-            upstream: options.queue.upstream_silence,
+        let queue = &options.queue;
+        let patience = Patience { client: queue.client_stall, upstream: queue.upstream_silence };
+        let scheduling = helix_scheduler::Options {
+            queue_capacity: queue.capacity,
+            ..helix_scheduler::Options::default()
         };
-        let watch = Watch::new(Arc::clone(&foundation.clock), patience);
-        watch.spawn(&foundation.tasks);
+        let scheduler = Scheduler::new(scheduling, rand::rng().random());
+        let per_user = queue.capacity_per_user;
+        let (driver, learned) = Driver::new(scheduler, Arc::clone(clock), fleet.clone(), per_user);
         let inner = Inner {
-            routes: RwLock::new(Arc::new(Routes::new(models, providers))),
-            watch,
+            routes: RwLock::new(Arc::new(Routes::new([], providers))),
+            catalogue: Catalogue::new(),
+            driver: driver.clone(),
+            fleet: fleet.clone(),
+            watch: Watch::new(Arc::clone(clock), patience),
             outbound: foundation.outbound.clone(),
-            upstream_timeout: options.queue.upstream_timeout,
+            store: foundation.store.clone(),
+            bus: Arc::clone(&foundation.bus),
+            clock: Arc::clone(clock),
+            ids: foundation.ids.clone(),
+            upstream_timeout: queue.upstream_timeout,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        inner.watch.spawn(tasks);
+        let inference = Self { inner: Arc::new(inner) };
+        inference.load_models().await?;
+        driver.spawn_ticks(tasks, Arc::clone(&foundation.bus));
+        if let Some(news) = fleet.news() {
+            tasks.spawn("inference-news", inference.clone().follow(news, tasks.clone()));
+        }
+        tasks.spawn("inference-learned", inference.clone().remember(learned));
+        Ok(inference)
     }
 
     /// Resolves the model, waits for a place, asks, and returns with the headers
@@ -84,7 +129,8 @@ impl Inference {
         let routes = self.routes();
         match routes.resolve(job.body.model()) {
             Some(Route::Provider(provider, model)) => self.ask(&job, &provider, &model).await,
-            Some(Route::Model(_)) | None => Err(Error::UnknownModel {
+            Some(Route::Model(model)) => self.serve(&job, &model, &routes).await,
+            None => Err(Error::UnknownModel {
                 model: job.body.model().to_owned(),
                 available: routes.available(job.body.model()),
             }),
@@ -95,12 +141,66 @@ impl Inference {
         let Inner { outbound, upstream_timeout, watch, .. } = &*self.inner;
         let body = job.body.with_model(model);
         let response = provider.open(outbound, job.path, body, *upstream_timeout).await?;
-        let source =
-            Source { id: job.request_id, who: provider.who().clone(), hold: Box::new(NoPlace) };
+        let who = Arc::clone(provider.who());
+        let source = Source { id: job.request_id, who, hold: Box::new(NoPlace) };
         answer::opened(watch, response, source).await
     }
 
-    fn routes(&self) -> Arc<Routes> {
+    /// Ends a request, waiting or in flight. Whether there was such a request.
+    pub(crate) fn cancel(&self, request: RequestId) -> bool {
+        let waiting = self.inner.driver.cancel(request);
+        let reason = "an administrator ended it".to_owned();
+        self.inner.watch.end(request, Error::Cancelled { reason }) || waiting
+    }
+
+    /// What waits and why, and what is in flight on own runners.
+    pub(crate) fn queue(&self) -> Queue {
+        self.inner.driver.ask(Scheduler::queue)
+    }
+
+    /// Stops an instance, whatever it does.
+    pub(crate) fn stop_instance(&self, instance: InstanceId) {
+        self.inner.driver.apply(Event::StopInstance { instance });
+    }
+
+    /// Asks the scheduler something.
+    pub(crate) fn ask_scheduler<T>(&self, question: impl FnOnce(&Scheduler) -> T) -> T {
+        self.inner.driver.ask(question)
+    }
+
+    /// The table of names as it is now.
+    pub(crate) fn routes(&self) -> Arc<Routes> {
         Arc::clone(&self.inner.routes.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the registered models in the table of names.
+    fn set_models(&self, models: impl IntoIterator<Item = Model>) {
+        let mut routes = self.inner.routes.write().unwrap_or_else(PoisonError::into_inner);
+        *routes = Arc::new(Routes::new(models, routes.providers().to_vec()));
+    }
+
+    /// Tells the scheduler what runners say.
+    async fn follow(self, mut news: mpsc::Receiver<Event>, tasks: helix_base::TaskGroup) {
+        while let Some(event) = news.recv().await {
+            let arrived = match &event {
+                Event::RunnerUp { runner, .. } => Some(*runner),
+                _ => None,
+            };
+            let quiet = matches!(event, Event::DevicesMeasured { .. });
+            self.inner.driver.apply(event);
+            if !quiet {
+                self.inner.bus.publish(Topic::Fleet, Notice::ModelsChanged);
+            }
+            if let Some(runner) = arrived {
+                let inference = self.clone();
+                tasks.spawn("estimates", async move { inference.estimate_missing(runner).await });
+            }
+        }
+    }
+
+    async fn remember(self, mut learned: mpsc::Receiver<crate::store::models::StoredNeed>) {
+        while let Some(need) = learned.recv().await {
+            self.keep(need).await;
+        }
     }
 }

@@ -76,28 +76,31 @@ pub(super) async fn opened(
         });
     }
     // An error is short: its place is free as soon as it is read.
-    let bytes = tokio::time::timeout(ERROR_WITHIN, Limited::new(body, MAX_ERROR).collect()).await;
-    let bytes = bytes
-        .ok()
-        .and_then(Result::ok)
-        .map(http_body_util::Collected::to_bytes);
-    hold.ended(End::Complete);
-    let (status, headers, bytes) = failed(status, headers, bytes, &who);
-    let upstream = Full::new(bytes)
-        .map_err(|never| match never {})
-        .boxed_unsync();
-    let body = watch.relay(Answer {
-        id,
-        upstream,
-        events: false,
-        who,
-        hold: Box::new(NoPlace),
-    });
-    Ok(Opened {
-        status,
-        headers,
-        body,
-    })
+    let bytes = short(body).await;
+    hold.ended(if status.is_server_error() { End::Broken } else { End::Complete });
+    Ok(refused(watch, status, &parts.headers, bytes, id, who))
+}
+
+/// A short body, read to its end; `None` if it is not short or breaks off.
+pub(super) async fn short(body: Upstream) -> Option<Bytes> {
+    let read = Limited::new(body, MAX_ERROR).collect();
+    let collected = tokio::time::timeout(ERROR_WITHIN, read).await.ok()?.ok()?;
+    Some(collected.to_bytes())
+}
+
+/// What the client gets of an error answer.
+fn refused(
+    watch: &Arc<Watch>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    bytes: Option<Bytes>,
+    id: RequestId,
+    who: Arc<str>,
+) -> Opened {
+    let (status, headers, bytes) = failed(status, passed(headers), bytes, &who);
+    let upstream = Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+    let body = watch.relay(Answer { id, upstream, events: false, who, hold: Box::new(NoPlace) });
+    Opened { status, headers, body }
 }
 
 /// An error as the client gets it.

@@ -13,15 +13,17 @@ use std::{
 
 use helix_base::{Clock, TaskGroup};
 use helix_proto::{
-    InstanceId, ModelId, RequestId, RunnerId,
+    InstanceId, ModelId, RequestId, RunnerId, UserId,
     model::Model,
     runner::{DeviceMemory, StartInstance},
 };
 use helix_scheduler::{Action, Decision, Event, Outcome, RejectReason, RequestSpec, Scheduler};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::body::{End, Hold};
 use crate::{
+    events::{Bus, Notice, Topic},
     fleet::{Command, Fleet},
     store::models::StoredNeed,
 };
@@ -29,14 +31,19 @@ use crate::{
 /// How often time passes for the scheduler.
 const TICK: Duration = Duration::from_millis(250);
 
+/// When a user of whom too many requests wait may try again.
+const RETRY_AFTER_MS: u64 = 2_000;
+
 /// Learned needs on their way to the database; each is small and rare.
 const LEARNED: usize = 256;
 
 /// Where a request is to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Dispatched {
     pub(super) runner: RunnerId,
     pub(super) instance: InstanceId,
+    /// The name under which the engine knows the model, if the runner gave one.
+    pub(super) engine_model: Option<Arc<str>>,
 }
 
 type Ending = Result<Dispatched, RejectReason>;
@@ -53,6 +60,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     fleet: Fleet,
     learned: mpsc::Sender<StoredNeed>,
+    /// How many requests of one user may wait.
+    per_user: u32,
 }
 
 #[derive(Debug)]
@@ -60,14 +69,19 @@ struct Core {
     scheduler: Scheduler,
     models: HashMap<ModelId, Arc<Model>>,
     requests: HashMap<RequestId, Request>,
+    /// By instances that have not ended.
+    engine_models: HashMap<InstanceId, Arc<str>>,
 }
 
 /// A request between its call and its end.
 #[derive(Debug)]
 struct Request {
+    user: Option<UserId>,
     /// Absent while the request is in flight.
     answer: Option<oneshot::Sender<Ending>>,
     waiting: Option<Arc<watch::Sender<String>>>,
+    /// Somebody else than the client gave it up.
+    cancelled: CancellationToken,
 }
 
 impl Driver {
@@ -76,18 +90,21 @@ impl Driver {
         scheduler: Scheduler,
         clock: Arc<dyn Clock>,
         fleet: Fleet,
+        per_user: u32,
     ) -> (Self, mpsc::Receiver<StoredNeed>) {
         let (learned, needs) = mpsc::channel(LEARNED);
         let core = Core {
             scheduler,
             models: HashMap::new(),
             requests: HashMap::new(),
+            engine_models: HashMap::new(),
         };
         let inner = Inner {
             core: Mutex::new(core),
             clock,
             fleet,
             learned,
+            per_user,
         };
         (
             Self {
@@ -98,15 +115,21 @@ impl Driver {
     }
 
     /// Lets time pass for the scheduler until the group is cancelled.
-    pub(super) fn spawn_ticks(&self, tasks: &TaskGroup) {
+    pub(super) fn spawn_ticks(&self, tasks: &TaskGroup, bus: Arc<dyn Bus>) {
         let driver = self.clone();
         tasks.spawn("scheduler-ticks", async move {
             let mut timer = tokio::time::interval(TICK);
             timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut shown = (0, 0);
             loop {
                 timer.tick().await;
                 driver.apply(Event::Tick);
                 driver.tell_who_waits();
+                let now = driver.ask(|scheduler| (scheduler.waiting(), scheduler.running()));
+                if now != shown || now.0 > 0 {
+                    bus.publish(Topic::Fleet, Notice::QueueChanged);
+                }
+                shown = now;
             }
         });
     }
@@ -149,16 +172,21 @@ impl Driver {
     ) -> Result<(Ticket, Dispatched), RejectReason> {
         let request = spec.id;
         let (answer, ending) = oneshot::channel();
-        self.lock().requests.insert(
-            request,
-            Request {
-                answer: Some(answer),
-                waiting,
-            },
-        );
+        let cancelled = CancellationToken::new();
+        let entry = Request {
+            user: spec.user,
+            answer: Some(answer),
+            waiting,
+            cancelled: cancelled.clone(),
+        };
+        let mut core = self.lock();
+        core.bound(spec.user, self.inner.per_user)?;
+        core.requests.insert(request, entry);
+        drop(core);
         let ticket = Ticket {
             driver: self.clone(),
             request,
+            cancelled,
             open: true,
         };
         self.apply(Event::RequestQueued(spec));
@@ -168,11 +196,11 @@ impl Driver {
     /// Takes a request out of the queue or, if it is in flight, frees its place.
     /// Whether there was such a request.
     pub(super) fn cancel(&self, request: RequestId) -> bool {
-        let known = self.lock().requests.contains_key(&request);
-        if known {
-            self.apply(Event::RequestCancelled { request });
-        }
-        known
+        let found = self.lock().requests.get(&request).map(|found| found.cancelled.clone());
+        let Some(cancelled) = found else { return false };
+        self.apply(Event::RequestCancelled { request });
+        cancelled.cancel();
+        true
     }
 
     fn finish(&self, request: RequestId, outcome: Outcome) {
@@ -189,6 +217,7 @@ impl Driver {
 
     fn handle(&self, core: &mut Core, event: Event) -> Vec<(oneshot::Sender<Ending>, Ending)> {
         let now_ms = self.inner.clock.now_ms();
+        core.note_engine_models(&event);
         let decisions = core.scheduler.handle(event, now_ms);
         let mut answers = Vec::new();
         for Decision { action, reason } in decisions {
@@ -199,9 +228,11 @@ impl Driver {
                     runner,
                 } => {
                     tracing::debug!(%request, %instance, %runner, reason, "dispatch");
+                    let engine_model = core.engine_models.get(&instance).cloned();
                     let found = core.requests.get_mut(&request);
                     let answer = found.and_then(|found| found.answer.take());
-                    answers.extend(answer.map(|it| (it, Ok(Dispatched { runner, instance }))));
+                    let to = Dispatched { runner, instance, engine_model };
+                    answers.extend(answer.map(|it| (it, Ok(to))));
                 }
                 Action::Reject { request, why } => {
                     tracing::info!(%request, reason, "reject");
@@ -285,7 +316,7 @@ impl Driver {
             let (Some(_), Some(waiting)) = (&request.answer, &request.waiting) else {
                 continue;
             };
-            let Some(reason) = core.scheduler.why_waiting(*id).map(|why| why.to_string()) else {
+            let Some(reason) = core.scheduler.explain(*id).map(|why| why.to_string()) else {
                 continue;
             };
             waiting.send_if_modified(|told| {
@@ -297,16 +328,56 @@ impl Driver {
     }
 }
 
+impl Core {
+    /// Refuses a request of a user of whom too many wait already.
+    fn bound(&self, user: Option<UserId>, capacity: u32) -> Result<(), RejectReason> {
+        // Counted only when it can matter.
+        let capacity = capacity as usize;
+        if user.is_none() || self.scheduler.waiting() < capacity {
+            return Ok(());
+        }
+        let mine = |request: &&Request| request.answer.is_some() && request.user == user;
+        if self.requests.values().filter(mine).count() < capacity {
+            return Ok(());
+        }
+        Err(RejectReason::QueueFull {
+            capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
+            retry_after_ms: RETRY_AFTER_MS,
+        })
+    }
+
+    fn note_engine_models(&mut self, event: &Event) {
+        let statuses = match event {
+            Event::RunnerUp { info, .. } => info.instances.as_slice(),
+            Event::InstanceReported { status, .. } => std::slice::from_ref(&**status),
+            _ => return,
+        };
+        for status in statuses {
+            if status.state.is_terminal() {
+                self.engine_models.remove(&status.id);
+            } else {
+                self.engine_models.insert(status.id, status.engine_model.as_str().into());
+            }
+        }
+    }
+}
+
 /// A request's place in the queue and then on an instance. Dropping it gives the
 /// place up.
 #[derive(Debug)]
 pub(super) struct Ticket {
     driver: Driver,
     request: RequestId,
+    cancelled: CancellationToken,
     open: bool,
 }
 
 impl Ticket {
+    /// Ends when somebody else than the client gives the request up.
+    pub(super) async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
+    }
+
     async fn wait(
         mut self,
         ending: oneshot::Receiver<Ending>,

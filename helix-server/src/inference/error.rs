@@ -25,7 +25,7 @@ pub enum Error {
         available: Available,
     },
     /// Too many wait already.
-    #[error("{reason}; try again in {} s", retry_after.as_secs())]
+    #[error("{reason}")]
     QueueFull {
         /// Which bound was reached.
         reason: String,
@@ -33,7 +33,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// Nothing can serve the model now.
-    #[error("the model `{model}` cannot be served now: {reason}; {available}")]
+    #[error("{reason}; {available}")]
     Unavailable {
         /// What was asked for.
         model: String,
@@ -41,6 +41,8 @@ pub enum Error {
         reason: String,
         /// What could be asked instead.
         available: Available,
+        /// When it may be otherwise, where that is known.
+        retry_after: Option<Duration>,
     },
     /// It waited as long as it may.
     #[error("gave up after {} s in the queue, waiting for: {waited_for}", waited.as_secs_f32())]
@@ -132,6 +134,15 @@ impl Error {
         }
     }
 
+    /// When to try again, where that is known.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QueueFull { retry_after, .. } => Some(*retry_after),
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// The error in OpenAI's shape.
     pub fn to_openai(&self) -> ErrorBody {
         let (kind, code, param) = match self {
@@ -167,8 +178,7 @@ impl Retry for Error {
             Self::Body(_) | Self::UnknownModel { .. } | Self::Stalled { .. } => {
                 Retryability::Permanent
             }
-            Self::QueueFull { retry_after, .. } => Retryability::After(*retry_after),
-            _ => Retryability::Transient,
+            other => other.retry_after().map_or(Retryability::Transient, Retryability::After),
         }
     }
 }
