@@ -1,0 +1,43 @@
+import { Box, Container, Group, Text, Title } from '@mantine/core';
+import { useEffect, useRef, type ReactNode } from 'react';
+import { useLocation } from 'react-router';
+
+/** A page with a heading. The heading takes the focus when someone navigates to the page. */
+export function Page(props: {
+  title: string;
+  description?: ReactNode;
+  actions?: ReactNode;
+  above?: ReactNode;
+  children: ReactNode;
+}) {
+  const { title, description, actions, above, children } = props;
+  const heading = useRef<HTMLHeadingElement>(null);
+  const { key } = useLocation();
+  useEffect(() => {
+    // `default` is the first page after a load: there the browser decides.
+    if (key !== 'default') heading.current?.focus();
+  }, [key]);
+
+  return (
+    <Box style={{ height: '100%', overflowY: 'auto' }}>
+      <title>{`${title} · Helix`}</title>
+      <Container size={1080} py={{ base: 'lg', sm: 36 }} px={{ base: 'md', sm: 'xl' }}>
+        {above}
+        <Group justify="space-between" align="flex-start" mb="xl" gap="md">
+          <Box maw={640}>
+            <Title order={1} ref={heading} tabIndex={-1}>
+              {title}
+            </Title>
+            {description && (
+              <Text c="dimmed" size="sm" mt={6} component="div">
+                {description}
+              </Text>
+            )}
+          </Box>
+          {actions && <Group gap="xs">{actions}</Group>}
+        </Group>
+        {children}
+      </Container>
+    </Box>
+  );
+}

@@ -1,0 +1,52 @@
+import { Badge } from '@mantine/core';
+
+import type { InstanceState, Model, RunnerState } from '../api/types';
+
+const RUNNER: Record<RunnerState, { label: string; color: string }> = {
+  online: { label: 'Online', color: 'teal' },
+  draining: { label: 'Draining', color: 'yellow' },
+  offline: { label: 'Offline', color: 'gray' },
+};
+
+const INSTANCE: Record<InstanceState, { label: string; color: string }> = {
+  downloading: { label: 'Downloading', color: 'blue' },
+  starting: { label: 'Starting', color: 'blue' },
+  ready: { label: 'Ready', color: 'teal' },
+  draining: { label: 'Draining', color: 'yellow' },
+  stopped: { label: 'Stopped', color: 'gray' },
+  failed: { label: 'Failed', color: 'red' },
+};
+
+export function RunnerBadge({ state }: { state: RunnerState }) {
+  const { label, color } = RUNNER[state];
+  return <StateBadge label={label} color={color} />;
+}
+
+export function InstanceBadge({ state }: { state: InstanceState }) {
+  const { label, color } = INSTANCE[state];
+  return <StateBadge label={label} color={color} />;
+}
+
+export function ModelBadge({ model }: { model: Model }) {
+  if (model.ready_instances > 0) {
+    const times = model.ready_instances > 1 ? ` × ${model.ready_instances}` : '';
+    return <StateBadge label={`Ready${times}`} color="teal" />;
+  }
+  if (model.starting_instances > 0) return <StateBadge label="Starting" color="blue" />;
+  return <StateBadge label="Not running" color="gray" />;
+}
+
+function StateBadge({ label, color }: { label: string; color: string }) {
+  return (
+    <Badge
+      color={color}
+      leftSection={
+        <svg width="7" height="7" aria-hidden>
+          <circle cx="3.5" cy="3.5" r="3.5" fill="currentColor" />
+        </svg>
+      }
+    >
+      {label}
+    </Badge>
+  );
+}

@@ -1,0 +1,40 @@
+import { Button, Center, Stack } from '@mantine/core';
+import { IconMapQuestion } from '@tabler/icons-react';
+import { Link, useRouteError } from 'react-router';
+
+import { EmptyState, ErrorState } from '../components/states';
+
+/** No page has this address. */
+export function NotFound() {
+  return (
+    <EmptyState
+      icon={IconMapQuestion}
+      title="There is no such page"
+      action={
+        <Button variant="default" component={Link} to="/">
+          Back to chat
+        </Button>
+      }
+    >
+      The link may be old, or mistyped.
+    </EmptyState>
+  );
+}
+
+/** A page failed to load or to render; most often a newer version was installed meanwhile. */
+export function Failed() {
+  const error = useRouteError();
+  return (
+    <Center h="100%" p="md">
+      <Stack maw={460}>
+        <ErrorState
+          what="This page could not be shown"
+          error={error}
+          onRetry={() => {
+            window.location.reload();
+          }}
+        />
+      </Stack>
+    </Center>
+  );
+}

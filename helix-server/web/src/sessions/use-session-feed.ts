@@ -1,0 +1,49 @@
+import { useQueryClient } from '@tanstack/react-query';
+import { useEffect } from 'react';
+
+import { keys } from '../api/queries';
+import type { SessionEvent, SessionMessages } from '../api/types';
+import { useLive } from '../live/live-provider';
+import { foldEvents } from './fold';
+
+/**
+ * Keeps the cached turns of a session up to date while it is shown: follows its events from the
+ * last one known and folds them in, once for each painted frame.
+ */
+export function useSessionFeed(sessionId: string, loaded: boolean): void {
+  const client = useQueryClient();
+  const { connection, onEvent } = useLive();
+
+  useEffect(() => {
+    if (!loaded) return;
+    const key = keys.messages(sessionId);
+    const cached = () => client.getQueryData<SessionMessages>(key);
+    const pending: SessionEvent[] = [];
+    let timer: ReturnType<typeof setTimeout> | undefined;
+
+    const flush = () => {
+      timer = undefined;
+      const start = cached();
+      const events = pending.splice(0);
+      if (!start) return;
+      const folded = foldEvents(sessionId, start, events);
+      if (folded.kind === 'folded') {
+        client.setQueryData(key, folded.messages);
+      } else {
+        void client.refetchQueries({ queryKey: key });
+      }
+    };
+    const stopListening = onEvent((id, event) => {
+      if (id !== sessionId) return;
+      pending.push(event);
+      // Not an animation frame: those stop in a hidden page, and events would pile up.
+      timer ??= setTimeout(flush, 16);
+    });
+    connection.follow(sessionId, () => cached()?.seq ?? 0);
+    return () => {
+      clearTimeout(timer);
+      stopListening();
+      connection.unfollow(sessionId);
+    };
+  }, [client, connection, onEvent, sessionId, loaded]);
+}

@@ -1,0 +1,157 @@
+import { ActionIcon, Button, Menu, Skeleton, Stack, Text, TextInput } from '@mantine/core';
+import { useDebouncedValue } from '@mantine/hooks';
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { IconDots, IconPencil, IconSearch, IconTrash } from '@tabler/icons-react';
+import { useState } from 'react';
+import { Link, useParams } from 'react-router';
+
+import { messageOf } from '../api/failure';
+import { sessionsQuery } from '../api/queries';
+import type { Session } from '../api/types';
+import { useNow } from '../components/time';
+import { dayGroup } from '../format';
+import { DeleteSession, RenameSession } from './session-dialogs';
+import classes from './shell.module.css';
+
+/** The user's sessions, newest first, with search. */
+export function SessionList() {
+  const [text, setText] = useState('');
+  const [search] = useDebouncedValue(text.trim(), 250);
+  const sessions = useInfiniteQuery(sessionsQuery(search));
+  const items = sessions.data?.pages.flatMap((page) => page.items) ?? [];
+
+  return (
+    <section className={classes.sessions} aria-label="Chats">
+      <div className={classes.search}>
+        <TextInput
+          id="session-search"
+          size="xs"
+          type="search"
+          placeholder="Search chats"
+          aria-label="Search chats"
+          leftSection={<IconSearch size={14} aria-hidden />}
+          value={text}
+          onChange={(event) => {
+            setText(event.currentTarget.value);
+          }}
+        />
+      </div>
+      <div className={classes.list}>
+        {sessions.isPending && <Waiting />}
+        {sessions.isError && (
+          <Stack gap="xs" p="xs" role="alert">
+            <Text size="xs" c="dimmed">
+              {messageOf(sessions.error)}
+            </Text>
+            <Button size="compact-xs" variant="default" onClick={() => void sessions.refetch()}>
+              Try again
+            </Button>
+          </Stack>
+        )}
+        {sessions.isSuccess && items.length === 0 && (
+          <Text size="xs" c="dimmed" p="xs">
+            {search === ''
+              ? 'Your chats appear here. Ask something to start one.'
+              : `No chat matches “${search}”.`}
+          </Text>
+        )}
+        <Groups sessions={items} />
+        {sessions.hasNextPage && (
+          <Button
+            variant="subtle"
+            color="gray"
+            size="xs"
+            fullWidth
+            mt="xs"
+            loading={sessions.isFetchingNextPage}
+            onClick={() => void sessions.fetchNextPage()}
+          >
+            Show more
+          </Button>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function Groups({ sessions }: { sessions: Session[] }) {
+  const now = useNow();
+  const groups = new Map<string, Session[]>();
+  for (const session of sessions) {
+    const group = dayGroup(session.updated_at_ms, now);
+    groups.set(group, [...(groups.get(group) ?? []), session]);
+  }
+  return [...groups].map(([group, items]) => (
+    <div key={group} role="group" aria-label={group}>
+      <div className={classes.group} aria-hidden>
+        {group}
+      </div>
+      {items.map((session) => (
+        <Item key={session.id} session={session} />
+      ))}
+    </div>
+  ));
+}
+
+function Item({ session }: { session: Session }) {
+  const { sessionId } = useParams();
+  const [dialog, setDialog] = useState<'rename' | 'delete' | null>(null);
+  const current = session.id === sessionId;
+  const title = session.title === '' ? 'New chat' : session.title;
+  const close = () => {
+    setDialog(null);
+  };
+  return (
+    <div className={classes.item} data-current={current || undefined}>
+      <Link
+        to={`/s/${session.id}`}
+        className={classes.itemLink}
+        aria-current={current ? 'page' : undefined}
+        title={title}
+      >
+        {title}
+      </Link>
+      {session.active_turn != null && (
+        <span className={classes.dot} role="img" aria-label="Being answered" />
+      )}
+      <Menu position="bottom-end" width={160}>
+        <Menu.Target>
+          <ActionIcon size="sm" className={classes.itemMenu} aria-label={`Actions for ${title}`}>
+            <IconDots size={15} />
+          </ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item
+            leftSection={<IconPencil size={15} />}
+            onClick={() => {
+              setDialog('rename');
+            }}
+          >
+            Rename
+          </Menu.Item>
+          <Menu.Item
+            color="red"
+            leftSection={<IconTrash size={15} />}
+            onClick={() => {
+              setDialog('delete');
+            }}
+          >
+            Delete
+          </Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+      {dialog === 'rename' && <RenameSession session={session} onClose={close} />}
+      {dialog === 'delete' && <DeleteSession session={session} onClose={close} />}
+    </div>
+  );
+}
+
+function Waiting() {
+  return (
+    <Stack gap={10} p="xs" role="status" aria-label="Loading your chats">
+      {[82, 64, 90, 55].map((width) => (
+        <Skeleton key={width} height={14} width={`${width}%`} radius="sm" />
+      ))}
+    </Stack>
+  );
+}
