@@ -21,14 +21,19 @@ pub mod access;
 mod auth;
 pub(crate) mod check;
 pub(crate) mod client;
+mod events;
 pub mod extract;
 pub mod failure;
 mod finish;
+mod live;
 mod models;
 mod openai;
 mod queue;
 mod runners;
+mod sessions;
+pub(crate) mod streams;
 mod system;
+mod turns;
 mod users;
 
 pub use access::Caller;
@@ -75,6 +80,10 @@ fn routes() -> OpenApiRouter<App> {
         .merge(system::routes())
         .merge(auth::routes())
         .merge(users::routes())
+        .merge(sessions::routes())
+        .merge(turns::routes())
+        .merge(events::routes())
+        .merge(live::routes())
         .merge(models::routes())
         .merge(runners::routes())
         .merge(queue::routes())

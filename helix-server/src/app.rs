@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use helix_base::{Clock, Ids, Outbound, TaskGroup};
 
 use crate::{
-    Options, auth::Auth, events::Bus, fleet::Fleet, inference::Inference, metrics::Metrics,
-    sessions::Sessions, store::Store,
+    Options, api::streams::Streams, auth::Auth, events::Bus, fleet::Fleet, inference::Inference, metrics::Metrics,
+    sessions::{Direct, Sessions}, store::Store,
 };
 
 /// What every part of a control plane stands on. Cheap to clone.
@@ -51,6 +51,7 @@ struct Parts {
     inference: Inference,
     sessions: Sessions,
     setup_link: Option<String>,
+    streams: Streams,
 }
 
 impl App {
@@ -65,7 +66,11 @@ impl App {
             .await?;
         let fleet = Fleet::start(&foundation).await?;
         let inference = Inference::start(&foundation, &fleet).await?;
-        let sessions = Sessions::start(&foundation, &inference).await?;
+        let direct = Direct {
+            inference: inference.clone(),
+            deadline: foundation.options.queue.deadline,
+        };
+        let sessions = Sessions::start(&foundation, Arc::new(direct)).await?;
         Ok(Self {
             parts: Arc::new(Parts {
                 foundation,
@@ -74,6 +79,7 @@ impl App {
                 inference,
                 sessions,
                 setup_link,
+                streams: Streams::default(),
             }),
         })
     }
@@ -96,6 +102,11 @@ impl App {
     /// Accounts, sign-in and API keys.
     pub fn auth(&self) -> &Auth {
         &self.parts.auth
+    }
+
+    /// Live streams.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.parts.streams
     }
 
     /// The link that makes the first administrator, when the control plane

@@ -38,6 +38,8 @@ pub struct Identity {
     pub role: Role,
     /// How it was proven.
     pub credential: Credential,
+    /// What is stored of the secret that proved it.
+    pub secret_hash: Arc<str>,
 }
 
 /// How a user proved who it is.
@@ -45,8 +47,6 @@ pub struct Identity {
 pub enum Credential {
     /// With the cookie of a browser that is signed in.
     SignIn {
-        /// The hash of the cookie.
-        token_hash: Arc<str>,
         /// When the sign-in ends.
         expires_at_ms: u64,
     },
@@ -152,6 +152,25 @@ impl Auth {
         };
         cache.put(ticket, hash, identity.clone(), clock.now());
         Ok(Some(identity))
+    }
+
+    /// Whether what proved an identity is still valid, for streams that outlive
+    /// the check at their beginning.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(crate) async fn still_valid(&self, identity: &Identity) -> Result<bool, Error> {
+        let store = &self.inner.store;
+        let hash = identity.secret_hash.to_string();
+        let found = match identity.credential {
+            Credential::SignIn { .. } => {
+                self.identify(hash, async |hash| store.sign_in(hash).await).await?
+            }
+            Credential::ApiKey { .. } => {
+                self.identify(hash, async |hash| self.key_by_hash(hash).await).await?
+            }
+        };
+        Ok(found.is_some_and(|found| found.role == identity.role))
     }
 
     /// The key behind a hash; notes that it was used, at most once a minute.

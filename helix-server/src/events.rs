@@ -80,7 +80,7 @@ pub trait Bus: fmt::Debug + Send + Sync + 'static {
 
 /// One reader's side of a [`Bus`].
 #[async_trait::async_trait]
-pub trait Subscription: fmt::Debug + Send + 'static {
+pub trait Subscription: fmt::Debug + Send + Sync + 'static {
     /// The next notice; `None` when the bus is gone. Cancel safe.
     async fn next(&mut self) -> Option<Received>;
 }

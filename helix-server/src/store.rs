@@ -19,9 +19,12 @@ use url::Url;
 
 pub(crate) mod accounts;
 mod credentials;
+mod log;
 pub mod models;
 pub mod row;
 pub mod runners;
+pub(crate) mod sessions;
+pub(crate) mod turns;
 
 /// Migrations, the same for both databases.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");

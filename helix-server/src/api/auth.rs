@@ -98,12 +98,12 @@ async fn redeem(
     responses((status = 204), (status = 401), (status = 409)),
     security(("session" = ["member"]), ("api_key" = ["admin"])))]
 async fn logout(caller: Caller<Member>, State(app): State<App>) -> Result<Response, Failure> {
-    let Credential::SignIn { token_hash, .. } = &caller.credential else {
+    let Credential::SignIn { .. } = caller.credential else {
         return Err(Failure::conflict(
             "an API key cannot sign out: delete it instead",
         ));
     };
-    app.auth().sign_out(token_hash).await?;
+    app.auth().sign_out(&caller.secret_hash).await?;
     Ok((
         [(header::SET_COOKIE, set_cookie(&app, "", 0))],
         StatusCode::NO_CONTENT,

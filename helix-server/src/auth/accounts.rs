@@ -300,7 +300,7 @@ impl Auth {
         inner.attempts.succeeded(&account.user.email);
         let hash = inner.passwords.hash(new).await?;
         let keep = match &caller.credential {
-            Credential::SignIn { token_hash, .. } => Some(&**token_hash),
+            Credential::SignIn { .. } => Some(&*caller.secret_hash),
             Credential::ApiKey { .. } => None,
         };
         inner

@@ -26,9 +26,9 @@ impl Store {
             user_id: row::parsed(&found, "user_id")?,
             role: row::variant(&found, "role")?,
             credential: Credential::SignIn {
-                token_hash: Arc::from(hash),
                 expires_at_ms: row::number(&found, "expires_at_ms")?,
             },
+            secret_hash: Arc::from(hash),
         }))
     }
 
@@ -54,6 +54,7 @@ impl Store {
                 scopes: Arc::new(scopes),
                 expires_at_ms: row::number_or_none(&found, "expires_at_ms")?,
             },
+            secret_hash: Arc::from(hash),
         };
         Ok(Some((
             identity,

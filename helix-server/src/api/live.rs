@@ -1,0 +1,252 @@
+//! The live-update WebSocket of a user.
+
+use std::{collections::HashMap, time::Duration};
+
+use axum::{
+    extract::{
+        State,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    response::Response,
+};
+use helix_base::TaskGroup;
+use helix_proto::{
+    SessionId,
+    auth::Role,
+    live::{ClientMessage, ServerMessage},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Interval},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Caller, Failure,
+    access::SessionsKey,
+    streams::{self, Open},
+};
+use crate::{
+    App,
+    auth::Identity,
+    events::{Notice, Received, Subscription, Topic},
+    sessions::Follower,
+};
+
+/// The longest message of a client.
+const MESSAGE_BYTES: usize = 16 << 10;
+/// Sessions followed at once on one socket.
+const FOLLOWED: usize = 32;
+/// Events on their way to the socket; readers of logs wait when it is full.
+const OUTGOING: usize = 64;
+/// How long a client may take no message, or give no sign of life.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// Close codes that mean something to the web app ([RFC 6455 7.4](https://www.rfc-editor.org/rfc/rfc6455#section-7.4)
+/// and the IANA registry).
+mod code {
+    /// The credential has ended: sign in again.
+    pub(super) const SIGNED_OUT: u16 = 4001;
+    /// Come back, with the lists fetched again.
+    pub(super) const AGAIN: u16 = 1013;
+    /// The control plane restarts: come back.
+    pub(super) const RESTART: u16 = 1012;
+    /// The client does not answer.
+    pub(super) const SILENT: u16 = 1002;
+}
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(live))
+}
+
+/// Everything that the caller may see, as it changes: a WebSocket. The client
+/// sends `ClientMessage`, the control plane `ServerMessage`, as JSON text.
+#[utoipa::path(get, path = "/api/v1/ws/user", tag = "sessions",
+    responses((status = 101, body = ServerMessage), (status = 400), (status = 401), (status = 429)),
+    security(("session" = ["member"]), ("api_key" = ["sessions"])))]
+async fn live(
+    caller: Caller<SessionsKey>,
+    State(app): State<App>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Failure> {
+    let upgrade = upgrade.map_err(|rejection| {
+        Failure::bad_request(format!("this is a WebSocket: {}", rejection.body_text().to_lowercase()))
+    })?;
+    let most = app.options().limits.streams_per_user;
+    let open = app.streams().open(caller.user_id, most)?;
+    let identity = (*caller).clone();
+    let tasks = app.foundation().tasks.clone();
+    Ok(upgrade.max_message_size(MESSAGE_BYTES).max_frame_size(MESSAGE_BYTES).on_upgrade(
+        move |socket| async move {
+            let connection = Connection::new(app, identity, open);
+            // In the group, so that a shutdown waits for the goodbye.
+            let _ = tasks.spawn("live updates", connection.run(socket)).await;
+        },
+    ))
+}
+
+/// Why a connection ends.
+struct Goodbye(u16, &'static str);
+
+struct Connection {
+    app: App,
+    identity: Identity,
+    tasks: TaskGroup,
+    followed: HashMap<SessionId, DropGuard>,
+    outgoing: mpsc::Sender<ServerMessage>,
+    incoming: mpsc::Receiver<ServerMessage>,
+    own: Box<dyn Subscription>,
+    fleet: Box<dyn Subscription>,
+    ticks: Interval,
+    heard_at: Instant,
+    _open: Open,
+}
+
+impl Connection {
+    fn new(app: App, identity: Identity, open: Open) -> Self {
+        let bus = &app.foundation().bus;
+        let (outgoing, incoming) = mpsc::channel(OUTGOING);
+        Self {
+            own: bus.subscribe(Topic::User(identity.user_id)),
+            fleet: bus.subscribe(Topic::Fleet),
+            tasks: app.foundation().tasks.child(),
+            followed: HashMap::new(),
+            ticks: streams::ticks(),
+            heard_at: Instant::now(),
+            app,
+            identity,
+            outgoing,
+            incoming,
+            _open: open,
+        }
+    }
+
+    async fn run(mut self, mut socket: WebSocket) {
+        let goodbye = self.serve(&mut socket).await;
+        self.tasks.cancel();
+        if let Some(Goodbye(code, reason)) = goodbye {
+            let frame = CloseFrame { code, reason: reason.into() };
+            let closing = socket.send(Message::Close(Some(frame)));
+            // A client that takes nothing any more gets no goodbye.
+            let _ = tokio::time::timeout(Duration::from_secs(2), closing).await;
+        }
+    }
+
+    /// Serves until the client leaves (`None`) or must be sent away.
+    async fn serve(&mut self, socket: &mut WebSocket) -> Option<Goodbye> {
+        let draining = self.app.foundation().tasks.draining_token().clone();
+        loop {
+            let messages = tokio::select! {
+                biased;
+                () = draining.cancelled() => return Some(Goodbye(code::RESTART, "restarting")),
+                _ = self.ticks.tick() => {
+                    if let Err(goodbye) = self.check().await {
+                        return Some(goodbye);
+                    }
+                    vec![Message::Ping(bytes::Bytes::new())]
+                }
+                message = socket.recv() => {
+                    self.heard_at = Instant::now();
+                    match message? {
+                        Ok(Message::Text(text)) => texts(self.hear(&text).await),
+                        Ok(Message::Close(_)) | Err(_) => return None,
+                        Ok(_) => Vec::new(),
+                    }
+                }
+                message = self.incoming.recv() => texts(message),
+                received = self.own.next() => match received {
+                    Some(Received::Notice(notice)) => texts(self.translate(&notice)),
+                    Some(Received::Missed) | None => return Some(Goodbye(code::AGAIN, "too slow")),
+                },
+                received = self.fleet.next() => match received {
+                    Some(Received::Notice(notice)) => texts(self.translate(&notice)),
+                    Some(Received::Missed) | None => return Some(Goodbye(code::AGAIN, "too slow")),
+                },
+            };
+            for message in messages {
+                match tokio::time::timeout(PATIENCE, socket.send(message)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => return None,
+                }
+            }
+        }
+    }
+
+    /// Whether the connection may go on.
+    async fn check(&self) -> Result<(), Goodbye> {
+        if !streams::may_go_on(&self.app, &self.identity).await {
+            return Err(Goodbye(code::SIGNED_OUT, "signed out"));
+        }
+        if self.heard_at.elapsed() > PATIENCE {
+            return Err(Goodbye(code::SILENT, "no sign of life"));
+        }
+        Ok(())
+    }
+
+    /// Acts on a message of the client.
+    async fn hear(&mut self, text: &str) -> Option<ServerMessage> {
+        let refuse = |session_id, message: &str| {
+            Some(ServerMessage::Error { session_id, message: message.to_owned() })
+        };
+        match serde_json::from_str(text) {
+            Ok(ClientMessage::Follow { session_id, after }) => {
+                if !self.followed.contains_key(&session_id) && self.followed.len() >= FOLLOWED {
+                    return refuse(Some(session_id), "too many sessions are followed: unfollow one");
+                }
+                match self.app.sessions().follow(self.identity.user_id, session_id, after).await {
+                    Ok(follower) => self.follow(session_id, follower),
+                    Err(failure) => return refuse(Some(session_id), &failure.error().message),
+                }
+                None
+            }
+            Ok(ClientMessage::Unfollow { session_id }) => {
+                self.followed.remove(&session_id);
+                None
+            }
+            Err(error) => refuse(None, &format!("not a message that is known here: {error}")),
+        }
+    }
+
+    /// Sends a log's events from a task of its own, until it is unfollowed.
+    fn follow(&mut self, session_id: SessionId, mut follower: Follower) {
+        let outgoing = self.outgoing.clone();
+        let stop = CancellationToken::new();
+        self.followed.insert(session_id, stop.clone().drop_guard());
+        self.tasks.spawn("follow a session", async move {
+            let following = async {
+                while let Ok(Some(event)) = follower.next().await {
+                    let message = ServerMessage::SessionEvent { session_id, event };
+                    if outgoing.send(message).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            stop.run_until_cancelled(following).await;
+        });
+    }
+
+    /// What a notice is to this user.
+    fn translate(&self, notice: &Notice) -> Option<ServerMessage> {
+        let admin = self.identity.role == Role::Admin;
+        match notice {
+            Notice::SessionChanged { session } => {
+                Some(ServerMessage::SessionChanged { session: (**session).clone() })
+            }
+            Notice::SessionDeleted { session_id } => {
+                Some(ServerMessage::SessionDeleted { session_id: *session_id })
+            }
+            Notice::RunnersChanged => admin.then_some(ServerMessage::RunnersChanged),
+            Notice::QueueChanged => admin.then_some(ServerMessage::QueueChanged),
+            Notice::ModelsChanged => Some(ServerMessage::ModelsChanged),
+            Notice::Appended { .. } => None,
+        }
+    }
+}
+
+/// As it goes over the socket.
+fn texts(message: Option<ServerMessage>) -> Vec<Message> {
+    let text = message.and_then(|message| serde_json::to_string(&message).ok());
+    text.into_iter().map(|text| Message::Text(text.into())).collect()
+}

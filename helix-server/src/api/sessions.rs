@@ -1,0 +1,155 @@
+//! Conversations: make, list, change, delete.
+
+use axum::extract::State;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use helix_proto::{
+    SessionId,
+    page::Page,
+    session::{CreateSessionRequest, Session, UpdateSessionRequest},
+};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Caller, Failure, Json, Path, Query, access::SessionsKey, check};
+use crate::{App, inference::DEFAULT_MODEL, store::sessions::ListCursor};
+
+/// Items of a page, unless the caller wants fewer.
+const PAGE: u32 = 50;
+/// Items of a page at most.
+const LARGEST_PAGE: u32 = 200;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update, delete))
+}
+
+/// Which sessions to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// Only those whose title or messages contain this, in upper or lower case.
+    /// At most 200 characters.
+    #[serde(default)]
+    q: String,
+    /// The `next_cursor` of the page before.
+    #[serde(default)]
+    cursor: Option<String>,
+    /// Items of the page. 1 to 200; 50 if absent.
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+fn encode(cursor: ListCursor) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{}:{}", cursor.updated_at_ms, cursor.id))
+}
+
+fn decode(text: &str) -> Option<ListCursor> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (updated_at_ms, id) = text.split_once(':')?;
+    Some(ListCursor { updated_at_ms: updated_at_ms.parse().ok()?, id: id.parse().ok()? })
+}
+
+/// One's own sessions, last changed first.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions",
+    responses((status = 200, body = Page<Session>), (status = 401), (status = 422)),
+    security(("session" = ["member"]), ("api_key" = ["sessions"])))]
+async fn list(
+    caller: Caller<SessionsKey>,
+    State(app): State<App>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Session>>, Failure> {
+    let search = query.q.trim();
+    if search.chars().count() > 200 || search.contains('\0') {
+        return Err(Failure::invalid("q", "must have at most 200 characters, without NUL"));
+    }
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=LARGEST_PAGE).contains(&limit) {
+        return Err(Failure::invalid("limit", format!("must be 1 to {LARGEST_PAGE}")));
+    }
+    let invalid = || Failure::invalid("cursor", "must be the `next_cursor` of the page before");
+    let after = query.cursor.map(|text| decode(&text).ok_or_else(invalid)).transpose()?;
+    let mut items = app.sessions().list(caller.user_id, search, after, limit + 1).await?;
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let next_cursor = items.last().filter(|_| more).map(|last| {
+        encode(ListCursor { updated_at_ms: last.updated_at_ms, id: last.id })
+    });
+    Ok(Json(Page { items, next_cursor }))
+}
+
+/// Starts a session.
+#[utoipa::path(post, path = "/api/v1/sessions", tag = "sessions", request_body = CreateSessionRequest,
+    responses((status = 201, body = Session), (status = 401), (status = 422)),
+    security(("session" = ["member"]), ("api_key" = ["sessions"])))]
+async fn create(
+    caller: Caller<SessionsKey>,
+    State(app): State<App>,
+    Json(request): Json<CreateSessionRequest>,
+) -> Result<(StatusCode, Json<Session>), Failure> {
+    let title = request.title.map(|title| check::line("title", &title, 200)).transpose()?;
+    let model = request.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    let model = check::line("model", &model, 200)?;
+    let session = app.sessions().create(caller.user_id, title, model).await?;
+    Ok((StatusCode::CREATED, Json(session)))
+}
+
+/// One session.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session")),
+    responses((status = 200, body = Session), (status = 401), (status = 404)),
+    security(("session" = ["member"]), ("api_key" = ["sessions"])))]
+async fn get(
+    caller: Caller<SessionsKey>,
+    State(app): State<App>,
+    Path(id): Path<SessionId>,
+) -> Result<Json<Session>, Failure> {
+    app.sessions().get(caller.user_id, id).await.map(Json)
+}
+
+/// Changes title or model of a session.
+#[utoipa::path(patch, path = "/api/v1/sessions/{id}", tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session")), request_body = UpdateSessionRequest,
+    responses((status = 200, body = Session), (status = 401), (status = 404), (status = 422)),
+    security(("session" = ["member"]), ("api_key" = ["sessions"])))]
+async fn update(
+    caller: Caller<SessionsKey>,
+    State(app): State<App>,
+    Path(id): Path<SessionId>,
+    Json(request): Json<UpdateSessionRequest>,
+) -> Result<Json<Session>, Failure> {
+    let title = request.title.map(|title| check::line("title", &title, 200)).transpose()?;
+    let model = request.model.map(|model| check::line("model", &model, 200)).transpose()?;
+    app.sessions().update(caller.user_id, id, title, model).await.map(Json)
+}
+
+/// Deletes a session with all that is in it; a turn in flight is stopped.
+#[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session")),
+    responses((status = 204), (status = 401), (status = 404)),
+    security(("session" = ["member"]), ("api_key" = ["sessions"])))]
+async fn delete(
+    caller: Caller<SessionsKey>,
+    State(app): State<App>,
+    Path(id): Path<SessionId>,
+) -> Result<StatusCode, Failure> {
+    app.sessions().delete(caller.user_id, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use helix_proto::TypedId as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_its_text_and_nonsense_is_no_cursor() {
+        let cursor = ListCursor { updated_at_ms: 7, id: SessionId::from_parts(1, 2) };
+        assert_eq!(decode(&encode(cursor)), Some(cursor));
+        assert_eq!(decode("nonsense"), None);
+        assert_eq!(decode(""), None);
+    }
+}

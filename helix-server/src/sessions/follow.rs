@@ -1,0 +1,93 @@
+//! Follows a session's log: first what is stored, then what comes, without gap
+//! or repetition.
+
+use std::collections::VecDeque;
+
+use helix_proto::{SessionId, session::SessionEvent};
+
+use crate::{
+    events::{Notice, Received, Subscription, Topic},
+    sessions::Sessions,
+    store,
+};
+
+/// Events read from the store at once.
+const PAGE: u32 = 500;
+
+/// One reader of one log.
+///
+/// It listens before it reads the store, so that nothing falls between; the
+/// sequence numbers say what it has already, and what it missed.
+#[derive(Debug)]
+pub struct Follower {
+    sessions: Sessions,
+    session: SessionId,
+    subscription: Box<dyn Subscription>,
+    ready: VecDeque<SessionEvent>,
+    last: u64,
+    /// The store may have more after `last`.
+    behind: bool,
+}
+
+impl Follower {
+    pub(super) fn new(sessions: Sessions, session: SessionId, after: u64) -> Self {
+        let subscription = sessions.bus().subscribe(Topic::Session(session));
+        Self {
+            sessions,
+            session,
+            subscription,
+            ready: VecDeque::new(),
+            last: after,
+            behind: true,
+        }
+    }
+
+    /// The next event; `None` when the session was deleted. Cancel safe.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn next(&mut self) -> Result<Option<SessionEvent>, store::Error> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.behind {
+                self.read().await?;
+                continue;
+            }
+            match self.subscription.next().await {
+                None | Some(Received::Notice(Notice::SessionDeleted { .. })) => return Ok(None),
+                Some(Received::Missed) => self.behind = true,
+                Some(Received::Notice(Notice::Appended { events, .. })) => self.take(&events),
+                Some(Received::Notice(_)) => {}
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), store::Error> {
+        let events = self
+            .sessions
+            .store()
+            .events(self.session, self.last, PAGE)
+            .await?;
+        self.behind = events.len() == PAGE as usize;
+        self.last = events.last().map_or(self.last, |event| event.seq);
+        self.ready.extend(events);
+        Ok(())
+    }
+
+    fn take(&mut self, events: &[SessionEvent]) {
+        for event in events {
+            if event.seq <= self.last {
+                continue;
+            }
+            if event.seq != self.last + 1 {
+                // Another writer was faster to publish: the store has it in order.
+                self.behind = true;
+                return;
+            }
+            self.last = event.seq;
+            self.ready.push_back(event.clone());
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The append-only log of each session.
+
+use helix_proto::{
+    SessionId, TurnId, UserId,
+    session::{SessionEvent, SessionEventBody},
+};
+use sqlx::any::AnyRow;
+
+use super::{Error, Store, Transaction, row};
+
+fn event(row: &AnyRow) -> Result<SessionEvent, Error> {
+    Ok(SessionEvent {
+        seq: row::number(row, "seq")?,
+        at_ms: row::number(row, "at_ms")?,
+        body: row::json(row, "body")?,
+    })
+}
+
+/// The turn that an event is about.
+pub(crate) const fn turn_of(body: &SessionEventBody) -> Option<TurnId> {
+    match body {
+        SessionEventBody::TurnStarted { turn_id, .. }
+        | SessionEventBody::TurnWaiting { turn_id, .. }
+        | SessionEventBody::TurnRunning { turn_id }
+        | SessionEventBody::TurnDelta { turn_id, .. }
+        | SessionEventBody::TurnEnded { turn_id, .. } => Some(*turn_id),
+        SessionEventBody::SessionUpdated { .. } => None,
+    }
+}
+
+/// Appends events after `last_seq`, which the caller took by raising the
+/// session's `last_seq` in the same transaction.
+pub(super) async fn append(
+    transaction: &mut Transaction,
+    session: SessionId,
+    last_seq: u64,
+    at_ms: u64,
+    bodies: Vec<SessionEventBody>,
+) -> Result<Vec<SessionEvent>, Error> {
+    let mut events = Vec::with_capacity(bodies.len());
+    for (seq, body) in (last_seq + 1..).zip(bodies) {
+        let text = serde_json::to_string(&body).map_err(|error| row::corrupt("body", error))?;
+        sqlx::query(
+            "INSERT INTO session_events (session_id, seq, at_ms, body) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(session.to_string())
+        .bind(row::to_i64(seq))
+        .bind(row::to_i64(at_ms))
+        .bind(text)
+        .execute(&mut **transaction)
+        .await?;
+        events.push(SessionEvent { seq, at_ms, body });
+    }
+    Ok(events)
+}
+
+/// The events of a session after `after`, at most `most`.
+pub(super) async fn read<'c>(
+    executor: impl sqlx::Executor<'c, Database = sqlx::Any>,
+    session: SessionId,
+    after: u64,
+    most: u32,
+) -> Result<Vec<SessionEvent>, Error> {
+    let found = sqlx::query(
+        "SELECT seq, at_ms, body FROM session_events
+         WHERE session_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+    )
+    .bind(session.to_string())
+    .bind(row::to_i64(after))
+    .bind(i64::from(most))
+    .fetch_all(executor)
+    .await?;
+    found.iter().map(event).collect()
+}
+
+impl Store {
+    /// The events of a session after `after`, at most `most`.
+    pub(crate) async fn events(
+        &self,
+        session: SessionId,
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<SessionEvent>, Error> {
+        read(self.pool(), session, after, most).await
+    }
+
+    /// Whether a session is this user's.
+    pub(crate) async fn owns_session(&self, user: UserId, id: SessionId) -> Result<bool, Error> {
+        let found = sqlx::query("SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2")
+            .bind(id.to_string())
+            .bind(user.to_string())
+            .fetch_optional(self.pool())
+            .await?;
+        Ok(found.is_some())
+    }
+}
