@@ -83,12 +83,22 @@ impl Inference {
     /// When the database cannot be read, or a provider cannot be used as it is
     /// configured.
     pub async fn start(foundation: &Foundation, fleet: &Fleet) -> Result<Self, serve::Error> {
-        let Foundation { options, tasks, clock, .. } = foundation;
-        let providers = provider::providers(&options.providers).map_err(|error| {
-            serve::Error::Option { option: "providers".into(), reason: error.to_string() }
-        })?;
+        let Foundation {
+            options,
+            tasks,
+            clock,
+            ..
+        } = foundation;
+        let providers =
+            provider::providers(&options.providers).map_err(|error| serve::Error::Option {
+                option: "providers".into(),
+                reason: error.to_string(),
+            })?;
         let queue = &options.queue;
-        let patience = Patience { client: queue.client_stall, upstream: queue.upstream_silence };
+        let patience = Patience {
+            client: queue.client_stall,
+            upstream: queue.upstream_silence,
+        };
         let scheduling = helix_scheduler::Options {
             queue_capacity: queue.capacity,
             ..helix_scheduler::Options::default()
@@ -110,11 +120,16 @@ impl Inference {
             upstream_timeout: queue.upstream_timeout,
         };
         inner.watch.spawn(tasks);
-        let inference = Self { inner: Arc::new(inner) };
+        let inference = Self {
+            inner: Arc::new(inner),
+        };
         inference.load_models().await?;
         driver.spawn_ticks(tasks, Arc::clone(&foundation.bus));
         if let Some(news) = fleet.news() {
-            tasks.spawn("inference-news", inference.clone().follow(news, tasks.clone()));
+            tasks.spawn(
+                "inference-news",
+                inference.clone().follow(news, tasks.clone()),
+            );
         }
         tasks.spawn("inference-learned", inference.clone().remember(learned));
         Ok(inference)
@@ -125,24 +140,41 @@ impl Inference {
     ///
     /// # Errors
     /// See [`Error`]. An error answer of the engine or provider is no error here.
-    pub async fn open(&self, job: Job) -> Result<Opened, Error> {
-        let routes = self.routes();
-        match routes.resolve(job.body.model()) {
-            Some(Route::Provider(provider, model)) => self.ask(&job, &provider, &model).await,
-            Some(Route::Model(model)) => self.serve(&job, &model, &routes).await,
-            None => Err(Error::UnknownModel {
-                model: job.body.model().to_owned(),
-                available: routes.available(job.body.model()),
-            }),
-        }
+    pub fn open(&self, job: Job) -> impl Future<Output = Result<Opened, Error>> + Send {
+        let inference = self.clone();
+        // Boxed: it lives for as long as the request waits, and is large.
+        Box::pin(async move {
+            let routes = inference.routes();
+            match routes.resolve(job.body.model()) {
+                Some(Route::Provider(provider, model)) => {
+                    inference.ask(&job, &provider, &model).await
+                }
+                Some(Route::Model(model)) => inference.serve(&job, &model, &routes).await,
+                None => Err(Error::UnknownModel {
+                    model: job.body.model().to_owned(),
+                    available: routes.available(job.body.model()),
+                }),
+            }
+        })
     }
 
     async fn ask(&self, job: &Job, provider: &Provider, model: &str) -> Result<Opened, Error> {
-        let Inner { outbound, upstream_timeout, watch, .. } = &*self.inner;
+        let Inner {
+            outbound,
+            upstream_timeout,
+            watch,
+            ..
+        } = &*self.inner;
         let body = job.body.with_model(model);
-        let response = provider.open(outbound, job.path, body, *upstream_timeout).await?;
+        let response = provider
+            .open(outbound, job.path, body, *upstream_timeout)
+            .await?;
         let who = Arc::clone(provider.who());
-        let source = Source { id: job.request_id, who, hold: Box::new(NoPlace) };
+        let source = Source {
+            id: job.request_id,
+            who,
+            hold: Box::new(NoPlace),
+        };
         answer::opened(watch, response, source).await
     }
 
@@ -170,12 +202,22 @@ impl Inference {
 
     /// The table of names as it is now.
     pub(crate) fn routes(&self) -> Arc<Routes> {
-        Arc::clone(&self.inner.routes.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .inner
+                .routes
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// Replaces the registered models in the table of names.
     fn set_models(&self, models: impl IntoIterator<Item = Model>) {
-        let mut routes = self.inner.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = self
+            .inner
+            .routes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         *routes = Arc::new(Routes::new(models, routes.providers().to_vec()));
     }
 
@@ -193,7 +235,9 @@ impl Inference {
             }
             if let Some(runner) = arrived {
                 let inference = self.clone();
-                tasks.spawn("estimates", async move { inference.estimate_missing(runner).await });
+                tasks.spawn("estimates", async move {
+                    inference.estimate_missing(runner).await
+                });
             }
         }
     }

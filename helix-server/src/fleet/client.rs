@@ -76,22 +76,36 @@ impl Client {
         id: InstanceId,
         start: &StartInstance,
     ) -> Result<InstanceStatus, Error> {
-        self.json(Method::PUT, &format!("instances/{id}"), Some(start), SOON).await
+        self.json(Method::PUT, &format!("instances/{id}"), Some(start), SOON)
+            .await
     }
 
     /// Stops an instance once it has finished what it has.
     pub(super) async fn stop(&self, id: InstanceId) -> Result<InstanceStatus, Error> {
-        self.json(Method::DELETE, &format!("instances/{id}"), None::<&()>, SOON).await
+        self.json(
+            Method::DELETE,
+            &format!("instances/{id}"),
+            None::<&()>,
+            SOON,
+        )
+        .await
     }
 
     /// The last lines of an instance's log.
     pub(crate) async fn log(&self, id: InstanceId, tail: u32) -> Result<LogTail, Error> {
-        self.json(Method::GET, &format!("instances/{id}/log?tail={tail}"), None::<&()>, SOON).await
+        self.json(
+            Method::GET,
+            &format!("instances/{id}/log?tail={tail}"),
+            None::<&()>,
+            SOON,
+        )
+        .await
     }
 
     /// What a model would need.
     pub(crate) async fn inspect(&self, inspect: &InspectRequest) -> Result<InspectResponse, Error> {
-        self.json(Method::POST, "inspect", Some(inspect), INSPECT).await
+        self.json(Method::POST, "inspect", Some(inspect), INSPECT)
+            .await
     }
 
     /// Asks the engine of an instance; returns with the headers of its answer,
@@ -102,7 +116,12 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Response<helix_tunnel::Body>, Error> {
-        self.send(Method::POST, &format!("instances/{id}/engine/v1/{path}"), body).await
+        self.send(
+            Method::POST,
+            &format!("instances/{id}/engine/v1/{path}"),
+            body,
+        )
+        .await
     }
 
     async fn json<T: DeserializeOwned>(
@@ -113,13 +132,17 @@ impl Client {
         within: Duration,
     ) -> Result<T, Error> {
         let body = body.map(serde_json::to_vec).transpose();
-        let body = body.map_err(|error| Error::Answer(error.to_string()))?.unwrap_or_default();
+        let body = body
+            .map_err(|error| Error::Answer(error.to_string()))?
+            .unwrap_or_default();
         let answer = async {
             let response = self.call(method, path, body.into(), within).await?;
             let bytes = collected(checked(response).await?).await?;
             serde_json::from_slice(&bytes).map_err(|error| Error::Answer(error.to_string()))
         };
-        tokio::time::timeout(within, answer).await.unwrap_or_else(|_| Err(late(within)))
+        tokio::time::timeout(within, answer)
+            .await
+            .unwrap_or_else(|_| Err(late(within)))
     }
 
     async fn call(
@@ -130,7 +153,9 @@ impl Client {
         within: Duration,
     ) -> Result<Response<helix_tunnel::Body>, Error> {
         let answer = self.send(method, path, body);
-        tokio::time::timeout(within, answer).await.unwrap_or_else(|_| Err(late(within)))
+        tokio::time::timeout(within, answer)
+            .await
+            .unwrap_or_else(|_| Err(late(within)))
     }
 
     async fn send(
@@ -146,7 +171,10 @@ impl Client {
             .map_err(|error| Error::Answer(error.to_string()))?;
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(header::CONTENT_TYPE, json);
-        self.tunnel.request(request).await.map_err(|error| Error::Lost(error.to_string()))
+        self.tunnel
+            .request(request)
+            .await
+            .map_err(|error| Error::Lost(error.to_string()))
     }
 }
 
@@ -162,13 +190,18 @@ async fn checked(
         return Ok(response);
     }
     let bytes = collected(response).await?;
-    let message = serde_json::from_slice::<ErrorEnvelope>(&bytes)
-        .map_or_else(|_| "without a reason".to_owned(), |envelope| envelope.error.message);
+    let message = serde_json::from_slice::<ErrorEnvelope>(&bytes).map_or_else(
+        |_| "without a reason".to_owned(),
+        |envelope| envelope.error.message,
+    );
     Err(Error::Refused { status, message })
 }
 
 async fn collected(response: Response<helix_tunnel::Body>) -> Result<Bytes, Error> {
-    match Limited::new(response.into_body(), MAX_ANSWER).collect().await {
+    match Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await
+    {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) => Err(Error::Lost(error.to_string())),
     }
@@ -183,8 +216,14 @@ impl Error {
     /// What a refused start means for the instance; `None` if the runner did not
     /// refuse it, so that it may be starting.
     pub(super) fn into_failure(self) -> Option<Failure> {
-        let Self::Refused { message, .. } = self else { return None };
-        Some(Failure { kind: FailureKind::Unsupported, message, log: Vec::new() })
+        let Self::Refused { message, .. } = self else {
+            return None;
+        };
+        Some(Failure {
+            kind: FailureKind::Unsupported,
+            message,
+            log: Vec::new(),
+        })
     }
 
     /// The code with which the API answers.

@@ -40,7 +40,14 @@ impl Connection {
         client: Client,
         tunnel: Tunnel,
     ) -> Self {
-        Self { fleet, id, number, client, tunnel, noted_at_ms: 0 }
+        Self {
+            fleet,
+            id,
+            number,
+            client,
+            tunnel,
+            noted_at_ms: 0,
+        }
     }
 
     /// Serves the connection until it ends.
@@ -104,7 +111,10 @@ impl Connection {
                         info.devices.clone_from(&devices);
                     }
                 });
-                current.then_some(Event::DevicesMeasured { runner: self.id, devices })
+                current.then_some(Event::DevicesMeasured {
+                    runner: self.id,
+                    devices,
+                })
             }
             RunnerEvent::Instance { instance } => {
                 let current = self.fleet.update(self.id, self.number, |known| {
@@ -114,7 +124,10 @@ impl Connection {
                     }
                 });
                 let status = Box::new(instance);
-                current.then_some(Event::InstanceReported { runner: self.id, status })
+                current.then_some(Event::InstanceReported {
+                    runner: self.id,
+                    status,
+                })
             }
         };
         let Some(told) = told else { return };
@@ -138,7 +151,11 @@ impl Connection {
                 instances = info.instances.len(), "runner connected"
             );
         }
-        current.then(|| Event::RunnerUp { runner: self.id, info: Box::new(info), draining })
+        current.then(|| Event::RunnerUp {
+            runner: self.id,
+            info: Box::new(info),
+            draining,
+        })
     }
 
     /// Stores that the runner was heard of, and what it said; not too often.
@@ -151,7 +168,13 @@ impl Connection {
         let Some(info) = self.fleet.runner(self.id).and_then(|view| view.known.info) else {
             return;
         };
-        if let Err(error) = self.fleet.inner.store.note_runner(self.id, &info, now_ms).await {
+        if let Err(error) = self
+            .fleet
+            .inner
+            .store
+            .note_runner(self.id, &info, now_ms)
+            .await
+        {
             tracing::warn!(runner = %self.id, %error, "what the runner said is not stored");
         }
     }
@@ -163,7 +186,11 @@ fn put_instance(info: &mut RunnerInfo, status: InstanceStatus) {
         Some(known) => *known = status,
         None => info.instances.push(status),
     }
-    let ended = info.instances.iter().filter(|it| it.state.is_terminal()).count();
+    let ended = info
+        .instances
+        .iter()
+        .filter(|it| it.state.is_terminal())
+        .count();
     let mut surplus = ended.saturating_sub(ENDED_SHOWN);
     info.instances.retain(|it| {
         let drop = surplus > 0 && it.state.is_terminal();
@@ -208,5 +235,8 @@ async fn stop(client: &Client, runner: RunnerId, instance: InstanceId) -> Option
 /// is never overtaken.
 fn ended(runner: RunnerId, status: InstanceStatus) -> Option<Event> {
     let status = Box::new(status);
-    status.state.is_terminal().then_some(Event::InstanceReported { runner, status })
+    status
+        .state
+        .is_terminal()
+        .then_some(Event::InstanceReported { runner, status })
 }

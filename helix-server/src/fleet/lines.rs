@@ -24,14 +24,20 @@ where
     B::Error: std::fmt::Display,
 {
     pub(super) fn new(body: B) -> Self {
-        Self { body, buffer: BytesMut::new() }
+        Self {
+            body,
+            buffer: BytesMut::new(),
+        }
     }
 
     /// The next value; `None` at the end. Cancel safe.
     pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
         let mut searched = 0;
         loop {
-            if let Some(at) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
+            if let Some(at) = self.buffer[searched..]
+                .iter()
+                .position(|byte| *byte == b'\n')
+            {
                 let line = self.buffer.split_to(searched + at);
                 self.buffer.advance(1);
                 searched = 0;
@@ -44,7 +50,9 @@ where
             }
             searched = self.buffer.len();
             if searched > MAX_LINE {
-                return Err(Error::Answer(format!("an event is longer than {MAX_LINE} bytes")));
+                return Err(Error::Answer(format!(
+                    "an event is longer than {MAX_LINE} bytes"
+                )));
             }
             match self.body.frame().await {
                 None => return Ok(None),
@@ -70,7 +78,9 @@ mod tests {
     use super::*;
 
     fn lines(chunks: Vec<String>) -> Lines<impl Body<Data = Bytes, Error = Infallible> + Unpin> {
-        let frames = chunks.into_iter().map(|chunk| Ok(Frame::data(Bytes::from(chunk))));
+        let frames = chunks
+            .into_iter()
+            .map(|chunk| Ok(Frame::data(Bytes::from(chunk))));
         Lines::new(StreamBody::new(stream::iter(frames)))
     }
 
@@ -85,7 +95,10 @@ mod tests {
             while let Some(value) = lines.next::<serde_json::Value>().await.unwrap() {
                 read.push(value);
             }
-            assert_eq!(serde_json::to_string(&read).unwrap(), r#"[1,[2,3],{"a":"ä"}]"#);
+            assert_eq!(
+                serde_json::to_string(&read).unwrap(),
+                r#"[1,[2,3],{"a":"ä"}]"#
+            );
         }
     }
 

@@ -9,7 +9,7 @@ use helix_proto::{
     openai::{ErrorBody, ErrorDetail},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
 
 use super::{
@@ -77,15 +77,27 @@ pub(super) async fn opened(
     }
     // An error is short: its place is free as soon as it is read.
     let bytes = short(body).await;
-    hold.ended(if status.is_server_error() { End::Broken } else { End::Complete });
+    hold.ended(if status.is_server_error() {
+        End::Broken
+    } else {
+        End::Complete
+    });
     Ok(refused(watch, status, &parts.headers, bytes, id, who))
 }
 
 /// A short body, read to its end; `None` if it is not short or breaks off.
-pub(super) async fn short(body: Upstream) -> Option<Bytes> {
-    let read = Limited::new(body, MAX_ERROR).collect();
-    let collected = tokio::time::timeout(ERROR_WITHIN, read).await.ok()?.ok()?;
-    Some(collected.to_bytes())
+pub(super) async fn short(mut body: Upstream) -> Option<Bytes> {
+    let read = async {
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            bytes.extend_from_slice(frame.ok()?.data_ref().unwrap_or(&Bytes::new()));
+            if bytes.len() > MAX_ERROR {
+                return None;
+            }
+        }
+        Some(bytes.into())
+    };
+    tokio::time::timeout(ERROR_WITHIN, read).await.ok()?
 }
 
 /// What the client gets of an error answer.
@@ -98,9 +110,21 @@ fn refused(
     who: Arc<str>,
 ) -> Opened {
     let (status, headers, bytes) = failed(status, passed(headers), bytes, &who);
-    let upstream = Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
-    let body = watch.relay(Answer { id, upstream, events: false, who, hold: Box::new(NoPlace) });
-    Opened { status, headers, body }
+    let upstream = Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync();
+    let body = watch.relay(Answer {
+        id,
+        upstream,
+        events: false,
+        who,
+        hold: Box::new(NoPlace),
+    });
+    Opened {
+        status,
+        headers,
+        body,
+    }
 }
 
 /// An error as the client gets it.

@@ -19,7 +19,7 @@ use futures_util::Stream;
 use helix_base::{Clock, TaskGroup};
 use helix_proto::RequestId;
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 
 use super::{Error, sse::Events};
 
@@ -28,6 +28,16 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of an engine's or provider's answer.
 pub(super) type Upstream = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body as one that an answer can be made of.
+pub(super) fn upstream<B>(body: B) -> Upstream
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    body.map_err(|error| -> BoxError { Box::new(error) })
+        .boxed_unsync()
+}
 
 /// How an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

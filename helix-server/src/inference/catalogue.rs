@@ -47,7 +47,10 @@ pub(super) struct Catalogue {
 
 impl Catalogue {
     pub(super) fn new() -> Self {
-        Self { needs: Mutex::default(), changing: Semaphore::new(1) }
+        Self {
+            needs: Mutex::default(),
+            changing: Semaphore::new(1),
+        }
     }
 
     fn needs<T>(&self, with: impl FnOnce(&mut Needs) -> T) -> T {
@@ -59,8 +62,17 @@ impl Catalogue {
 fn memory_key(model: &Model) -> String {
     let settings = &model.settings;
     let parts = (
-        (model.engine, &model.source, settings.context_tokens, settings.parallel),
-        (settings.devices, &settings.engine_args, &settings.engine_env),
+        (
+            model.engine,
+            &model.source,
+            settings.context_tokens,
+            settings.parallel,
+        ),
+        (
+            settings.devices,
+            &settings.engine_args,
+            &settings.engine_env,
+        ),
     );
     secret::hash(&serde_json::to_string(&parts).unwrap_or_default())
 }
@@ -69,19 +81,33 @@ impl Inference {
     /// Reads what is stored about models and tells the scheduler.
     pub(super) async fn load_models(&self) -> Result<(), store::Error> {
         let store = &self.inner.store;
-        let models: HashMap<_, _> =
-            store.models().await?.into_iter().map(|model| (model.id, model)).collect();
-        let valid = |id: &ModelId, key: &str| {
-            models.get(id).is_some_and(|model| memory_key(model) == key)
-        };
+        let models: HashMap<_, _> = store
+            .models()
+            .await?
+            .into_iter()
+            .map(|model| (model.id, model))
+            .collect();
+        let valid =
+            |id: &ModelId, key: &str| models.get(id).is_some_and(|model| memory_key(model) == key);
         let learned = store.learned_needs().await?;
         let estimates = store.estimates().await?;
         self.inner.catalogue.needs(|needs| {
-            for it in learned.into_iter().filter(|it| valid(&it.model, &it.memory_key)) {
-                needs.learned.entry(it.model).or_default().insert(it.class, it.need);
+            for it in learned
+                .into_iter()
+                .filter(|it| valid(&it.model, &it.memory_key))
+            {
+                needs
+                    .learned
+                    .entry(it.model)
+                    .or_default()
+                    .insert(it.class, it.need);
             }
-            let estimates = estimates.into_iter().filter(|it| valid(&it.model, &it.memory_key));
-            needs.estimates = estimates.map(|it| (it.model, it.bytes_per_device)).collect();
+            let estimates = estimates
+                .into_iter()
+                .filter(|it| valid(&it.model, &it.memory_key));
+            needs.estimates = estimates
+                .map(|it| (it.model, it.bytes_per_device))
+                .collect();
         });
         for model in models.values() {
             self.schedule(&Arc::new(model.clone()));
@@ -94,11 +120,19 @@ impl Inference {
     fn schedule(&self, model: &Arc<Model>) {
         let (learned, estimate) = self.inner.catalogue.needs(|needs| {
             let estimate = needs.estimates.get(&model.id).copied().flatten();
-            (needs.learned.get(&model.id).cloned().unwrap_or_default(), estimate)
+            (
+                needs.learned.get(&model.id).cloned().unwrap_or_default(),
+                estimate,
+            )
         });
-        let known = |bytes_per_device, basis| ModelMemory { bytes_per_device, basis };
+        let known = |bytes_per_device, basis| ModelMemory {
+            bytes_per_device,
+            basis,
+        };
         let settings = &model.settings;
-        let configured = settings.memory_bytes.map(|it| known(it, MemoryBasis::Configured));
+        let configured = settings
+            .memory_bytes
+            .map(|it| known(it, MemoryBasis::Configured));
         let spec = ModelSpec {
             id: model.id,
             name: model.name.clone(),
@@ -131,19 +165,26 @@ impl Inference {
             ready_instances: 0,
             starting_instances: 0,
         };
-        self.inner.store.insert_model(&model).await.map_err(|error| match error {
-            store::Error::Duplicate(_) => {
-                Failure::conflict(format!("there is a model `{}` already", model.name))
-            }
-            error => error.into(),
-        })?;
+        self.inner
+            .store
+            .insert_model(&model)
+            .await
+            .map_err(|error| match error {
+                store::Error::Duplicate(_) => {
+                    Failure::conflict(format!("there is a model `{}` already", model.name))
+                }
+                error => error.into(),
+            })?;
         let model = Arc::new(model);
         self.schedule(&model);
         self.reload().await?;
         drop(changing);
         tracing::info!(model = %model.id, name = model.name, "model registered");
         let estimate = self.estimate(&model);
-        if tokio::time::timeout(ESTIMATE_WITHIN, estimate).await.is_err() {
+        if tokio::time::timeout(ESTIMATE_WITHIN, estimate)
+            .await
+            .is_err()
+        {
             tracing::info!(model = %model.id, "no estimate yet: the runners take long to look");
         }
         Ok(self.dressed(&model))
@@ -177,7 +218,11 @@ impl Inference {
 
     /// The registered models, with what they need and run now.
     pub(crate) fn models(&self) -> Vec<Model> {
-        self.routes().models().into_iter().map(|model| self.dressed(model)).collect()
+        self.routes()
+            .models()
+            .into_iter()
+            .map(|model| self.dressed(model))
+            .collect()
     }
 
     /// A model with what it needs and runs now.
@@ -208,7 +253,11 @@ impl Inference {
     /// Keeps what the scheduler learned.
     pub(super) async fn keep(&self, need: StoredNeed) {
         self.inner.catalogue.needs(|needs| {
-            needs.learned.entry(need.model).or_default().insert(need.class.clone(), need.need);
+            needs
+                .learned
+                .entry(need.model)
+                .or_default()
+                .insert(need.class.clone(), need.need);
         });
         let now_ms = self.inner.clock.now_ms();
         if let Err(error) = self.inner.store.keep_need(&need, now_ms).await {
@@ -232,7 +281,13 @@ impl Inference {
         if !self.wants_estimate(model) {
             return;
         }
-        for view in self.inner.fleet.runners().iter().filter(|view| view.connected) {
+        for view in self
+            .inner
+            .fleet
+            .runners()
+            .iter()
+            .filter(|view| view.connected)
+        {
             if self.estimate_on(model, view.known.id).await {
                 return;
             }
@@ -242,7 +297,10 @@ impl Inference {
     fn wants_estimate(&self, model: &Model) -> bool {
         model.engine != EngineKind::External
             && model.settings.memory_bytes.is_none()
-            && self.inner.catalogue.needs(|needs| !needs.estimates.contains_key(&model.id))
+            && self
+                .inner
+                .catalogue
+                .needs(|needs| !needs.estimates.contains_key(&model.id))
     }
 
     /// Whether the runner could tell.
@@ -264,9 +322,14 @@ impl Inference {
             }
         };
         tracing::info!(%runner, model = %model.id, bytes_per_device, "estimated");
-        self.inner.catalogue.needs(|needs| needs.estimates.insert(model.id, bytes_per_device));
-        let estimate =
-            StoredEstimate { model: model.id, memory_key: memory_key(model), bytes_per_device };
+        self.inner
+            .catalogue
+            .needs(|needs| needs.estimates.insert(model.id, bytes_per_device));
+        let estimate = StoredEstimate {
+            model: model.id,
+            memory_key: memory_key(model),
+            bytes_per_device,
+        };
         let now_ms = self.inner.clock.now_ms();
         if let Err(error) = self.inner.store.keep_estimate(&estimate, now_ms).await {
             tracing::warn!(model = %model.id, %error, "the estimate is not stored");

@@ -31,13 +31,19 @@ pub(super) fn model(request: &CreateModelRequest) -> Result<(), Refused> {
 fn source(engine: EngineKind, source: &ModelSource) -> Result<(), Refused> {
     let fits = match engine {
         EngineKind::LlamaCpp | EngineKind::Vllm => {
-            matches!(source, ModelSource::File { .. } | ModelSource::HuggingFace { .. })
+            matches!(
+                source,
+                ModelSource::File { .. } | ModelSource::HuggingFace { .. }
+            )
         }
         EngineKind::Ollama => matches!(source, ModelSource::Ollama { .. }),
         EngineKind::External => matches!(source, ModelSource::External { .. }),
     };
     if !fits {
-        return refuse("source", format!("the engine `{}` cannot use it", engine.as_str()));
+        return refuse(
+            "source",
+            format!("the engine `{}` cannot use it", engine.as_str()),
+        );
     }
     match source {
         ModelSource::File { path } => {
@@ -45,7 +51,11 @@ fn source(engine: EngineKind, source: &ModelSource) -> Result<(), Refused> {
                 return refuse("source.path", "an absolute path on the runner's disk");
             }
         }
-        ModelSource::HuggingFace { repo, revision, file } => hub(repo, revision, file)?,
+        ModelSource::HuggingFace {
+            repo,
+            revision,
+            file,
+        } => hub(repo, revision, file)?,
         ModelSource::Ollama { name } => {
             if name.is_empty() || name.len() > MAX_TEXT || name.contains(char::is_whitespace) {
                 return refuse("source.name", "a name that `ollama pull` takes");
@@ -56,23 +66,26 @@ fn source(engine: EngineKind, source: &ModelSource) -> Result<(), Refused> {
                 matches!(url.scheme(), "http" | "https") && url.username().is_empty()
             });
             if !valid || url.len() > MAX_TEXT {
-                return refuse("source.url", "an `http://` or `https://` URL without credentials");
+                return refuse(
+                    "source.url",
+                    "an `http://` or `https://` URL without credentials",
+                );
             }
         }
     }
     Ok(())
 }
 
-fn hub(
-    repo: &str,
-    revision: &Option<String>,
-    file: &Option<String>,
-) -> Result<(), Refused> {
+fn hub(repo: &str, revision: &Option<String>, file: &Option<String>) -> Result<(), Refused> {
     let plain = |text: &str| {
         !text.is_empty()
             && text.len() <= MAX_TEXT
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c))
-            && text.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c))
+            && text
+                .split('/')
+                .all(|part| !part.is_empty() && part != "." && part != "..")
     };
     if !plain(repo) || repo.split('/').count() != 2 {
         return refuse("source.repo", "`owner/name`");
@@ -87,7 +100,10 @@ fn hub(
 }
 
 fn settings(settings: &ModelSettings) -> Result<(), Refused> {
-    if settings.context_tokens.is_some_and(|it| !(128..=16_777_216).contains(&it)) {
+    if settings
+        .context_tokens
+        .is_some_and(|it| !(128..=16_777_216).contains(&it))
+    {
         return refuse("settings.context_tokens", "128 to 16,777,216");
     }
     for (field, value, most) in [
@@ -100,14 +116,20 @@ fn settings(settings: &ModelSettings) -> Result<(), Refused> {
         }
     }
     if settings.memory_bytes == Some(0) {
-        return refuse("settings.memory_bytes", "at least 1; leave it out to have it estimated");
+        return refuse(
+            "settings.memory_bytes",
+            "at least 1; leave it out to have it estimated",
+        );
     }
     if !(1_000..=86_400_000).contains(&settings.ready_timeout_ms) {
         return refuse("settings.ready_timeout_ms", "1,000 to 86,400,000");
     }
     let extras = settings.engine_args.len() + settings.engine_env.len();
     let long = |text: &String| text.len() > MAX_TEXT || text.contains('\0');
-    let variables = settings.engine_env.iter().flat_map(|(name, value)| [name, value]);
+    let variables = settings
+        .engine_env
+        .iter()
+        .flat_map(|(name, value)| [name, value]);
     if extras > MAX_EXTRAS || settings.engine_args.iter().chain(variables).any(long) {
         return refuse("settings.engine_args", "too many or too long");
     }
@@ -123,12 +145,18 @@ mod tests {
             name: "tiny".into(),
             description: String::new(),
             engine: EngineKind::LlamaCpp,
-            source: ModelSource::File { path: "/models/tiny.gguf".into() },
+            source: ModelSource::File {
+                path: "/models/tiny.gguf".into(),
+            },
             settings: ModelSettings::default(),
             default: false,
         };
         change(&mut request);
-        assert_eq!(model(&request).err().map(|(field, _)| field), field, "{request:?}");
+        assert_eq!(
+            model(&request).err().map(|(field, _)| field),
+            field,
+            "{request:?}"
+        );
     }
 
     #[test]
@@ -138,12 +166,22 @@ mod tests {
             revision: None,
             file: Some("a.gguf".into()),
         };
-        let external = |url: &str| ModelSource::External { url: url.into(), model: None };
+        let external = |url: &str| ModelSource::External {
+            url: url.into(),
+            model: None,
+        };
         check(|_| (), None);
         check(|it| it.name = "default".into(), Some("name"));
         check(|it| it.description = "x".repeat(1_001), Some("description"));
         check(|it| it.engine = EngineKind::Ollama, Some("source"));
-        check(|it| it.source = ModelSource::File { path: "tiny.gguf".into() }, Some("source.path"));
+        check(
+            |it| {
+                it.source = ModelSource::File {
+                    path: "tiny.gguf".into(),
+                }
+            },
+            Some("source.path"),
+        );
         check(|it| it.source = hub("org/name"), None);
         check(|it| it.source = hub("org/../name"), Some("source.repo"));
         check(|it| it.source = hub("name"), Some("source.repo"));
@@ -161,10 +199,19 @@ mod tests {
             },
             None,
         );
-        check(|it| it.settings.context_tokens = Some(1), Some("settings.context_tokens"));
+        check(
+            |it| it.settings.context_tokens = Some(1),
+            Some("settings.context_tokens"),
+        );
         check(|it| it.settings.parallel = 0, Some("settings.parallel"));
         check(|it| it.settings.devices = 65, Some("settings.devices"));
-        check(|it| it.settings.ready_timeout_ms = 0, Some("settings.ready_timeout_ms"));
-        check(|it| it.settings.memory_bytes = Some(0), Some("settings.memory_bytes"));
+        check(
+            |it| it.settings.ready_timeout_ms = 0,
+            Some("settings.ready_timeout_ms"),
+        );
+        check(
+            |it| it.settings.memory_bytes = Some(0),
+            Some("settings.memory_bytes"),
+        );
     }
 }

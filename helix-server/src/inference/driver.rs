@@ -179,10 +179,7 @@ impl Driver {
             waiting,
             cancelled: cancelled.clone(),
         };
-        let mut core = self.lock();
-        core.bound(spec.user, self.inner.per_user)?;
-        core.requests.insert(request, entry);
-        drop(core);
+        self.admit(request, entry)?;
         let ticket = Ticket {
             driver: self.clone(),
             request,
@@ -193,10 +190,22 @@ impl Driver {
         ticket.wait(ending).await
     }
 
+    /// Takes note of a request, unless too many of its user's wait.
+    fn admit(&self, request: RequestId, entry: Request) -> Result<(), RejectReason> {
+        let mut core = self.lock();
+        core.bound(entry.user, self.inner.per_user)?;
+        core.requests.insert(request, entry);
+        Ok(())
+    }
+
     /// Takes a request out of the queue or, if it is in flight, frees its place.
     /// Whether there was such a request.
     pub(super) fn cancel(&self, request: RequestId) -> bool {
-        let found = self.lock().requests.get(&request).map(|found| found.cancelled.clone());
+        let found = self
+            .lock()
+            .requests
+            .get(&request)
+            .map(|found| found.cancelled.clone());
         let Some(cancelled) = found else { return false };
         self.apply(Event::RequestCancelled { request });
         cancelled.cancel();
@@ -231,7 +240,11 @@ impl Driver {
                     let engine_model = core.engine_models.get(&instance).cloned();
                     let found = core.requests.get_mut(&request);
                     let answer = found.and_then(|found| found.answer.take());
-                    let to = Dispatched { runner, instance, engine_model };
+                    let to = Dispatched {
+                        runner,
+                        instance,
+                        engine_model,
+                    };
                     answers.extend(answer.map(|it| (it, Ok(to))));
                 }
                 Action::Reject { request, why } => {
@@ -356,7 +369,8 @@ impl Core {
             if status.state.is_terminal() {
                 self.engine_models.remove(&status.id);
             } else {
-                self.engine_models.insert(status.id, status.engine_model.as_str().into());
+                self.engine_models
+                    .insert(status.id, status.engine_model.as_str().into());
             }
         }
     }

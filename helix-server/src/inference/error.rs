@@ -178,7 +178,9 @@ impl Retry for Error {
             Self::Body(_) | Self::UnknownModel { .. } | Self::Stalled { .. } => {
                 Retryability::Permanent
             }
-            other => other.retry_after().map_or(Retryability::Transient, Retryability::After),
+            other => other
+                .retry_after()
+                .map_or(Retryability::Transient, Retryability::After),
         }
     }
 }

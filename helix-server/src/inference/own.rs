@@ -3,19 +3,19 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::{
+    Error, Inference, Job, Opened,
+    answer::{self, Source},
+    body::{self, Upstream},
+    driver::Dispatched,
+    error::Available,
+    routes::Routes,
+};
 use bytes::Bytes;
 use helix_proto::{ErrorCode, error::ErrorEnvelope, model::Model};
 use helix_scheduler::{Outcome, RejectReason, RequestSpec};
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
-use super::{
-    Error, Inference, Job, Opened,
-    answer::{self, Source},
-    body::{BoxError, Upstream},
-    driver::Dispatched,
-    error::Available,
-    routes::Routes,
-};
 /// What came of asking an engine.
 enum Asked {
     /// It began to answer.
@@ -54,7 +54,11 @@ impl Inference {
             match asked {
                 Ok(Asked::Answered(response)) => {
                     let who = format!("model `{}`", model.name).into();
-                    let source = Source { id: job.request_id, who, hold: Box::new(ticket) };
+                    let source = Source {
+                        id: job.request_id,
+                        who,
+                        hold: Box::new(ticket),
+                    };
                     return answer::opened(&self.inner.watch, response, source).await;
                 }
                 Ok(Asked::Lost(reason)) => {
@@ -70,12 +74,7 @@ impl Inference {
         }
     }
 
-    async fn ask_engine(
-        &self,
-        job: &Job,
-        model: &Model,
-        to: &Dispatched,
-    ) -> Result<Asked, Error> {
+    async fn ask_engine(&self, job: &Job, model: &Model, to: &Dispatched) -> Result<Asked, Error> {
         let name = to.engine_model.as_deref().unwrap_or(&model.name);
         let body = job.body.with_model(name);
         let within = self.inner.upstream_timeout;
@@ -89,7 +88,7 @@ impl Inference {
             Ok(Err(error)) => return Ok(Asked::Lost(error.to_string())),
             Ok(Ok(response)) => response,
         };
-        let response = response.map(|body| body.map_err(BoxError::from).boxed_unsync());
+        let response = response.map(body::upstream);
         if response.status().is_success() {
             return Ok(Asked::Answered(response));
         }
@@ -117,7 +116,10 @@ impl Inference {
                 model: model.name.clone(),
                 available: routes.available(&model.name),
             },
-            RejectReason::TimedOut { waited_ms, waiting_for } => Error::Deadline {
+            RejectReason::TimedOut {
+                waited_ms,
+                waiting_for,
+            } => Error::Deadline {
                 waited: Duration::from_millis(*waited_ms),
                 waited_for: waiting_for.to_string(),
             },
@@ -135,7 +137,10 @@ impl Inference {
     fn servable(&self, except: &Model, routes: &Routes) -> Available {
         let refused: Vec<_> = self.inner.driver.ask(|scheduler| {
             let models = routes.models().into_iter();
-            models.filter(|it| scheduler.refusal(it.id).is_some()).cloned().collect()
+            models
+                .filter(|it| scheduler.refusal(it.id).is_some())
+                .cloned()
+                .collect()
         });
         let Available(mut names) = routes.available(&except.name);
         names.retain(|name| refused.iter().all(|model: &Arc<Model>| model.name != *name));
@@ -144,15 +149,22 @@ impl Inference {
 }
 
 fn cancelled() -> Error {
-    Error::Cancelled { reason: "an administrator took it out of the queue".to_owned() }
+    Error::Cancelled {
+        reason: "an administrator took it out of the queue".to_owned(),
+    }
 }
 
 fn silent(model: &Model, after: Duration) -> Error {
-    Error::Silent { who: format!("model `{}`", model.name), after }
+    Error::Silent {
+        who: format!("model `{}`", model.name),
+        after,
+    }
 }
 
 fn full(bytes: Bytes) -> Upstream {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// Whether an error is the runner's and not the engine's: only ours come in the

@@ -6,19 +6,18 @@ use bytes::Bytes;
 use helix_base::{ExposeSecret as _, Outbound, SecretString};
 use helix_proto::model;
 use http::{HeaderMap, HeaderValue, Response, header};
-use http_body_util::BodyExt as _;
 use url::Url;
 
 use super::{
     Endpoint, Error,
-    body::{BoxError, Upstream, root_cause},
+    body::{self, Upstream, root_cause},
 };
 use crate::options::ProviderOptions;
 
 /// A provider that cannot be used as it is configured.
 #[derive(Debug, thiserror::Error)]
 #[error("provider `{name}`: {reason}")]
-pub struct ProviderError {
+pub(crate) struct ProviderError {
     name: String,
     reason: &'static str,
 }
@@ -137,7 +136,7 @@ impl Provider {
                 reason: root_cause(&error),
             })?;
         let response: Response<reqwest::Body> = response.into();
-        Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()))
+        Ok(response.map(body::upstream))
     }
 
     /// A provider for tests of the table.
