@@ -78,10 +78,12 @@ async fn run(
         () = drained => Ok(()),
         () = shared.readers.sweep() => Ok(()),
     };
+    if ended.is_ok() && shared.is_unused() {
+        shared.link.close(CloseCode::NORMAL, "no longer used");
+    }
     let otherwise = match ended {
-        Err(error) => session::broken(&error),
-        Ok(()) if shared.is_unused() => CloseReason::local(CloseCode::NORMAL, "no longer used"),
         Ok(()) => CloseReason::local(CloseCode::PROTOCOL, "HTTP/2 ended"),
+        Err(error) => session::broken(&error),
     };
     let reason = session::finish(given_back, &shared.link, otherwise).await;
     tracing::debug!(%reason, "tunnel closed");

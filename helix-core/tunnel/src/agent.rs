@@ -133,11 +133,10 @@ impl Agent {
     pub async fn run(self, group: &TaskGroup) -> Stopped {
         let mut retries = Retries::new(self.options.backoff, self.options.refused);
         let reason = loop {
-            let next = tokio::select! {
-                biased;
-                () = group.draining() => break Stopped::Shutdown,
-                next = self.connect_once(&mut retries, group) => next,
-            };
+            let next = self.connect_once(&mut retries, group).await;
+            if group.is_draining() {
+                break Stopped::Shutdown;
+            }
             let (delay, reason) = match next {
                 Next::Stop(reason) => break reason,
                 Next::Wait(delay, reason) => (delay, reason),
@@ -161,7 +160,12 @@ impl Agent {
     /// One connection from dialling to its end.
     async fn connect_once(&self, retries: &mut Retries, group: &TaskGroup) -> Next {
         self.state.send_replace(AgentState::Connecting);
-        let transport = match self.dial.dial().await {
+        let dialled = tokio::select! {
+            biased;
+            () = group.draining() => return Next::Stop(Stopped::Shutdown),
+            dialled = self.dial.dial() => dialled,
+        };
+        let transport = match dialled {
             Ok(transport) => transport,
             Err(error) => return self.after_failed_dial(&error, retries),
         };
@@ -173,7 +177,9 @@ impl Agent {
         let reason =
             serve::serve(transport, self.router.clone(), &self.options, group, proven).await;
         let next = retries.after_close(reason, &mut rand::rng());
-        if let Next::Wait(delay, reason) = &next {
+        if let Next::Wait(delay, reason) = &next
+            && !group.is_draining()
+        {
             tracing::warn!(%reason, ?delay, "disconnected from the control plane; dialling again");
         }
         next

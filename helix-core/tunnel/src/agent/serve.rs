@@ -52,14 +52,14 @@ pub(super) async fn serve(
             .enable_connect_protocol()
             .serve_connection(TokioIo::new(io), service),
     );
-    let mut otherwise = CloseReason::local(CloseCode::NORMAL, "HTTP/2 ended");
+    let mut going = false;
     let mut proven = Some(proven);
     let ended = loop {
         tokio::select! {
             ended = connection.as_mut() => break ended,
-            () = group.draining(), if !is_going(&otherwise) => {
+            () = group.draining(), if !going => {
                 connection.as_mut().graceful_shutdown();
-                otherwise = CloseReason::local(CloseCode::GOING_AWAY, "the agent is shutting down");
+                going = true;
             }
             () = link.wait_until_proven(), if proven.is_some() => {
                 if let Some(proven) = proven.take() {
@@ -69,13 +69,13 @@ pub(super) async fn serve(
             () = readers.sweep() => {}
         }
     };
-    drop(connection);
-    if let Err(error) = ended {
-        otherwise = session::broken(&error);
+    if going {
+        link.close(CloseCode::GOING_AWAY, "the agent is shutting down");
     }
+    drop(connection);
+    let otherwise = match ended {
+        Ok(()) => CloseReason::local(CloseCode::NORMAL, "HTTP/2 ended"),
+        Err(error) => session::broken(&error),
+    };
     session::finish(given_back, &link, otherwise).await
-}
-
-fn is_going(reason: &CloseReason) -> bool {
-    reason.code() == Some(CloseCode::GOING_AWAY)
 }
