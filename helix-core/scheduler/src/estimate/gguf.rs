@@ -89,6 +89,15 @@ impl Header {
         self.number("split.count").unwrap_or(1).max(1)
     }
 
+    /// Whether the model says how to pool its output: it was made for embeddings.
+    pub fn pools(&self) -> bool {
+        let Some(Value::Text(architecture)) = self.values.get("general.architecture") else {
+            return false;
+        };
+        self.values
+            .contains_key(&format!("{architecture}.pooling_type"))
+    }
+
     fn number(&self, key: &str) -> Option<u64> {
         match self.values.get(key)? {
             Value::Number(number) => Some(*number),
