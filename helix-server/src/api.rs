@@ -100,7 +100,7 @@ pub fn router(app: &App) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .method_not_allowed_fallback(system::method_not_allowed)
-        .fallback(crate::web::serve)
+        .fallback_service(crate::web::router(app))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn_with_state(app.clone(), finish::finish))
         .with_state(app.clone())

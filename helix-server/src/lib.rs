@@ -8,7 +8,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`options`] | every option, documented; [`config`] resolves them from file, variables and flags |
+//! | [`options`] | every option, documented |
 //! | [`app`] | what every part stands on, and the handle on the whole |
 //! | [`api`] | routes, extractors, access control, errors, the OpenAPI document |
 //! | [`auth`] | accounts, sign-in, API keys |
@@ -23,7 +23,6 @@
 pub mod api;
 pub mod app;
 pub mod auth;
-pub mod config;
 pub mod events;
 pub mod fleet;
 pub mod inference;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use helix_base::{OutboundOptions, SecretString};
+use helix_base::{OutboundOptions, SecretString, telemetry};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -53,6 +53,9 @@ pub struct Options {
     pub providers: Vec<ProviderOptions>,
     /// How the control plane dials out.
     pub outbound: OutboundOptions,
+    /// How the daemon logs. Who embeds a control plane starts `tracing` as they
+    /// like.
+    pub log: telemetry::Options,
 }
 
 impl Default for Options {
@@ -73,6 +76,7 @@ impl Default for Options {
             sessions: SessionOptions::default(),
             providers: Vec::new(),
             outbound: OutboundOptions::default(),
+            log: telemetry::Options::default(),
         }
     }
 }

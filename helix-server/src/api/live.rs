@@ -5,7 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use axum::{
     extract::{
         State,
-        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+        ws::{
+            CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
+        },
     },
     response::Response,
 };
@@ -72,19 +74,23 @@ async fn live(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
     let upgrade = upgrade.map_err(|rejection| {
-        Failure::bad_request(format!("this is a WebSocket: {}", rejection.body_text().to_lowercase()))
+        Failure::bad_request(format!(
+            "this is a WebSocket: {}",
+            rejection.body_text().to_lowercase()
+        ))
     })?;
     let most = app.options().limits.streams_per_user;
     let open = app.streams().open(caller.user_id, most)?;
     let identity = (*caller).clone();
     let tasks = app.foundation().tasks.clone();
-    Ok(upgrade.max_message_size(MESSAGE_BYTES).max_frame_size(MESSAGE_BYTES).on_upgrade(
-        move |socket| async move {
+    Ok(upgrade
+        .max_message_size(MESSAGE_BYTES)
+        .max_frame_size(MESSAGE_BYTES)
+        .on_upgrade(move |socket| async move {
             let connection = Connection::new(app, identity, open);
             // In the group, so that a shutdown waits for the goodbye.
             let _ = tasks.spawn("live updates", connection.run(socket)).await;
-        },
-    ))
+        }))
 }
 
 /// Why a connection ends.
@@ -127,7 +133,10 @@ impl Connection {
         let goodbye = self.serve(&mut socket).await;
         self.tasks.cancel();
         if let Some(Goodbye(code, reason)) = goodbye {
-            let frame = CloseFrame { code, reason: reason.into() };
+            let frame = CloseFrame {
+                code,
+                reason: reason.into(),
+            };
             let closing = socket.send(Message::Close(Some(frame)));
             // A client that takes nothing any more gets no goodbye.
             let _ = tokio::time::timeout(Duration::from_secs(2), closing).await;
@@ -188,14 +197,25 @@ impl Connection {
     /// Acts on a message of the client.
     async fn hear(&mut self, text: &str) -> Option<ServerMessage> {
         let refuse = |session_id, message: &str| {
-            Some(ServerMessage::Error { session_id, message: message.to_owned() })
+            Some(ServerMessage::Error {
+                session_id,
+                message: message.to_owned(),
+            })
         };
         match serde_json::from_str(text) {
             Ok(ClientMessage::Follow { session_id, after }) => {
                 if !self.followed.contains_key(&session_id) && self.followed.len() >= FOLLOWED {
-                    return refuse(Some(session_id), "too many sessions are followed: unfollow one");
+                    return refuse(
+                        Some(session_id),
+                        "too many sessions are followed: unfollow one",
+                    );
                 }
-                match self.app.sessions().follow(self.identity.user_id, session_id, after).await {
+                match self
+                    .app
+                    .sessions()
+                    .follow(self.identity.user_id, session_id, after)
+                    .await
+                {
                     Ok(follower) => self.follow(session_id, follower),
                     Err(failure) => return refuse(Some(session_id), &failure.error().message),
                 }
@@ -231,12 +251,12 @@ impl Connection {
     fn translate(&self, notice: &Notice) -> Option<ServerMessage> {
         let admin = self.identity.role == Role::Admin;
         match notice {
-            Notice::SessionChanged { session } => {
-                Some(ServerMessage::SessionChanged { session: (**session).clone() })
-            }
-            Notice::SessionDeleted { session_id } => {
-                Some(ServerMessage::SessionDeleted { session_id: *session_id })
-            }
+            Notice::SessionChanged { session } => Some(ServerMessage::SessionChanged {
+                session: (**session).clone(),
+            }),
+            Notice::SessionDeleted { session_id } => Some(ServerMessage::SessionDeleted {
+                session_id: *session_id,
+            }),
             Notice::RunnersChanged => admin.then_some(ServerMessage::RunnersChanged),
             Notice::QueueChanged => admin.then_some(ServerMessage::QueueChanged),
             Notice::ModelsChanged => Some(ServerMessage::ModelsChanged),
@@ -248,5 +268,7 @@ impl Connection {
 /// As it goes over the socket.
 fn texts(message: Option<ServerMessage>) -> Vec<Message> {
     let text = message.and_then(|message| serde_json::to_string(&message).ok());
-    text.into_iter().map(|text| Message::Text(text.into())).collect()
+    text.into_iter()
+        .map(|text| Message::Text(text.into()))
+        .collect()
 }

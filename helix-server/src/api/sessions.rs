@@ -22,7 +22,9 @@ const LARGEST_PAGE: u32 = 200;
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update, delete))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, update, delete))
 }
 
 /// Which sessions to list.
@@ -49,7 +51,10 @@ fn decode(text: &str) -> Option<ListCursor> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     let (updated_at_ms, id) = text.split_once(':')?;
-    Some(ListCursor { updated_at_ms: updated_at_ms.parse().ok()?, id: id.parse().ok()? })
+    Some(ListCursor {
+        updated_at_ms: updated_at_ms.parse().ok()?,
+        id: id.parse().ok()?,
+    })
 }
 
 /// One's own sessions, last changed first.
@@ -63,19 +68,34 @@ async fn list(
 ) -> Result<Json<Page<Session>>, Failure> {
     let search = query.q.trim();
     if search.chars().count() > 200 || search.contains('\0') {
-        return Err(Failure::invalid("q", "must have at most 200 characters, without NUL"));
+        return Err(Failure::invalid(
+            "q",
+            "must have at most 200 characters, without NUL",
+        ));
     }
     let limit = query.limit.unwrap_or(PAGE);
     if !(1..=LARGEST_PAGE).contains(&limit) {
-        return Err(Failure::invalid("limit", format!("must be 1 to {LARGEST_PAGE}")));
+        return Err(Failure::invalid(
+            "limit",
+            format!("must be 1 to {LARGEST_PAGE}"),
+        ));
     }
     let invalid = || Failure::invalid("cursor", "must be the `next_cursor` of the page before");
-    let after = query.cursor.map(|text| decode(&text).ok_or_else(invalid)).transpose()?;
-    let mut items = app.sessions().list(caller.user_id, search, after, limit + 1).await?;
+    let after = query
+        .cursor
+        .map(|text| decode(&text).ok_or_else(invalid))
+        .transpose()?;
+    let mut items = app
+        .sessions()
+        .list(caller.user_id, search, after, limit + 1)
+        .await?;
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
     let next_cursor = items.last().filter(|_| more).map(|last| {
-        encode(ListCursor { updated_at_ms: last.updated_at_ms, id: last.id })
+        encode(ListCursor {
+            updated_at_ms: last.updated_at_ms,
+            id: last.id,
+        })
     });
     Ok(Json(Page { items, next_cursor }))
 }
@@ -89,7 +109,10 @@ async fn create(
     State(app): State<App>,
     Json(request): Json<CreateSessionRequest>,
 ) -> Result<(StatusCode, Json<Session>), Failure> {
-    let title = request.title.map(|title| check::line("title", &title, 200)).transpose()?;
+    let title = request
+        .title
+        .map(|title| check::line("title", &title, 200))
+        .transpose()?;
     let model = request.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
     let model = check::line("model", &model, 200)?;
     let session = app.sessions().create(caller.user_id, title, model).await?;
@@ -120,9 +143,18 @@ async fn update(
     Path(id): Path<SessionId>,
     Json(request): Json<UpdateSessionRequest>,
 ) -> Result<Json<Session>, Failure> {
-    let title = request.title.map(|title| check::line("title", &title, 200)).transpose()?;
-    let model = request.model.map(|model| check::line("model", &model, 200)).transpose()?;
-    app.sessions().update(caller.user_id, id, title, model).await.map(Json)
+    let title = request
+        .title
+        .map(|title| check::line("title", &title, 200))
+        .transpose()?;
+    let model = request
+        .model
+        .map(|model| check::line("model", &model, 200))
+        .transpose()?;
+    app.sessions()
+        .update(caller.user_id, id, title, model)
+        .await
+        .map(Json)
 }
 
 /// Deletes a session with all that is in it; a turn in flight is stopped.
@@ -147,7 +179,10 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_its_text_and_nonsense_is_no_cursor() {
-        let cursor = ListCursor { updated_at_ms: 7, id: SessionId::from_parts(1, 2) };
+        let cursor = ListCursor {
+            updated_at_ms: 7,
+            id: SessionId::from_parts(1, 2),
+        };
         assert_eq!(decode(&encode(cursor)), Some(cursor));
         assert_eq!(decode("nonsense"), None);
         assert_eq!(decode(""), None);

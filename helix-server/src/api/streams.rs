@@ -40,13 +40,20 @@ impl Streams {
             ));
         }
         *count += 1;
-        Ok(Open { streams: self.clone(), user })
+        Ok(Open {
+            streams: self.clone(),
+            user,
+        })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .streams
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.user) {
             *count -= 1;
             if *count == 0 {

@@ -29,7 +29,10 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 fn content(text: String) -> Result<String, Failure> {
     if text.trim().is_empty() || text.len() > MESSAGE_BYTES {
-        return Err(Failure::invalid("content", format!("must have 1 to {MESSAGE_BYTES} bytes")));
+        return Err(Failure::invalid(
+            "content",
+            format!("must have 1 to {MESSAGE_BYTES} bytes"),
+        ));
     }
     if text.contains('\0') {
         return Err(Failure::invalid("content", "must not contain NUL"));
@@ -65,8 +68,13 @@ async fn send(
     let key = request.idempotency_key;
     let ask = Ask {
         content: content(request.content)?,
-        model: request.model.map(|model| check::line("model", &model, 200)).transpose()?,
-        idempotency_key: key.map(|key| check::line("idempotency_key", &key, 64)).transpose()?,
+        model: request
+            .model
+            .map(|model| check::line("model", &model, 200))
+            .transpose()?,
+        idempotency_key: key
+            .map(|key| check::line("idempotency_key", &key, 64))
+            .transpose()?,
     };
     let turn = app.sessions().ask(caller.user_id, id, ask).await?;
     Ok((StatusCode::ACCEPTED, Json(turn)))
@@ -83,7 +91,10 @@ async fn cancel(
     State(app): State<App>,
     Path((id, turn)): Path<(SessionId, TurnId)>,
 ) -> Result<Json<Turn>, Failure> {
-    app.sessions().cancel(caller.user_id, id, turn).await.map(Json)
+    app.sessions()
+        .cancel(caller.user_id, id, turn)
+        .await
+        .map(Json)
 }
 
 /// Asks the same again: the turn and all after it give way to a new one.
@@ -96,7 +107,10 @@ async fn regenerate(
     State(app): State<App>,
     Path((id, turn)): Path<(SessionId, TurnId)>,
 ) -> Result<(StatusCode, Json<Turn>), Failure> {
-    let turn = app.sessions().ask_again(caller.user_id, id, turn, None).await?;
+    let turn = app
+        .sessions()
+        .ask_again(caller.user_id, id, turn, None)
+        .await?;
     Ok((StatusCode::ACCEPTED, Json(turn)))
 }
 
@@ -113,6 +127,9 @@ async fn edit(
     Json(request): Json<EditTurnRequest>,
 ) -> Result<(StatusCode, Json<Turn>), Failure> {
     let content = content(request.content)?;
-    let turn = app.sessions().ask_again(caller.user_id, id, turn, Some(content)).await?;
+    let turn = app
+        .sessions()
+        .ask_again(caller.user_id, id, turn, Some(content))
+        .await?;
     Ok((StatusCode::ACCEPTED, Json(turn)))
 }

@@ -89,10 +89,8 @@ mod tests {
         Identity {
             user_id: UserId::from_parts(1, n),
             role: Role::Member,
-            credential: Credential::SignIn {
-                token_hash: "h".into(),
-                expires_at_ms: 9,
-            },
+            credential: Credential::SignIn { expires_at_ms: 9 },
+            secret_hash: "h".into(),
         }
     }
 

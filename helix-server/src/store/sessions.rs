@@ -31,7 +31,10 @@ pub(super) fn session(row: &AnyRow) -> Result<Session, Error> {
         updated_at_ms: row::number(row, "updated_at_ms")?,
         last_seq: row::number(row, "last_seq")?,
         active_turn: active
-            .map(|id| id.parse().map_err(|error| row::corrupt("active_turn", error)))
+            .map(|id| {
+                id.parse()
+                    .map_err(|error| row::corrupt("active_turn", error))
+            })
             .transpose()?,
     })
 }
@@ -64,7 +67,10 @@ pub(super) async fn lock(
         .fetch_optional(&mut **transaction)
         .await?;
     let Some(found) = found else { return Ok(None) };
-    Ok(Some(Locked { session: session(&found)?, titled: row::flag(&found, "titled")? }))
+    Ok(Some(Locked {
+        session: session(&found)?,
+        titled: row::flag(&found, "titled")?,
+    }))
 }
 
 /// Writes a locked session back, with what was appended to its log.
@@ -192,8 +198,12 @@ impl Store {
         let Some(mut locked) = lock(&mut transaction, user, id, now_ms).await? else {
             return Ok(None);
         };
-        let changes = title.as_ref().is_some_and(|title| *title != locked.session.title)
-            || model.as_ref().is_some_and(|model| *model != locked.session.model);
+        let changes = title
+            .as_ref()
+            .is_some_and(|title| *title != locked.session.title)
+            || model
+                .as_ref()
+                .is_some_and(|model| *model != locked.session.model);
         locked.titled |= title.is_some();
         let session = &mut locked.session;
         session.title = title.unwrap_or_else(|| session.title.clone());

@@ -2,9 +2,7 @@
 
 use helix_proto::{
     SessionId, TurnId, UserId,
-    session::{
-        Session, SessionEvent, SessionEventBody, SessionMessages, Turn, TurnState, Usage,
-    },
+    session::{Session, SessionEvent, SessionEventBody, SessionMessages, Turn, TurnState, Usage},
 };
 use sqlx::any::AnyRow;
 
@@ -28,10 +26,12 @@ fn turn(row: &AnyRow) -> Result<Turn, Error> {
         model: row::text(row, "model")?,
         error: row::text_or_none(row, "error")?,
         waiting_for: row::text_or_none(row, "waiting_for")?,
-        usage: prompt.zip(completion).map(|(prompt_tokens, completion_tokens)| Usage {
-            prompt_tokens,
-            completion_tokens,
-        }),
+        usage: prompt
+            .zip(completion)
+            .map(|(prompt_tokens, completion_tokens)| Usage {
+                prompt_tokens,
+                completion_tokens,
+            }),
         created_at_ms: row::number(row, "created_at_ms")?,
         ended_at_ms: row::number_or_none(row, "ended_at_ms")?,
     })
@@ -106,25 +106,31 @@ async fn standing(
     session: SessionId,
     id: TurnId,
 ) -> Result<Option<(Turn, u64)>, Error> {
-    let found = sqlx::query("SELECT * FROM turns WHERE id = $1 AND session_id = $2 AND replaced = 0")
-        .bind(id.to_string())
-        .bind(session.to_string())
-        .fetch_optional(&mut **transaction)
-        .await?;
-    found.as_ref().map(|row| Ok((turn(row)?, row::number(row, "position")?))).transpose()
+    let found =
+        sqlx::query("SELECT * FROM turns WHERE id = $1 AND session_id = $2 AND replaced = 0")
+            .bind(id.to_string())
+            .bind(session.to_string())
+            .fetch_optional(&mut **transaction)
+            .await?;
+    found
+        .as_ref()
+        .map(|row| Ok((turn(row)?, row::number(row, "position")?)))
+        .transpose()
 }
 
 async fn all_standing(
     transaction: &mut Transaction,
     session: SessionId,
 ) -> Result<Vec<(Turn, u64)>, Error> {
-    let found = sqlx::query(
-        "SELECT * FROM turns WHERE session_id = $1 AND replaced = 0 ORDER BY position",
-    )
-    .bind(session.to_string())
-    .fetch_all(&mut **transaction)
-    .await?;
-    found.iter().map(|row| Ok((turn(row)?, row::number(row, "started_seq")?))).collect()
+    let found =
+        sqlx::query("SELECT * FROM turns WHERE session_id = $1 AND replaced = 0 ORDER BY position")
+            .bind(session.to_string())
+            .fetch_all(&mut **transaction)
+            .await?;
+    found
+        .iter()
+        .map(|row| Ok((turn(row)?, row::number(row, "started_seq")?)))
+        .collect()
 }
 
 async fn insert(
@@ -162,7 +168,9 @@ async fn answer_so_far(
     let mut after = started_seq;
     loop {
         let events = log::read(&mut **transaction, turn.session_id, after, PAGE).await?;
-        let Some(last) = events.last() else { return Ok(answer) };
+        let Some(last) = events.last() else {
+            return Ok(answer);
+        };
         after = last.seq;
         for event in &events {
             if let SessionEventBody::TurnDelta { turn_id, text } = &event.body
@@ -190,7 +198,10 @@ async fn extend(
     .bind(progress.turn_id.to_string())
     .fetch_optional(&mut **transaction)
     .await?;
-    let last = found.as_ref().map(|row| row::number(row, "last_seq")).transpose()?;
+    let last = found
+        .as_ref()
+        .map(|row| row::number(row, "last_seq"))
+        .transpose()?;
     Ok(last.map(|last| last - by as u64))
 }
 
@@ -199,7 +210,12 @@ async fn update(
     progress: &Progress,
     now_ms: u64,
 ) -> Result<(), Error> {
-    let Some(End { answer, error, usage }) = &progress.end else {
+    let Some(End {
+        answer,
+        error,
+        usage,
+    }) = &progress.end
+    else {
         sqlx::query("UPDATE turns SET state = $1, waiting_for = $2 WHERE id = $3")
             .bind(state_text(progress.state))
             .bind(progress.waiting_for.as_deref())
@@ -245,11 +261,12 @@ impl Store {
             return Ok(Begun::Missing);
         };
         if let Some(key) = &new.idempotency_key {
-            let before = sqlx::query("SELECT * FROM turns WHERE session_id = $1 AND idempotency_key = $2")
-                .bind(session.to_string())
-                .bind(key)
-                .fetch_optional(&mut *transaction)
-                .await?;
+            let before =
+                sqlx::query("SELECT * FROM turns WHERE session_id = $1 AND idempotency_key = $2")
+                    .bind(session.to_string())
+                    .bind(key)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
             if let Some(before) = before {
                 return Ok(Begun::Before(turn(&before)?));
             }
@@ -271,16 +288,22 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
         }
-        let content = new.content.or_else(|| replaced.map(|(turn, _)| turn.user_content));
-        let begun = start(&mut transaction, &mut locked, Start {
-            id: new.id,
-            content: content.unwrap_or_default(),
-            model: new.model,
-            title: new.title,
-            key: new.idempotency_key,
-            replaces: new.replaces,
-            now_ms,
-        })
+        let content = new
+            .content
+            .or_else(|| replaced.map(|(turn, _)| turn.user_content));
+        let begun = start(
+            &mut transaction,
+            &mut locked,
+            Start {
+                id: new.id,
+                content: content.unwrap_or_default(),
+                model: new.model,
+                title: new.title,
+                key: new.idempotency_key,
+                replaces: new.replaces,
+                now_ms,
+            },
+        )
         .await;
         match begun {
             Ok(begun) => {
@@ -320,10 +343,17 @@ impl Store {
         let Some(last_seq) = extend(&mut transaction, progress, bodies.len()).await? else {
             return Ok(None);
         };
-        let only_deltas =
-            bodies.iter().all(|body| matches!(body, SessionEventBody::TurnDelta { .. }));
-        let events =
-            log::append(&mut transaction, progress.session_id, last_seq, now_ms, bodies).await?;
+        let only_deltas = bodies
+            .iter()
+            .all(|body| matches!(body, SessionEventBody::TurnDelta { .. }));
+        let events = log::append(
+            &mut transaction,
+            progress.session_id,
+            last_seq,
+            now_ms,
+            bodies,
+        )
+        .await?;
         if !only_deltas {
             update(&mut transaction, progress, now_ms).await?;
         }
@@ -402,13 +432,29 @@ impl Store {
         let Some(found) = found else { return Ok(None) };
         let (turn, started_seq) = (turn(&found)?, row::number(&found, "started_seq")?);
         let answer = answer_so_far(&mut transaction, &turn, started_seq).await?;
-        let end = End { answer, error: error.clone(), usage: None };
-        let progress = Progress { session_id, turn_id, state, waiting_for: None, end: Some(end) };
+        let end = End {
+            answer,
+            error: error.clone(),
+            usage: None,
+        };
+        let progress = Progress {
+            session_id,
+            turn_id,
+            state,
+            waiting_for: None,
+            end: Some(end),
+        };
         let Some(last_seq) = extend(&mut transaction, &progress, 1).await? else {
             return Ok(None);
         };
-        let body = SessionEventBody::TurnEnded { turn_id, state, error, usage: None };
-        let events = log::append(&mut transaction, session_id, last_seq, now_ms, vec![body]).await?;
+        let body = SessionEventBody::TurnEnded {
+            turn_id,
+            state,
+            error,
+            usage: None,
+        };
+        let events =
+            log::append(&mut transaction, session_id, last_seq, now_ms, vec![body]).await?;
         update(&mut transaction, &progress, now_ms).await?;
         transaction.commit().await?;
         Ok(Some(events))
@@ -433,7 +479,12 @@ async fn start(
     let mut bodies = Vec::new();
     let session = &mut locked.session;
     let title = start.title.filter(|_| !locked.titled);
-    if title.is_some() || start.model.as_ref().is_some_and(|model| *model != session.model) {
+    if title.is_some()
+        || start
+            .model
+            .as_ref()
+            .is_some_and(|model| *model != session.model)
+    {
         locked.titled |= title.is_some();
         session.title = title.unwrap_or_else(|| session.title.clone());
         session.model = start.model.unwrap_or_else(|| session.model.clone());
