@@ -248,3 +248,6 @@ impl Inference {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
