@@ -137,7 +137,8 @@ pub enum Outcome {
     Cancelled,
     /// The runner or instance was lost before anything went to the client: the
     /// request is queued again, once, at its old place. The driver waits for
-    /// the next [`crate::Action::Dispatch`] or [`crate::Action::Reject`].
+    /// the next [`crate::Action::Dispatch`] or [`crate::Action::Reject`]; there
+    /// is one of the latter also when the request was cancelled meanwhile.
     LostBeforeResponse,
 }
 

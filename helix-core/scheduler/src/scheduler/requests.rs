@@ -94,6 +94,10 @@ impl Scheduler {
 
     pub(super) fn request_finished(&mut self, id: RequestId, outcome: Outcome) {
         let Some(running) = self.release(id) else {
+            // Cancelled in flight, and the driver, who lost it, waits for a word.
+            if outcome == Outcome::LostBeforeResponse && !self.waiting.contains_key(&id) {
+                self.reject_new(id, RejectReason::Cancelled);
+            }
             return;
         };
         match outcome {
