@@ -50,7 +50,7 @@ export const router = createBrowserRouter([
               { path: '/', element: <ChatPage /> },
               { path: '/s/:sessionId', element: <ChatPage /> },
               { path: '/models', element: <ModelsPage /> },
-              { path: '/api-keys', element: <ApiKeysPage /> },
+              { path: '/keys', element: <ApiKeysPage /> },
               { path: '/settings', element: <SettingsPage /> },
               {
                 element: <RequireAdmin />,

@@ -9,6 +9,7 @@ import { apiKeysQuery, keys } from '../api/queries';
 import type { ApiKey } from '../api/types';
 import { ConfirmDialog } from '../components/confirm';
 import { Page } from '../components/page';
+import { StackedTable } from '../components/stacked-table';
 import { EmptyState, ErrorState, LoadingState } from '../components/states';
 import { RelativeTime } from '../components/time';
 import { formatDate } from '../format';
@@ -61,64 +62,55 @@ export default function ApiKeysPage() {
 function KeyTable({ apiKeys }: { apiKeys: ApiKey[] }) {
   const [revoking, setRevoking] = useState<ApiKey | null>(null);
   return (
-    <Table.ScrollContainer minWidth={720}>
-      <Table>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Name</Table.Th>
-            <Table.Th>Key</Table.Th>
-            <Table.Th>May</Table.Th>
-            <Table.Th>Created</Table.Th>
-            <Table.Th>Last used</Table.Th>
-            <Table.Th>Ends</Table.Th>
-            <Table.Th aria-label="Actions" />
+    <>
+      <StackedTable
+        label="API keys"
+        columns={['Name', 'Key', 'May', 'Created', 'Last used', 'Ends']}
+        actions
+      >
+        {apiKeys.map((key) => (
+          <Table.Tr key={key.id}>
+            <Table.Td fw={550}>{key.name}</Table.Td>
+            <Table.Td data-label="Key">
+              <Code>{key.hint}…</Code>
+            </Table.Td>
+            <Table.Td data-label="May">
+              <Group gap={4}>
+                {key.scopes.map((scope) => (
+                  <Badge key={scope} color={scope === 'admin' ? 'orange' : 'brand'}>
+                    {SCOPES[scope].label}
+                  </Badge>
+                ))}
+              </Group>
+            </Table.Td>
+            <Table.Td data-label="Created">{formatDate(key.created_at_ms)}</Table.Td>
+            <Table.Td data-label="Last used">
+              {key.last_used_at_ms == null ? (
+                <Text size="sm" c="dimmed">
+                  never
+                </Text>
+              ) : (
+                <RelativeTime atMs={key.last_used_at_ms} />
+              )}
+            </Table.Td>
+            <Table.Td data-label="Ends">
+              <Ends apiKey={key} />
+            </Table.Td>
+            <Table.Td ta="right">
+              <Tooltip label="Revoke">
+                <ActionIcon
+                  aria-label={`Revoke the key ${key.name}`}
+                  onClick={() => {
+                    setRevoking(key);
+                  }}
+                >
+                  <IconTrash size={16} />
+                </ActionIcon>
+              </Tooltip>
+            </Table.Td>
           </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {apiKeys.map((key) => (
-            <Table.Tr key={key.id}>
-              <Table.Td fw={550}>{key.name}</Table.Td>
-              <Table.Td>
-                <Code>{key.hint}…</Code>
-              </Table.Td>
-              <Table.Td>
-                <Group gap={4}>
-                  {key.scopes.map((scope) => (
-                    <Badge key={scope} color={scope === 'admin' ? 'orange' : 'brand'}>
-                      {SCOPES[scope].label}
-                    </Badge>
-                  ))}
-                </Group>
-              </Table.Td>
-              <Table.Td>{formatDate(key.created_at_ms)}</Table.Td>
-              <Table.Td>
-                {key.last_used_at_ms == null ? (
-                  <Text size="sm" c="dimmed">
-                    never
-                  </Text>
-                ) : (
-                  <RelativeTime atMs={key.last_used_at_ms} />
-                )}
-              </Table.Td>
-              <Table.Td>
-                <Ends key={key.id} apiKey={key} />
-              </Table.Td>
-              <Table.Td ta="right">
-                <Tooltip label="Revoke">
-                  <ActionIcon
-                    aria-label={`Revoke the key ${key.name}`}
-                    onClick={() => {
-                      setRevoking(key);
-                    }}
-                  >
-                    <IconTrash size={16} />
-                  </ActionIcon>
-                </Tooltip>
-              </Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
+        ))}
+      </StackedTable>
       {revoking && (
         <Revoke
           apiKey={revoking}
@@ -127,7 +119,7 @@ function KeyTable({ apiKeys }: { apiKeys: ApiKey[] }) {
           }}
         />
       )}
-    </Table.ScrollContainer>
+    </>
   );
 }
 

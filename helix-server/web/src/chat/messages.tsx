@@ -110,15 +110,17 @@ function AnswerActions({ turn }: { turn: Turn }) {
       {turn.assistant_content !== '' && (
         <CopyButton text={turn.assistant_content} label="Copy the answer" />
       )}
-      <AuiIf condition={({ thread }) => !thread.isRunning}>
-        <Tooltip label="Answer again">
-          <ActionBarPrimitive.Reload asChild>
-            <ActionIcon aria-label="Answer again">
-              <IconRefresh size={16} />
-            </ActionIcon>
-          </ActionBarPrimitive.Reload>
-        </Tooltip>
-      </AuiIf>
+      {turn.state !== 'failed' && (
+        <AuiIf condition={({ thread }) => !thread.isRunning}>
+          <Tooltip label="Answer again">
+            <ActionBarPrimitive.Reload asChild>
+              <ActionIcon aria-label="Answer again">
+                <IconRefresh size={16} />
+              </ActionIcon>
+            </ActionBarPrimitive.Reload>
+          </Tooltip>
+        </AuiIf>
+      )}
       <span className={classes.meta}>{measures(turn)}</span>
     </div>
   );
@@ -137,9 +139,10 @@ function measures(turn: Turn): string {
 
 function Waiting({ turn }: { turn: Turn }) {
   const waited = useNow() - turn.created_at_ms;
-  const reason = turn.waiting_for == null ? 'Waiting for a place' : turn.waiting_for;
-  const since = waited >= 3_000 ? ` (${formatDuration(waited)})` : '';
-  return <Progress text={`${sentence(reason)}${since}`} />;
+  const reason = turn.waiting_for ?? 'for a place on a model';
+  const since = waited >= 3_000 ? ` · ${formatDuration(waited)}` : '';
+  // As it came: the reason may begin with the name of a model.
+  return <Progress text={`Waiting: ${reason}${since}`} />;
 }
 
 function Progress({ text }: { text: string }) {

@@ -1,15 +1,16 @@
-import { ActionIcon, Badge, Card, Table, Text, Title, Tooltip } from '@mantine/core';
+import { ActionIcon, Anchor, Badge, Card, Table, Text, Title, Tooltip } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconMoodHappy, IconX } from '@tabler/icons-react';
 import { Link } from 'react-router';
 
 import { call, http } from '../api/client';
-import { messageOf, sentence } from '../api/failure';
+import { messageOf } from '../api/failure';
 import { keys, queueQuery, runnersQuery } from '../api/queries';
 import type { Queue, QueuedRequest, RunningRequest } from '../api/types';
 import { useUser } from '../auth/gates';
 import { Page } from '../components/page';
+import { StackedTable } from '../components/stacked-table';
 import { EmptyState, ErrorState, LoadingState } from '../components/states';
 import { useNow } from '../components/time';
 import { formatDuration } from '../format';
@@ -75,45 +76,36 @@ function Lists({ queue }: { queue: Queue }) {
 function WaitingTable({ requests }: { requests: QueuedRequest[] }) {
   const now = useNow();
   return (
-    <Table.ScrollContainer minWidth={720}>
-      <Table>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Model</Table.Th>
-            <Table.Th>Why it waits</Table.Th>
-            <Table.Th>Waiting</Table.Th>
-            <Table.Th>Given up in</Table.Th>
-            <Table.Th aria-label="Actions" />
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {requests.map((request) => (
-            <Table.Tr key={request.id}>
-              <Table.Td>
-                <Text size="sm" fw={550}>
-                  {request.model}
-                </Text>
-                <Whose request={request} />
-              </Table.Td>
-              <Table.Td maw={340}>
-                <Text size="sm">{sentence(request.reason)}</Text>
-              </Table.Td>
-              <Table.Td>
-                <Text size="sm">{formatDuration(now - request.queued_at_ms)}</Text>
-              </Table.Td>
-              <Table.Td>
-                <Text size="sm" c="dimmed">
-                  {formatDuration(request.deadline_at_ms - now)}
-                </Text>
-              </Table.Td>
-              <Table.Td ta="right">
-                <CancelButton request={request} />
-              </Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+    <StackedTable
+      label="Waiting requests"
+      columns={['Model', 'Why it waits', 'Waiting', 'Given up in']}
+      actions
+    >
+      {requests.map((request) => (
+        <Table.Tr key={request.id}>
+          <Table.Td>
+            <Text size="sm" fw={550}>
+              {request.model}
+            </Text>
+            <Whose request={request} />
+          </Table.Td>
+          <Table.Td maw={340} data-label="Why">
+            <Text size="sm">{request.reason}</Text>
+          </Table.Td>
+          <Table.Td data-label="Waiting">
+            <Text size="sm">{formatDuration(now - request.queued_at_ms)}</Text>
+          </Table.Td>
+          <Table.Td data-label="Given up in">
+            <Text size="sm" c="dimmed">
+              {formatDuration(request.deadline_at_ms - now)}
+            </Text>
+          </Table.Td>
+          <Table.Td ta="right">
+            <CancelButton request={request} />
+          </Table.Td>
+        </Table.Tr>
+      ))}
+    </StackedTable>
   );
 }
 
@@ -166,29 +158,24 @@ function RunningTable({ requests }: { requests: RunningRequest[] }) {
   const runners = useQuery(runnersQuery);
   const nameOf = (id: string) => runners.data?.find((runner) => runner.id === id)?.name ?? id;
   return (
-    <Table.ScrollContainer minWidth={520}>
-      <Table>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Model</Table.Th>
-            <Table.Th>Runner</Table.Th>
-            <Table.Th>Waited</Table.Th>
-            <Table.Th>Running</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {requests.map((request) => (
-            <Table.Tr key={request.id}>
-              <Table.Td>{request.model}</Table.Td>
-              <Table.Td>
-                <Link to={`/runners/${request.runner_id}`}>{nameOf(request.runner_id)}</Link>
-              </Table.Td>
-              <Table.Td>{formatDuration(request.started_at_ms - request.queued_at_ms)}</Table.Td>
-              <Table.Td>{formatDuration(now - request.started_at_ms)}</Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+    <StackedTable
+      label="Requests being answered"
+      columns={['Model', 'Runner', 'Waited', 'Running']}
+    >
+      {requests.map((request) => (
+        <Table.Tr key={request.id}>
+          <Table.Td fw={550}>{request.model}</Table.Td>
+          <Table.Td data-label="Runner">
+            <Anchor component={Link} to={`/runners/${request.runner_id}`} size="sm">
+              {nameOf(request.runner_id)}
+            </Anchor>
+          </Table.Td>
+          <Table.Td data-label="Waited">
+            {formatDuration(request.started_at_ms - request.queued_at_ms)}
+          </Table.Td>
+          <Table.Td data-label="Running">{formatDuration(now - request.started_at_ms)}</Table.Td>
+        </Table.Tr>
+      ))}
+    </StackedTable>
   );
 }

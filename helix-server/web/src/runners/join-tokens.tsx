@@ -7,6 +7,7 @@ import { call, http } from '../api/client';
 import { joinTokensQuery, keys } from '../api/queries';
 import type { JoinToken } from '../api/types';
 import { ConfirmDialog } from '../components/confirm';
+import { StackedTable } from '../components/stacked-table';
 import { ErrorState } from '../components/states';
 import { RelativeTime } from '../components/time';
 
@@ -30,43 +31,31 @@ export function JoinTokens() {
         Join tokens
       </Title>
       <Card padding={0}>
-        <Table.ScrollContainer minWidth={480}>
-          <Table>
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>For</Table.Th>
-                <Table.Th>Used</Table.Th>
-                <Table.Th>Ends</Table.Th>
-                <Table.Th aria-label="Actions" />
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {tokens.data.map((token) => (
-                <Table.Tr key={token.id}>
-                  <Table.Td>{token.name}</Table.Td>
-                  <Table.Td>
-                    {token.uses} of {token.max_uses}
-                  </Table.Td>
-                  <Table.Td>
-                    <RelativeTime atMs={token.expires_at_ms} />
-                  </Table.Td>
-                  <Table.Td ta="right">
-                    <Tooltip label="Revoke">
-                      <ActionIcon
-                        aria-label={`Revoke the join token ${token.name}`}
-                        onClick={() => {
-                          setRevoking(token);
-                        }}
-                      >
-                        <IconTrash size={16} />
-                      </ActionIcon>
-                    </Tooltip>
-                  </Table.Td>
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
-          </Table>
-        </Table.ScrollContainer>
+        <StackedTable label="Join tokens" columns={['For', 'Used', 'Ends']} actions>
+          {tokens.data.map((token) => (
+            <Table.Tr key={token.id}>
+              <Table.Td fw={550}>{token.name}</Table.Td>
+              <Table.Td data-label="Used">
+                {token.uses} of {token.max_uses}
+              </Table.Td>
+              <Table.Td data-label="Ends">
+                <RelativeTime atMs={token.expires_at_ms} />
+              </Table.Td>
+              <Table.Td ta="right">
+                <Tooltip label="Revoke">
+                  <ActionIcon
+                    aria-label={`Revoke the join token ${token.name}`}
+                    onClick={() => {
+                      setRevoking(token);
+                    }}
+                  >
+                    <IconTrash size={16} />
+                  </ActionIcon>
+                </Tooltip>
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </StackedTable>
       </Card>
       {revoking && (
         <Revoke

@@ -1,4 +1,5 @@
 import { Group, Text } from '@mantine/core';
+import type { ReactNode } from 'react';
 
 import type { RunnerDevice } from '../api/types';
 import { formatBytes } from '../format';
@@ -24,21 +25,20 @@ export function MemoryBar({ device }: { device: RunnerDevice }) {
         <div className={classes.reserved} style={{ width: share(reserved) }} />
         <div className={classes.used} style={{ width: share(used) }} />
       </div>
-      <Group gap="md" mt={6} aria-hidden>
-        <Figure className={classes.usedKey} label="used" bytes={used} />
-        <Figure className={classes.reservedKey} label="reserved for models" bytes={reserved} />
-        <Text size="xs" c="dimmed" ml="auto">
-          {formatBytes(total)}
-        </Text>
+      <Group gap={4} mt={6} style={{ columnGap: 16 }} aria-hidden>
+        <Figure className={classes.usedKey}>
+          {formatBytes(used)} of {formatBytes(total)} used
+        </Figure>
+        <Figure className={classes.reservedKey}>{formatBytes(reserved)} reserved for models</Figure>
       </Group>
     </div>
   );
 }
 
-function Figure(props: { className: string | undefined; label: string; bytes: number }) {
+function Figure(props: { className: string | undefined; children: ReactNode }) {
   return (
     <Text size="xs" c="dimmed">
-      <span className={props.className} /> {formatBytes(props.bytes)} {props.label}
+      <span className={props.className} /> {props.children}
     </Text>
   );
 }

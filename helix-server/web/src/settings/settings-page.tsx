@@ -8,7 +8,6 @@ import {
   TextInput,
   Title,
   useMantineColorScheme,
-  type MantineColorScheme,
 } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { notifications } from '@mantine/notifications';

@@ -30,7 +30,7 @@ const DESTINATIONS: Destination[] = [
   { to: '/models', label: 'Models', icon: IconBox },
   { to: '/runners', label: 'Runners', icon: IconServer2, admin: true },
   { to: '/queue', label: 'Queue', icon: IconStack2, admin: true },
-  { to: '/api-keys', label: 'API keys', icon: IconKey },
+  { to: '/keys', label: 'API keys', icon: IconKey },
 ];
 
 /** Where to go, and what was talked about. */
