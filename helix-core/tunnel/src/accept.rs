@@ -43,6 +43,11 @@ pub async fn accept(
         .max_frame_size(limits.max_frame())
         .max_header_list_size(limits.max_headers)
         .max_send_buf_size(limits.send_buffer)
+        // What arrives late for a cancelled request is no offence: browsers leave in
+        // crowds, and hyper's own bounds would end the connection for all, one of them
+        // by a count that never starts over.
+        .max_concurrent_reset_streams(limits.max_requests as usize)
+        .max_local_error_reset_streams(None)
         .handshake(TokioIo::new(io))
         .await
         .map_err(|error| link.ended().map_or(Error::Stream(error), Error::Closed))?;

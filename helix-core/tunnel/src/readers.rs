@@ -17,14 +17,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::{Error, Limits, link::Link};
-
-/// From one sweep to the next.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// A body that arrives over a tunnel. Dropping it resets its stream.
 pub struct Body {
@@ -46,7 +43,7 @@ struct Slot {
     /// None once it has ended or was reset.
     body: Mutex<Option<Incoming>>,
     /// Milliseconds from the start until it was last read from, plus one; zero while
-    /// its reader waits for it.
+    /// its reader waits for it, and when there is nothing more to read.
     left_at: AtomicU64,
     was_reset: AtomicBool,
 }
@@ -54,6 +51,16 @@ struct Slot {
 impl Slot {
     fn lock(&self) -> MutexGuard<'_, Option<Incoming>> {
         self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that its reader went away with what there was, or that all was read.
+    fn left(&self, body: &Incoming, started: Instant) {
+        let left_at = if body.is_end_stream() {
+            0
+        } else {
+            millis(started.elapsed()) + 1
+        };
+        self.left_at.store(left_at, Ordering::Relaxed);
     }
 
     fn reset(&self) {
@@ -88,11 +95,14 @@ impl Readers {
         request: Option<OwnedSemaphorePermit>,
         link: &Arc<Link>,
     ) -> Body {
-        let slot = Arc::new(Slot {
-            left_at: AtomicU64::new(millis(self.started.elapsed()) + 1),
+        let slot = Slot {
+            body: Mutex::new(None),
+            left_at: AtomicU64::new(0),
             was_reset: AtomicBool::new(false),
-            body: Mutex::new(Some(body)),
-        });
+        };
+        slot.left(&body, self.started);
+        *slot.lock() = Some(body);
+        let slot = Arc::new(slot);
         self.slots
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -107,8 +117,10 @@ impl Readers {
 
     /// Sweeps for as long as it is polled.
     pub(crate) async fn sweep(&self) {
+        let grace = self.limits.stall_grace.min(self.limits.stall_timeout);
+        let every = (grace / 4).clamp(Duration::from_millis(50), Duration::from_secs(5));
         loop {
-            tokio::time::sleep(SWEEP_EVERY).await;
+            tokio::time::sleep(every).await;
             self.sweep_once();
         }
     }
@@ -173,11 +185,10 @@ impl http_body::Body for Body {
             return Poll::Ready(stalled.then_some(Err(Error::Stalled)));
         };
         this.slot.left_at.store(0, Ordering::Relaxed);
-        let frame = ready!(Pin::new(body).poll_frame(cx));
-        this.slot
-            .left_at
-            .store(millis(this.started.elapsed()) + 1, Ordering::Relaxed);
-        if !matches!(frame, Some(Ok(_))) {
+        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        if matches!(frame, Some(Ok(_))) {
+            this.slot.left(body, this.started);
+        } else {
             *slot = None;
         }
         Poll::Ready(frame.map(|frame| {

@@ -119,15 +119,15 @@ over_both! {
         assert_eq!(soon(body.collect()).await.unwrap().to_bytes(), "");
     }
 
-    async fn sixty_four_mebibytes_go_up_and_down_byte_exact(over) {
-        const TOTAL: usize = 64 << 20;
+    async fn up_to_sixty_four_mebibytes_go_up_and_down_byte_exact(over) {
         const CHUNK: usize = 192 << 10;
-        fn big() -> Body {
-            let offsets = stream::iter((0..TOTAL).step_by(CHUNK));
-            Body::from_stream(offsets.map(|offset| {
-                Ok::<_, Infallible>(pattern(offset, CHUNK.min(TOTAL - offset)))
+        let total: usize = if over == Over::WebSocket { 64 << 20 } else { 8 << 20 };
+        let big = move || {
+            let offsets = stream::iter((0..total).step_by(CHUNK));
+            Body::from_stream(offsets.map(move |offset| {
+                Ok::<_, Infallible>(pattern(offset, CHUNK.min(total - offset)))
             }))
-        }
+        };
         async fn check<B>(mut body: B) -> usize
         where
             B: http_body::Body<Data = Bytes> + Unpin,
@@ -145,14 +145,14 @@ over_both! {
         }
         let upload = |body: Body| async move { check(body).await.to_string() };
         let router =
-            Router::new().route("/down", get(|| async { big() })).route("/up", post(upload));
+            Router::new().route("/down", get(move || async move { big() })).route("/up", post(upload));
         let site = site(over).await;
         let (_agent, tunnel) = site.connected("a", router).await;
         let response = soon(tunnel.request(get_request("/down"))).await.unwrap();
-        assert_eq!(check(response.into_body()).await, TOTAL);
+        assert_eq!(check(response.into_body()).await, total);
         let request = Request::post("/up").body(big()).unwrap();
         let response = soon(tunnel.request(request)).await.unwrap();
-        assert_eq!(text(response).await, TOTAL.to_string());
+        assert_eq!(text(response).await, total.to_string());
     }
 
     async fn five_hundred_requests_at_a_time_get_their_own_answers(over) {
@@ -216,6 +216,36 @@ over_both! {
         drop(request);
         soon(cancelled.cancelled()).await;
         assert_eq!(tunnel.in_flight(), 0);
+    }
+
+    async fn bursts_of_cancelled_requests_leave_the_connection_whole(over) {
+        let endless = || async {
+            Body::from_stream(stream::repeat_with(|| {
+                Ok::<_, Infallible>(Bytes::from_static(&[0; 16 << 10]))
+            }))
+        };
+        let router = Router::new()
+            .route("/endless", get(endless))
+            .route("/quick", get(|| async { "quick" }));
+        let site = site(over).await;
+        let (_agent, tunnel) = site.connected("a", router).await;
+        for _ in 0..30 {
+            // Cancelled in the middle of their bodies, with data on the way,
+            let begun = join_all((0..150).map(|_| tunnel.request(get_request("/endless"))));
+            let answers = soon(begun).await;
+            for answer in &answers {
+                assert!(answer.is_ok(), "{answer:?}");
+            }
+            drop(answers);
+            // and cancelled as soon as they were sent.
+            let mut unsent: Vec<_> =
+                (0..150).map(|_| Box::pin(tunnel.request(get_request("/endless")))).collect();
+            for request in &mut unsent {
+                assert!(futures_util::poll!(request).is_pending());
+            }
+        }
+        let response = soon(tunnel.request(get_request("/quick"))).await.unwrap();
+        assert_eq!(text(response).await, "quick");
     }
 
     async fn one_request_too_many_is_refused_at_once_and_may_be_tried_again(over) {

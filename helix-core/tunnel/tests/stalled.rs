@@ -122,6 +122,25 @@ async fn a_reader_that_stalls_for_too_long_is_given_up() {
     assert!(matches!(error, Error::Stalled));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_was_read_to_its_end_may_be_kept() {
+    let limits = Limits {
+        stall_timeout: Duration::from_millis(500),
+        ..tight()
+    };
+    let site = Site::start(Over::Memory, accept_options(limits)).await;
+    let router = Router::new().route("/", get(|| async { "whole" }));
+    let (_agent, tunnel) = site.connected("a", router).await;
+    let mut body = soon(tunnel.request(get_request("/")))
+        .await
+        .unwrap()
+        .into_body();
+    let frame = soon(body.frame()).await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "whole");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(soon(body.frame()).await.is_none());
+}
+
 #[tokio::test]
 async fn uploads_that_a_handler_does_not_read_do_not_freeze_others() {
     let release = Arc::new(Notify::new());

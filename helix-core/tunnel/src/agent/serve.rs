@@ -49,6 +49,10 @@ pub(super) async fn serve(
             .max_concurrent_streams(limits.max_requests.max(1))
             .max_header_list_size(limits.max_headers)
             .max_send_buf_size(limits.send_buffer)
+            // Cancelled requests come in crowds and are no attack: the other side is
+            // the agent's own control plane.
+            .max_pending_accept_reset_streams(limits.max_requests as usize)
+            .max_local_error_reset_streams(None)
             .enable_connect_protocol()
             .serve_connection(TokioIo::new(io), service),
     );
