@@ -68,7 +68,7 @@ pub(crate) fn resolve(flags: &cli::Options) -> anyhow::Result<Config> {
 
 /// The library's options refuse keys that they do not know, so the log's, which
 /// are the daemon's own, are taken out first.
-fn split(figment: &Figment) -> figment::error::Result<Config> {
+fn split(figment: &Figment) -> anyhow::Result<Config> {
     let mut all: Dict = figment.extract()?;
     all.remove(LOG);
     Ok(Config {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use helix_proto::{
     ApiError, InstanceId,
     runner::{
-        Device, EngineInfo, InspectRequest, InspectResponse, InstanceStatus, RunnerEvent,
-        RunnerInfo, StartInstance,
+        Device, DeviceKind, EngineInfo, InspectRequest, InspectResponse, InstanceStatus,
+        RunnerEvent, RunnerInfo, StartInstance,
     },
 };
 use helix_tunnel::AgentState;
@@ -115,7 +115,11 @@ impl Handle {
     ///
     /// When the settings cannot work, or the weights are not where they should be.
     pub async fn inspect(&self, request: &InspectRequest) -> Result<InspectResponse, ApiError> {
-        crate::inspect::inspect(request).await
+        let kind = self
+            .devices()
+            .first()
+            .map_or(DeviceKind::Cpu, |device| device.kind);
+        crate::inspect::inspect(request, kind).await
     }
 
     /// Follows what changes. A reader that is too slow misses events, and is

@@ -3,7 +3,7 @@
 mod cli;
 mod config;
 
-use std::{future::Future, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -103,7 +103,7 @@ async fn join(options: &RunnerOptions) -> anyhow::Result<()> {
 
 async fn install(options: &RunnerOptions) -> anyhow::Result<()> {
     let managed = options.engines.llamacpp.managed.clone();
-    let managed = Managed::new(managed, &options.data_dir.join("engines"));
+    let managed = Managed::new(managed, &options.data_dir);
     let tell = |step: &str| drop(cli::say(step));
     let python = managed.install(&tell).await?;
     cli::say(&format!(
@@ -128,12 +128,10 @@ impl Signals {
         })
     }
 
-    fn next(&mut self) -> impl Future<Output = ()> {
-        async {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -227,10 +227,7 @@ fn built_in(
     let downloads = outbound.downloads().clone();
     let fetcher = Fetcher::new(options.hub.clone(), models.join("hub"), downloads);
     let engines = options.engines.clone();
-    let managed = Managed::new(
-        engines.llamacpp.managed.clone(),
-        &options.data_dir.join("engines"),
-    );
+    let managed = Managed::new(engines.llamacpp.managed.clone(), &options.data_dir);
     let all: [Arc<dyn Engine>; 4] = [
         Arc::new(LlamaCpp::new(
             engines.llamacpp,

@@ -3,7 +3,7 @@
 mod download;
 mod error;
 mod file;
-mod gguf;
+mod header;
 mod hub;
 mod lock;
 mod options;
@@ -13,7 +13,7 @@ use std::{path::PathBuf, sync::Arc};
 
 pub use error::Error;
 pub(crate) use file::{gguf_file, model_folder};
-pub(crate) use gguf::{GgufHeader, gguf_header};
+pub(crate) use header::{GgufHeader, folder_profile, gguf_header, gguf_profile};
 pub(crate) use lock::FolderLock;
 pub use options::HubOptions;
 

@@ -204,7 +204,7 @@ impl Machine {
             Event::Loaded => self.loaded(now),
             Event::WorkFailed(fault) => self.work_failed(fault, now),
             Event::Healthy => self.healthy(now),
-            Event::Unhealthy(why) => self.unhealthy(why, now),
+            Event::Unhealthy(why) => self.unhealthy(&why, now),
             Event::Exited(fault) => self.exited(fault, now),
             Event::Stop => self.stop(now),
             Event::Quiet => match self.phase {
@@ -287,7 +287,7 @@ impl Machine {
         Vec::new()
     }
 
-    fn unhealthy(&mut self, why: String, now: Instant) -> Vec<Action> {
+    fn unhealthy(&mut self, why: &str, now: Instant) -> Vec<Action> {
         let Phase::Ready {
             probe_at, failures, ..
         } = &mut self.phase

@@ -84,12 +84,12 @@ pub(super) fn args() -> Vec<OsString> {
 }
 
 impl Managed {
-    /// The managed server below `engines`, a folder that need not exist.
-    pub fn new(options: ManagedOptions, engines: &Path) -> Self {
-        Self {
-            options,
-            folder: engines.join("llamacpp"),
-        }
+    /// The managed server where the options say, else below `data_dir`, which
+    /// need not exist.
+    pub fn new(options: ManagedOptions, data_dir: &Path) -> Self {
+        let own = || data_dir.join("engines/llamacpp");
+        let folder = options.folder.clone().unwrap_or_else(own);
+        Self { options, folder }
     }
 
     /// The package that is, or would be, installed.

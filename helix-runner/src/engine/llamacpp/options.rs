@@ -25,6 +25,8 @@ impl Default for LlamaCppOptions {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ManagedOptions {
+    /// Where it is installed; in the runner's data directory if absent.
+    pub folder: Option<PathBuf>,
     /// The Python to make the environment with; it needs the `venv` module.
     pub python: PathBuf,
     /// What `pip` is to install. The default is a build for the processor; for
@@ -38,6 +40,7 @@ pub struct ManagedOptions {
 impl Default for ManagedOptions {
     fn default() -> Self {
         Self {
+            folder: None,
             python: PathBuf::from("python3"),
             package: "xllamacpp==2026.10.11549".to_owned(),
             pip_args: Vec::new(),
