@@ -78,3 +78,6 @@ impl Fetcher {
         model_folder(folder).await
     }
 }
+
+#[cfg(test)]
+mod tests;
