@@ -39,6 +39,9 @@ impl Scheduler {
                 self.adopt(id, status);
             }
         }
+        if !draining {
+            self.take_back_draining(id);
+        }
         self.measured(id, &info.devices);
     }
 
@@ -146,6 +149,21 @@ impl Scheduler {
         runner.draining = draining;
         if draining {
             self.cancel_plans_on(id);
+        } else {
+            self.take_back_draining(id);
+        }
+    }
+
+    /// Instances that were not told to stop yet may take requests again.
+    fn take_back_draining(&mut self, id: RunnerId) {
+        for instance in self
+            .instances
+            .values_mut()
+            .filter(|instance| instance.runner == id)
+        {
+            if instance.retire == Some(StopReason::RunnerDraining) && !instance.is_stopping() {
+                instance.retire = None;
+            }
         }
     }
 

@@ -322,6 +322,17 @@ fn a_draining_runner_gets_nothing_new_and_is_empty_when_its_work_is_done() {
 }
 
 #[test]
+fn a_runner_that_is_resumed_in_time_keeps_what_is_still_at_work() {
+    let mut bench = Bench::with_gpu(24);
+    bench.put(spec(1, 8));
+    let id = bench.ready(1, 1);
+    bench.tell(Event::RunnerDraining { runner: runner(1) });
+    assert_eq!(bench.ask(2, 1), []);
+    let actions = bench.tell(Event::RunnerResumed { runner: runner(1) });
+    assert_eq!(dispatched(&actions), [(request(2), id)]);
+}
+
+#[test]
 fn an_instance_with_nothing_to_do_is_stopped_after_its_models_idle_timeout() {
     let mut bench = Bench::with_gpu(24);
     bench.put(ModelSpec {

@@ -34,6 +34,17 @@ pub(super) struct SimInstance {
     pub(super) used: u64,
 }
 
+impl SimInstance {
+    /// What it may use on each device.
+    fn given(&self) -> u64 {
+        self.bytes
+            .iter()
+            .map(|(_, bytes)| *bytes)
+            .min()
+            .unwrap_or(0)
+    }
+}
+
 impl SimRunner {
     pub(super) fn new(number: u64, calm: bool, random: &mut StdRng) -> Self {
         let count = random.random_range(1..4);
@@ -209,7 +220,7 @@ impl World {
         let Some(instance) = self.runners[index].instances.get_mut(&id) else {
             return;
         };
-        let given = instance.bytes.first().map_or(0, |(_, bytes)| *bytes);
+        let given = instance.given();
         let real = self.models[&instance.model].real_bytes.min(given);
         instance.used = if instance.state == InstanceState::Ready {
             real
@@ -226,7 +237,7 @@ impl World {
             return;
         }
         let model = &self.models[&instance.model];
-        let given = instance.bytes.first().map_or(0, |(_, bytes)| *bytes);
+        let given = instance.given();
         if self.random.random_range(0..100) < model.crashes {
             self.fail(index, id, FailureKind::Crashed);
         } else if model.real_bytes > given {
