@@ -1,1 +1,20 @@
-//! Cross-crate tests: end to end, conformance, security, load
+//! What the end to end tests stand on: real daemons in temporary folders, a
+//! real PostgreSQL, real clients.
+//!
+//! The tests themselves are in `tests/`. By hand, `cargo test -p helix-tests`
+//! builds the daemons first; `cargo xtask test` says where they are.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+pub mod client;
+pub mod database;
+pub mod eventually;
+pub mod process;
+pub mod programs;
+pub mod python;
+pub mod world;
+
+pub use client::Client;
+pub use database::{Database, DatabaseKind};
+pub use eventually::eventually;
+pub use world::{Runner, Server, World};

@@ -1,0 +1,312 @@
+//! What is wrong gets a clear answer, and harms nobody else.
+
+use std::{fs, time::Duration};
+
+use helix_base::TaskGroup;
+use helix_proto::{model::ModelSettings, queue::Queue, runner::InstanceState};
+use helix_tests::{
+    Client, DatabaseKind, World,
+    client::{ENDLESS, chat_body},
+    eventually,
+    eventually::SOON,
+    world::TINY,
+};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+const CHAT: &str = "/v1/chat/completions";
+
+/// An error in OpenAI's shape; its message.
+fn message(answer: &Value) -> String {
+    let error = &answer["error"];
+    assert!(
+        error["type"].is_string() && error.get("code").is_some(),
+        "OpenAI's shape: {answer}"
+    );
+    error["message"]
+        .as_str()
+        .unwrap_or_else(|| panic!("a message: {answer}"))
+        .to_owned()
+}
+
+async fn refused(client: &Client, body: impl Into<reqwest::Body>) -> (StatusCode, Value) {
+    let request = client
+        .request(Method::POST, CHAT)
+        .header("content-type", "application/json");
+    let answer = request.body(body).send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_request_is_said_in_openais_shape() {
+    let (world, _runner) = World::with_runner(DatabaseKind::Sqlite).await;
+    let admin = &world.admin;
+
+    let (status, answer) = refused(admin, "{\"model\": ").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    message(&answer);
+
+    let (status, answer) = refused(admin, "{\"messages\": []}").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    assert!(message(&answer).contains("model"));
+
+    let (status, answer) = admin.chat("no-such-model", "ping").await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
+    assert!(
+        message(&answer).contains(TINY),
+        "it names what there is: {answer}"
+    );
+
+    let (status, answer) = admin.with_key("hx_wrong").chat(TINY, "ping").await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{answer}");
+    message(&answer);
+
+    let (status, answer) = Client::stranger(admin.url()).chat(TINY, "ping").await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{answer}");
+
+    let (status, answer) = admin.chat(TINY, &"Hello! ".repeat(10_000)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    assert!(message(&answer).contains("context"), "{answer}");
+
+    admin.ask_for_paris(TINY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_100_megabytes_is_refused_without_being_kept() {
+    let (mut world, _runner) = World::with_runner(DatabaseKind::Sqlite).await;
+    let pid = world.server.process().pid();
+    // In pieces and without a length: only counting shows how large it is.
+    let piece = bytes::Bytes::from(vec![b' '; 1 << 20]);
+    let body =
+        futures_util::stream::iter((0..100).map(move |_| Ok::<_, std::io::Error>(piece.clone())));
+    let request = world
+        .admin
+        .request(Method::POST, CHAT)
+        .header("content-type", "application/json");
+    match request.body(reqwest::Body::wrap_stream(body)).send().await {
+        Ok(answer) => {
+            assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+            message(&answer.json().await.unwrap());
+        }
+        // The answer may be overtaken by the close of a connection that nobody reads on.
+        Err(error) => assert!(error.is_request() || error.is_body(), "{error:?}"),
+    }
+    // With a length it is refused by that alone.
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: \
+         application/json\r\ncontent-length: 104857600\r\n\r\n",
+        world.admin.key()
+    );
+    let mut socket = connect(&world).await;
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0_u8; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    let peak = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let peak = peak
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 250_000, "it took {peak} kB at most");
+    world.admin.ask_for_paris(TINY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_nothing_loses_its_place() {
+    let world =
+        World::with_options(DatabaseKind::Sqlite, "[queue]\nclient_stall_ms = 1000\n").await;
+    world
+        .register_tiny(ModelSettings {
+            parallel: 1,
+            max_instances: 1,
+            ..ModelSettings::default()
+        })
+        .await;
+    let _runner = world.runner("one").await;
+    // Each token comes with probabilities, so that buffers fill.
+    let mut body = chat_body(TINY, ENDLESS);
+    body["stream"] = true.into();
+    body["logprobs"] = true.into();
+    body["top_logprobs"] = 20.into();
+    let body = body.to_string();
+    let mut socket = connect(&world).await;
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: \
+         application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        world.admin.key(),
+        body.len()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    // It holds the only place until it is thrown out; then the next is served.
+    eventually("it to be at work", SOON, async || {
+        let queue: Queue = world.admin.get("/api/v1/queue").await;
+        if queue.running.len() == 1 {
+            Ok(())
+        } else {
+            Err(queue)
+        }
+    })
+    .await;
+    world.admin.ask_for_paris(TINY).await;
+    let mut said = Vec::new();
+    // The connection is closed; what it says until then may be cut anywhere.
+    let _ = tokio::time::timeout(Duration::from_secs(30), socket.read_to_end(&mut said))
+        .await
+        .unwrap();
+    assert!(
+        !String::from_utf8_lossy(&said).contains("[DONE]"),
+        "the answer was not sent whole"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_says_when_to_come_again() {
+    let options = "[queue]\ncapacity = 1\n";
+    let world = World::with_options(DatabaseKind::Sqlite, options).await;
+    world
+        .register_tiny(ModelSettings {
+            parallel: 1,
+            max_instances: 1,
+            ..ModelSettings::default()
+        })
+        .await;
+    let _runner = world.runner("one").await;
+    let busy = world.admin.endless(TINY).await;
+    let tasks = TaskGroup::new();
+    let admin = world.admin.clone();
+    let waiting = tasks.spawn("waits", async move { admin.ask_for_paris(TINY).await });
+    eventually("one to wait", SOON, async || {
+        let queue: Queue = world.admin.get("/api/v1/queue").await;
+        if queue.waiting.len() == 1 {
+            Ok(())
+        } else {
+            Err(queue)
+        }
+    })
+    .await;
+    let answer = world.admin.try_post(CHAT, &chat_body(TINY, "ping")).await;
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let retry_after: u64 = answer.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(retry_after >= 1);
+    message(&answer.json().await.unwrap());
+    drop(busy);
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_larger_than_every_device_is_refused_at_once_naming_what_is_available() {
+    let (world, _runner) = World::with_runner(DatabaseKind::Sqlite).await;
+    let settings = ModelSettings {
+        memory_bytes: Some(1 << 50),
+        ..ModelSettings::default()
+    };
+    world.register("huge", &world.weights, settings).await;
+    let (status, answer) = world.admin.chat("huge", "ping").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    assert!(message(&answer).contains(TINY), "{answer}");
+    world.admin.ask_for_paris(TINY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_cannot_start_says_why_and_is_not_tried_for_ever() {
+    let (world, runner) = World::with_runner(DatabaseKind::Sqlite).await;
+    let broken = world.folder().join("broken.gguf");
+    // A whole header, and no weights: it is the engine that finds out.
+    let tiny = fs::read(&world.weights).unwrap();
+    fs::write(&broken, &tiny[..tiny.len() / 2]).unwrap();
+    let settings = ModelSettings {
+        ready_timeout_ms: 20_000,
+        ..ModelSettings::default()
+    };
+    world.register("broken", &broken, settings).await;
+    let (status, answer) = world.admin.chat("broken", "ping").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    message(&answer);
+    let view = world.view(runner.id).await;
+    let failed = view
+        .instances
+        .iter()
+        .find(|instance| instance.status.state == InstanceState::Failed);
+    let failure = failed.and_then(|instance| instance.status.failure.as_ref());
+    assert!(
+        failure.is_some_and(|failure| !failure.log.is_empty()),
+        "{view:?}"
+    );
+
+    let nowhere = world.folder().join("nowhere.gguf");
+    world
+        .register("nowhere", &nowhere, ModelSettings::default())
+        .await;
+    let (status, answer) = world.admin.chat("nowhere", "ping").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    assert!(message(&answer).contains("nowhere.gguf"), "{answer}");
+    world.admin.ask_for_paris(TINY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_runner_is_cut_off_and_gives_up() {
+    let (world, mut runner) = World::with_runner(DatabaseKind::Sqlite).await;
+    world.admin.ask_for_paris(TINY).await;
+    let path = format!("/api/v1/runners/{}", runner.id);
+    assert!(
+        world
+            .admin
+            .request(Method::DELETE, &path)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
+    let status = runner.process.wait(Duration::from_secs(60)).await;
+    assert!(
+        !status.success(),
+        "it says that it cannot go on: {}",
+        runner.process.log()
+    );
+    assert!(
+        runner.process.log().contains("the runner was deleted"),
+        "{}",
+        runner.process.log()
+    );
+    assert_eq!(world.engines(), Vec::<i32>::new());
+    let (status, answer) = world.admin.chat(TINY, "ping").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    // The credential opens nothing any more.
+    runner.start_again();
+    runner.process.wait(Duration::from_secs(60)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_frees_its_place() {
+    let world = World::empty(DatabaseKind::Sqlite).await;
+    world
+        .register_tiny(ModelSettings {
+            parallel: 1,
+            max_instances: 1,
+            ..ModelSettings::default()
+        })
+        .await;
+    let _runner = world.runner("one").await;
+    for _ in 0..3 {
+        drop(world.admin.endless(TINY).await);
+    }
+    world.admin.ask_for_paris(TINY).await;
+    let queue: Queue = world.admin.get("/api/v1/queue").await;
+    assert_eq!(json!([queue.waiting, queue.running]), json!([[], []]));
+}
+
+async fn connect(world: &World) -> TcpStream {
+    TcpStream::connect(world.server.url().trim_start_matches("http://"))
+        .await
+        .unwrap()
+}

@@ -1,0 +1,165 @@
+//! `cargo xtask up`, as someone runs it who has built everything before.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
+
+use helix_tests::{
+    Client,
+    database::free_port,
+    eventually,
+    process::{Process, with_argument},
+    programs::programs,
+    python,
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+fn up(data: &Path, port: u16) -> Process {
+    let mut command = Command::new(&programs().xtask);
+    command.args([
+        "up",
+        "--yes",
+        "--dev",
+        "--no-setup",
+        "--port",
+        &port.to_string(),
+    ]);
+    command.arg("--data").arg(data);
+    let out = data.with_extension("out");
+    // Of an earlier start.
+    let _ = fs::remove_file(&out);
+    Process::start(&mut command, &out)
+}
+
+async fn until_ready(process: &mut Process, port: u16) {
+    eventually("the ready line", Duration::from_secs(90), async || {
+        assert!(process.ended().is_none(), "it ended: {}", process.log());
+        let ready = format!("ready http://127.0.0.1:{port}\n");
+        if process.log().contains(&ready) {
+            Ok(())
+        } else {
+            Err(process.log())
+        }
+    })
+    .await;
+}
+
+fn account(data: &Path) -> Value {
+    let file = data.join("dev.json");
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+}
+
+/// A data folder that has the engine already, as after an earlier `up`.
+fn data_folder(inside: &Path) -> std::path::PathBuf {
+    let data = inside.join("data");
+    fs::create_dir_all(data.join("runner")).unwrap();
+    std::os::unix::fs::symlink(&programs().engines, data.join("runner/engines")).unwrap();
+    data
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_starts_everything_survives_a_restart_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data_folder(folder.path());
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+
+    let mut first = up(&data, port);
+    until_ready(&mut first, port).await;
+    let made = account(&data);
+    let key = made["api_key"].as_str().unwrap();
+    assert_eq!(made["url"], url);
+    python::run("known_answer.py", &url, key, &["default"]).await;
+
+    // The password opens the account, and the link signs in once.
+    let stranger = Client::stranger(&url);
+    let password = json!({ "email": made["admin_email"], "password": made["admin_password"] });
+    let sign_in = |path: &'static str, body: Value| {
+        let stranger = stranger.clone();
+        async move { stranger.try_post(path, &body).await.status().as_u16() }
+    };
+    assert_eq!(sign_in("/api/v1/auth/login", password).await, 200);
+    let log = first.log();
+    let link = log
+        .lines()
+        .find_map(|line| line.rsplit_once("/link?token="))
+        .unwrap()
+        .1
+        .to_owned();
+    assert_eq!(
+        sign_in("/api/v1/auth/link", json!({ "token": link })).await,
+        200
+    );
+    assert_ne!(
+        sign_in("/api/v1/auth/link", json!({ "token": link })).await,
+        200
+    );
+
+    // A second one on the same port or the same data says so and changes nothing.
+    let mut second = up(&folder.path().join("other"), port);
+    assert!(!second.wait(Duration::from_secs(30)).await.success());
+    assert!(
+        second.log().contains(&format!("port {port} is in use")),
+        "{}",
+        second.log()
+    );
+
+    first.signal(Signal::INT);
+    assert!(
+        first.wait(Duration::from_secs(60)).await.success(),
+        "{}",
+        first.log()
+    );
+    assert_eq!(
+        with_argument(&data.display().to_string()),
+        Vec::<i32>::new()
+    );
+
+    let mut again = up(&data, port);
+    until_ready(&mut again, port).await;
+    assert_eq!(account(&data), made, "account and key are the same");
+    let client = stranger.with_key(key);
+    let models: Value = client.get("/api/v1/models").await;
+    let runners: Value = client.get("/api/v1/runners").await;
+    assert_eq!(
+        (
+            models.as_array().unwrap().len(),
+            runners.as_array().unwrap().len()
+        ),
+        (1, 1)
+    );
+    python::run("known_answer.py", &url, key, &["default"]).await;
+    assert!(again.stop().await.success());
+    assert_eq!(
+        with_argument(&data.display().to_string()),
+        Vec::<i32>::new()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_dies_stops_the_rest_and_its_last_words_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data_folder(folder.path());
+    let port = free_port();
+    let mut process = up(&data, port);
+    until_ready(&mut process, port).await;
+    let runner = data.join("runner").display().to_string();
+    let daemon = with_argument(&runner);
+    helix_tests::process::signal_to(daemon[0], Signal::KILL);
+    assert!(!process.wait(Duration::from_secs(60)).await.success());
+    assert!(
+        process.log().contains("the runner ended"),
+        "{}",
+        process.log()
+    );
+    assert!(process.log().contains("runner.log"), "{}", process.log());
+    assert_eq!(
+        with_argument(&data.display().to_string()),
+        Vec::<i32>::new()
+    );
+}
