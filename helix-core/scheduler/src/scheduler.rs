@@ -5,6 +5,7 @@ mod instances;
 mod memory;
 mod pass;
 mod place;
+mod plans;
 mod requests;
 mod runners;
 mod starts;
