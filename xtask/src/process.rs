@@ -49,6 +49,11 @@ impl Group {
         Ok(Self { child, name })
     }
 
+    /// The process id of its first program.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, if it did.
     pub(crate) fn poll(&mut self) -> Result<Option<ExitStatus>> {
         self.child

@@ -1,9 +1,9 @@
 //! `cargo xtask up`: everything that is needed, built and running, on this machine.
 
-mod account;
-mod api;
+pub(crate) mod account;
+pub(crate) mod api;
 mod daemon;
-mod data;
+pub(crate) mod data;
 mod fleet;
 mod prepare;
 
