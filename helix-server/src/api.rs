@@ -5,7 +5,7 @@
 //! [`Caller`](access::Caller), whose type says who may call it. An error is
 //! answered as a [`Failure`], in the one envelope (or OpenAI's shape on `/v1`).
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use axum::{Extension, Router, middleware};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -21,6 +21,7 @@ pub mod access;
 mod auth;
 pub(crate) mod check;
 pub(crate) mod client;
+mod document;
 mod events;
 pub mod extract;
 pub mod failure;
@@ -46,7 +47,7 @@ const BODY_BYTES: usize = 1 << 20;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Helix", description = "The control plane's API. Errors of `/api/v1` are `ErrorEnvelope`; errors of `/v1` are in OpenAI's shape."),
-    components(schemas(helix_proto::error::ErrorEnvelope)),
+    components(schemas(helix_proto::error::ErrorEnvelope, helix_proto::live::ClientMessage)),
     modifiers(&Credentials),
 )]
 struct Document;
@@ -92,7 +93,9 @@ fn routes() -> OpenApiRouter<App> {
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    routes().split_for_parts().1
+    let mut document = routes().split_for_parts().1;
+    document::name_operations(&mut document);
+    document
 }
 
 /// Everything that is served: the API, and the web app for all other paths.
@@ -101,7 +104,7 @@ pub fn router(app: &App) -> Router {
     router
         .method_not_allowed_fallback(system::method_not_allowed)
         .fallback_service(crate::web::router(app))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(Extension(extract::MostBytes(BODY_BYTES)))
         .layer(middleware::from_fn_with_state(app.clone(), finish::finish))
         .with_state(app.clone())
 }

@@ -1,16 +1,24 @@
 //! Extractors that answer a bad request with the one envelope.
 
+use std::time::Duration;
+
 use axum::{
-    extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
+    extract::{FromRequest, FromRequestParts, Request},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use helix_proto::ErrorCode;
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Failure;
 use crate::App;
+
+/// How much of a body that is too large is read, and for how long.
+const READ_ON_BYTES: usize = 256 << 20;
+const READ_ON: Duration = Duration::from_secs(5);
 
 /// A JSON body, of at most as many bytes as the route allows. Also an answer.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,6 +83,11 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     Ok(value)
 }
 
+/// The largest body of a route, as an `Extension`; an inner one goes before an
+/// outer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MostBytes(pub(crate) usize);
+
 /// A body as it came, of at most as many bytes as the route allows, within the
 /// time that the options allow.
 #[derive(Debug, Clone)]
@@ -84,29 +97,32 @@ impl FromRequest<App> for Body {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let MostBytes(most) = *request.extensions().get().unwrap_or(&MostBytes(0));
         let within = app.options().limits.body_timeout;
-        match tokio::time::timeout(within, Bytes::from_request(request, app)).await {
-            Ok(Ok(bytes)) => Ok(Self(bytes)),
-            Ok(Err(rejection)) => Err(rejected(&rejection)),
-            Err(_) => Err(Failure::bad_request(format!(
-                "the body did not arrive within {} s",
-                within.as_secs()
-            ))),
+        let mut body = request.into_body();
+        if body.size_hint().lower() <= most as u64 {
+            let collecting = Limited::new(&mut body, most).collect();
+            let late = |_| {
+                let seconds = within.as_secs();
+                Failure::bad_request(format!("the body did not arrive within {seconds} s"))
+            };
+            match tokio::time::timeout(within, collecting)
+                .await
+                .map_err(late)?
+            {
+                Ok(collected) => return Ok(Self(collected.to_bytes())),
+                Err(error) if error.is::<LengthLimitError>() => {}
+                Err(error) => {
+                    let message = format!("the body could not be read: {error}");
+                    return Err(Failure::bad_request(message));
+                }
+            }
         }
-    }
-}
-
-fn rejected(rejection: &BytesRejection) -> Failure {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        Failure::new(
-            ErrorCode::PayloadTooLarge,
-            "the body is larger than this route allows: send less at once",
-        )
-    } else {
-        Failure::bad_request(format!(
-            "the body could not be read: {}",
-            rejection.body_text()
-        ))
+        // Read on for a while, so that its sender gets to read the answer.
+        let reading = super::openai::read_on(body, READ_ON_BYTES);
+        let _ = tokio::time::timeout(READ_ON.min(within), reading).await;
+        let message = format!("the body is larger than {most} bytes: send less at once");
+        Err(Failure::new(ErrorCode::PayloadTooLarge, message))
     }
 }
 

@@ -229,7 +229,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
 }
 
 /// Reads what will not be used, up to a bound.
-async fn read_on(body: Body, mut bound: usize) {
+pub(super) async fn read_on(body: Body, mut bound: usize) {
     let mut data = body.into_data_stream();
     while let Some(Ok(chunk)) = data.next().await {
         let Some(left) = bound.checked_sub(chunk.len()) else {

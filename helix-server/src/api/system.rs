@@ -1,11 +1,18 @@
 //! The control plane about itself.
 
 use axum::extract::State;
-use helix_proto::{ErrorCode, status::Version};
+use helix_proto::{
+    ErrorCode,
+    runner::InstanceState,
+    status::{Status, Version},
+};
 use http::{StatusCode, header};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Failure, Json, access::Public};
+use super::{
+    Caller, Failure, Json,
+    access::{Member, Public},
+};
 use crate::App;
 
 /// The routes of this file.
@@ -15,6 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(readyz))
         .routes(routes!(metrics))
         .routes(routes!(version))
+        .routes(routes!(status))
         .routes(routes!(openapi))
 }
 
@@ -53,6 +61,31 @@ async fn metrics(
 async fn version(_: Caller<Public>) -> Json<Version> {
     Json(Version {
         version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// How things stand.
+#[utoipa::path(get, path = "/api/v1/status", tag = "system",
+    responses((status = 200, body = Status), (status = 401)),
+    security(("session" = ["member"]), ("api_key" = ["admin"])))]
+async fn status(_: Caller<Member>, State(app): State<App>) -> Json<Status> {
+    let runners = app.fleet().runners();
+    let connected = || runners.iter().filter(|runner| runner.connected);
+    let ready = connected()
+        .filter_map(|runner| runner.known.info.as_ref())
+        .flat_map(|info| &info.instances)
+        .filter(|instance| instance.state == InstanceState::Ready);
+    let queue = app.inference().queue();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at_ms: app.foundation().started_at_ms,
+        database: app.store().kind().as_str().to_owned(),
+        runners_total: count(runners.len()),
+        runners_online: count(connected().filter(|runner| !runner.known.draining).count()),
+        instances_ready: count(ready.count()),
+        requests_waiting: count(queue.waiting.len()),
+        requests_running: count(queue.running.len()),
     })
 }
 

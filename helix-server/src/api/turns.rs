@@ -1,6 +1,6 @@
 //! Messages and turns of a session.
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::{Extension, extract::State};
 use helix_proto::{
     SessionId, TurnId,
     session::{EditTurnRequest, SendMessageRequest, SessionMessages, Turn},
@@ -8,7 +8,7 @@ use helix_proto::{
 use http::StatusCode;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Failure, Json, Path, access::SessionsKey, check};
+use super::{Caller, Failure, Json, Path, access::SessionsKey, check, extract::MostBytes};
 use crate::{App, sessions::Ask};
 
 /// The longest message, in bytes.
@@ -24,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(cancel))
         .routes(routes!(regenerate))
         .routes(routes!(edit))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(Extension(MostBytes(BODY_BYTES)))
 }
 
 fn content(text: String) -> Result<String, Failure> {

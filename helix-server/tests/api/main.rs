@@ -1,0 +1,32 @@
+//! The whole HTTP surface of a control plane that really listens, on SQLite and
+//! on PostgreSQL, with a scripted model behind it.
+
+/// Runs each test on both databases.
+macro_rules! on_both_databases {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::world::World::start(crate::world::Kind::Sqlite).await).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::world::World::start(crate::world::Kind::Postgres).await).await;
+            })*
+        }
+    };
+}
+
+mod accounts;
+mod bad_input;
+mod live;
+mod model;
+mod person;
+mod postgres;
+mod routes;
+mod serving;
+mod sessions;
+mod world;
