@@ -57,27 +57,29 @@ pub struct Capability {
 ///
 /// # Contract
 ///
-/// - [`detect`](Self::detect) leaves nothing running, and where the engine is
-///   not available its `detail` says what to do.
+/// Each line is a check of the conformance kit (feature `conformance`).
+///
+/// - [`detect`](Self::detect) says what it found, or what to do so that there
+///   is something to find, and leaves nothing running.
 /// - [`fetch`](Self::fetch) refuses a source that [`Capability`] does not name
 ///   with [`Error::Unsupported`], before anything is fetched.
-/// - [`fetch`](Self::fetch) of what is not there is [`Error::ModelMissing`].
-/// - [`fetch`](Self::fetch) is idempotent: the second answer equals the first.
-///   Dropping its future at any time is safe; the next call goes on or starts over.
-/// - [`plan`](Self::plan) has no effect: nothing starts, and the same job,
-///   weights and port give the same command. The command binds loopback only.
-/// - A plan carries [`Plan::process`] exactly when [`Capability::process`] says so.
-/// - [`probe`](Self::probe) answers [`Readiness::Loading`] while the engine is
-///   coming up (a refused connection included), [`Readiness::Ready`] once it
-///   answers requests, and an error for an endpoint where nothing comes up any
-///   more only by way of a refused connection: it never hangs longer than ten seconds.
-/// - After [`load`](Self::load) the model answers under [`Plan::engine_model`].
-///   `load` is idempotent.
+/// - Of what is not there, `fetch` or [`load`](Self::load) says that the model
+///   is missing.
+/// - `fetch` is idempotent: the second answer equals the first. Dropping its
+///   future at any time is safe; the next call goes on or starts over.
+/// - [`plan`](Self::plan) has no effect, and the same job, weights and port
+///   give the same command, which binds loopback only. A plan carries
+///   [`Plan::process`] exactly when [`Capability::process`] says so.
+/// - [`probe`](Self::probe) answers [`Readiness::Loading`] while nothing
+///   listens yet, and takes no longer than ten seconds.
+/// - After `probe` said [`Readiness::Ready`] and `load` (idempotent) is through,
+///   the model answers under [`Plan::engine_model`], and strangers without
+///   [`Plan::key`], where there is one, are refused.
 /// - A request whose connection is closed stops costing the engine work.
 /// - A planned process ends within seconds of `SIGTERM`, and leaves nothing of
 ///   itself that hinders the next start.
-/// - A model that cannot be loaded ends the process or fails `load`; it is
-///   never reported as ready.
+/// - A model that cannot be loaded is refused, ends the process, or fails
+///   `load`; it is never reported as ready.
 #[async_trait]
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// What it can do.

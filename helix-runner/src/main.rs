@@ -92,9 +92,15 @@ async fn join(options: &RunnerOptions) -> anyhow::Result<()> {
         .server
         .as_ref()
         .context("no control plane: give --server URL")?;
+    let kept = credential::kept_at(&options.data_dir);
+    if kept.exists() {
+        return cli::say(&format!(
+            "already registered; remove {} to register anew",
+            kept.display()
+        ));
+    }
     let outbound = Outbound::new(&options.outbound)?;
     credential::resolve(options, server, &outbound).await?;
-    let kept = credential::kept_at(&options.data_dir);
     cli::say(&format!(
         "registered; the credential is kept in {}",
         kept.display()

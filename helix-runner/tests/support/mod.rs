@@ -63,7 +63,7 @@ pub(crate) async fn managed_llamacpp() -> ManagedOptions {
         folder: Some(folder.join("llamacpp")),
         ..ManagedOptions::default()
     };
-    let tell = |step: &str| println!("{step}");
+    let tell = |_: &str| ();
     let nowhere = PathBuf::from("/nonexistent");
     Managed::new(options.clone(), &nowhere)
         .install(&tell)
