@@ -10,7 +10,7 @@ use super::{Error, Readiness};
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running engine's HTTP API, for control calls. Requests of users take the
-/// leaner path of [`crate::http`].
+/// leaner path through the runner's router.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// The base of the API, without `/v1`.

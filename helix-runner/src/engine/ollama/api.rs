@@ -152,3 +152,35 @@ fn fetching(name: &str, why: &str) -> Error {
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use helix_proto::runner::FailureKind;
+
+    use super::*;
+
+    #[test]
+    fn lines_of_a_pull_become_progress_until_the_last() {
+        let (sink, seen) = ProgressSink::new();
+        let line = br#"{"status":"pulling 12","digest":"sha256:12","total":1000,"completed":400}"#;
+        assert!(!pulled(line, "m", &sink).unwrap());
+        let (stage, progress) = seen.borrow().clone().unwrap();
+        assert_eq!(stage, Stage::Downloading);
+        assert_eq!(
+            (progress.done_bytes, progress.total_bytes),
+            (Some(400), Some(1000))
+        );
+        assert!(!pulled(b"not json", "m", &sink).unwrap());
+        assert!(pulled(br#"{"status":"success"}"#, "m", &sink).unwrap());
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_is_told_from_a_registry_that_is_not() {
+        let (sink, _) = ProgressSink::new();
+        let kind = |line: &[u8]| pulled(line, "m", &sink).unwrap_err().failure_kind();
+        let gone = br#"{"error":"pull model manifest: file does not exist"}"#;
+        assert_eq!(kind(gone), FailureKind::ModelMissing);
+        let offline = br#"{"error":"dial tcp: lookup registry.ollama.ai: no such host"}"#;
+        assert_eq!(kind(offline), FailureKind::Download);
+    }
+}
