@@ -1,5 +1,6 @@
-//! The Helix control plane: API, accounts, scheduling, sessions, web app;
-//! library and daemon.
+#![doc = include_str!("../README.md")]
+//!
+//! # Code map
 //!
 //! [`Options`] → [`Server::build`] → [`Server::run`], with [`App`] as the cheap
 //! handle on what runs. Nothing here reads the environment, installs a signal

@@ -36,7 +36,7 @@ struct EventsQuery {
 /// A session's events after one that is known, then those that come. Each has
 /// its sequence number as `id`.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/events", tag = "sessions",
-    params(("id" = SessionId, Path, description = "The session")),
+    params(("id" = SessionId, Path, description = "The session"), EventsQuery),
     responses((status = 200, body = SessionEvent, content_type = "text/event-stream"), (status = 401), (status = 404), (status = 429)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn events(

@@ -199,11 +199,11 @@ async fn log(
     _: Caller<AdminOnly>,
     State(app): State<App>,
     Path((id, instance)): Path<(RunnerId, InstanceId)>,
-    Query(Tail { tail }): Query<Tail>,
+    Query(query): Query<Tail>,
 ) -> Result<Json<LogTail>, Failure> {
     let _ = found(&app, id)?;
     let client = app.fleet().client(id)?;
-    Ok(Json(client.log(instance, tail.min(MAX_TAIL)).await?))
+    Ok(Json(client.log(instance, query.tail.min(MAX_TAIL)).await?))
 }
 
 /// Stops an instance; what it is answering is cut off. The scheduler may start

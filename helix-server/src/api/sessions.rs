@@ -58,7 +58,7 @@ fn decode(text: &str) -> Option<ListCursor> {
 }
 
 /// One's own sessions, last changed first.
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions",
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(ListQuery),
     responses((status = 200, body = Page<Session>), (status = 401), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn list(

@@ -179,7 +179,7 @@ pub(crate) async fn use_link(
     let user = user
         .map(|user| user.parse())
         .transpose()
-        .map_err(|error| row::corrupt("user_id", error))?;
+        .map_err(|error| row::corrupt("user_id", &error))?;
     Ok(Some(user))
 }
 

@@ -90,7 +90,7 @@ impl Store {
         most: u64,
     ) -> Result<bool, Error> {
         let scopes =
-            serde_json::to_string(&key.scopes).map_err(|error| row::corrupt("scopes", error))?;
+            serde_json::to_string(&key.scopes).map_err(|error| row::corrupt("scopes", &error))?;
         let mut transaction = self.begin().await?;
         let found = sqlx::query("SELECT COUNT(*) AS n FROM api_keys WHERE user_id = $1")
             .bind(user.to_string())

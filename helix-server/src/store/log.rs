@@ -39,7 +39,7 @@ pub(super) async fn append(
 ) -> Result<Vec<SessionEvent>, Error> {
     let mut events = Vec::with_capacity(bodies.len());
     for (seq, body) in (last_seq + 1..).zip(bodies) {
-        let text = serde_json::to_string(&body).map_err(|error| row::corrupt("body", error))?;
+        let text = serde_json::to_string(&body).map_err(|error| row::corrupt("body", &error))?;
         sqlx::query(
             "INSERT INTO session_events (session_id, seq, at_ms, body) VALUES ($1, $2, $3, $4)",
         )

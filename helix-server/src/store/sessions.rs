@@ -33,7 +33,7 @@ pub(super) fn session(row: &AnyRow) -> Result<Session, Error> {
         active_turn: active
             .map(|id| {
                 id.parse()
-                    .map_err(|error| row::corrupt("active_turn", error))
+                    .map_err(|error| row::corrupt("active_turn", &error))
             })
             .transpose()?,
     })
