@@ -12,7 +12,7 @@ use helix_proto::{
 use helix_tunnel::AgentState;
 use tokio::sync::{broadcast, watch};
 
-use crate::{instance::Gate, instances::Instances};
+use crate::{instance::Gate, instances::Instances, sources::Fetcher};
 
 /// A running runner, from within its process: everything that the control
 /// plane can ask of it. Cheap to clone.
@@ -26,6 +26,7 @@ pub(crate) struct Inner {
     pub(crate) instances: Instances,
     pub(crate) devices: watch::Receiver<Vec<Device>>,
     pub(crate) identity: Identity,
+    pub(crate) fetcher: Fetcher,
     pub(crate) connection: Option<watch::Receiver<AgentState>>,
 }
 
@@ -108,8 +109,8 @@ impl Handle {
         self.inner.instances.log(id, lines)
     }
 
-    /// What a model would need, from the header of its weights where they are
-    /// on this machine.
+    /// What a model would need, from the header of its weights, which are not
+    /// fetched for that.
     ///
     /// # Errors
     ///
@@ -119,7 +120,7 @@ impl Handle {
             .devices()
             .first()
             .map_or(DeviceKind::Cpu, |device| device.kind);
-        crate::inspect::inspect(request, kind).await
+        crate::inspect::inspect(request, kind, &self.inner.fetcher).await
     }
 
     /// Follows what changes. A reader that is too slow misses events, and is

@@ -1,5 +1,6 @@
 //! What a model would need, from the header of its weights.
 
+use helix_base::Retry as _;
 use helix_proto::{
     ApiError, ErrorCode,
     model::{EngineKind, ModelSource},
@@ -7,16 +8,25 @@ use helix_proto::{
 };
 use helix_scheduler::estimate::{KvType, Load, ModelProfile, need};
 
-use crate::{instances::check_settings, sources};
+use crate::{
+    instances::check_settings,
+    sources::{self, Fetcher},
+};
 
 pub(crate) async fn inspect(
     request: &InspectRequest,
     device: DeviceKind,
+    fetcher: &Fetcher,
 ) -> Result<InspectResponse, ApiError> {
     let settings = &request.settings;
     check_settings(settings)?;
-    let profile = profile(request).await.map_err(|error| {
-        ApiError::new(ErrorCode::Invalid, error.to_string()).with_field("source")
+    let profile = profile(request, fetcher).await.map_err(|error| {
+        let code = if error.retryability().is_retryable() {
+            ErrorCode::Upstream
+        } else {
+            ErrorCode::Invalid
+        };
+        ApiError::new(code, error.to_string()).with_field("source")
     })?;
     let load = Load {
         engine: request.engine,
@@ -34,20 +44,34 @@ pub(crate) async fn inspect(
     })
 }
 
-/// The model's shape, where its weights are on this machine.
-async fn profile(request: &InspectRequest) -> Result<Option<ModelProfile>, sources::Error> {
-    let ModelSource::File { path } = &request.source else {
-        return Ok(None);
+/// The model's shape; nothing for engines that look after weights themselves.
+async fn profile(
+    request: &InspectRequest,
+    fetcher: &Fetcher,
+) -> Result<Option<ModelProfile>, sources::Error> {
+    let profile = match (request.engine, &request.source) {
+        (EngineKind::LlamaCpp, ModelSource::File { path }) => {
+            sources::gguf_profile(&sources::gguf_file(path.as_ref()).await?).await
+        }
+        (EngineKind::Vllm, ModelSource::File { path }) => {
+            sources::folder_profile(&sources::model_folder(path.as_ref()).await?).await
+        }
+        (
+            EngineKind::LlamaCpp,
+            ModelSource::HuggingFace {
+                repo,
+                revision,
+                file,
+            },
+        ) => {
+            fetcher
+                .peek_gguf(repo, revision.as_deref(), file.as_deref())
+                .await
+        }
+        (EngineKind::Vllm, ModelSource::HuggingFace { repo, revision, .. }) => {
+            fetcher.peek_safetensors(repo, revision.as_deref()).await
+        }
+        _ => return Ok(None),
     };
-    match request.engine {
-        EngineKind::LlamaCpp => {
-            let path = sources::gguf_file(path.as_ref()).await?;
-            sources::gguf_profile(&path).await.map(Some)
-        }
-        EngineKind::Vllm => {
-            let folder = sources::model_folder(path.as_ref()).await?;
-            sources::folder_profile(&folder).await.map(Some)
-        }
-        EngineKind::Ollama | EngineKind::External => Ok(None),
-    }
+    profile.map(Some)
 }

@@ -92,7 +92,8 @@ impl RunnerBuilder {
             Some(devices) => devices,
             None => devices::of_this_machine(options.devices)?,
         };
-        let mut engines = built_in(&options, &self.search, &outbound);
+        let fetcher = fetcher(&options, &outbound);
+        let mut engines = built_in(&options, &self.search, &fetcher);
         engines.extend(
             self.engines
                 .into_iter()
@@ -118,6 +119,7 @@ impl RunnerBuilder {
             instances: instances.clone(),
             devices: seen_devices.clone(),
             identity: identity.clone(),
+            fetcher: fetcher.clone(),
             connection,
         };
         let router = http::router(Served {
@@ -218,14 +220,17 @@ impl Runner {
     }
 }
 
+fn fetcher(options: &RunnerOptions, outbound: &Outbound) -> Fetcher {
+    let folder = options.data_dir.join("models/hub");
+    Fetcher::new(options.hub.clone(), folder, outbound.downloads().clone())
+}
+
 fn built_in(
     options: &RunnerOptions,
     search: &SearchPath,
-    outbound: &Outbound,
+    fetcher: &Fetcher,
 ) -> HashMap<EngineKind, Arc<dyn Engine>> {
-    let models = options.data_dir.join("models");
-    let downloads = outbound.downloads().clone();
-    let fetcher = Fetcher::new(options.hub.clone(), models.join("hub"), downloads);
+    let ollama = options.data_dir.join("models/ollama");
     let engines = options.engines.clone();
     let managed = Managed::new(engines.llamacpp.managed.clone(), &options.data_dir);
     let all: [Arc<dyn Engine>; 4] = [
@@ -235,12 +240,8 @@ fn built_in(
             managed,
             fetcher.clone(),
         )),
-        Arc::new(Vllm::new(engines.vllm, search.clone(), fetcher)),
-        Arc::new(Ollama::new(
-            engines.ollama,
-            search.clone(),
-            models.join("ollama"),
-        )),
+        Arc::new(Vllm::new(engines.vllm, search.clone(), fetcher.clone())),
+        Arc::new(Ollama::new(engines.ollama, search.clone(), ollama)),
         Arc::new(External::new(engines.external)),
     ];
     all.into_iter()

@@ -7,6 +7,7 @@ mod header;
 mod hub;
 mod lock;
 mod options;
+mod peek;
 mod select;
 
 use std::{path::PathBuf, sync::Arc};
@@ -17,6 +18,7 @@ pub(crate) use header::{GgufHeader, folder_profile, gguf_header, gguf_profile};
 pub(crate) use lock::FolderLock;
 pub use options::HubOptions;
 
+use helix_scheduler::estimate::ModelProfile;
 use hub::{Hub, Repo};
 
 /// Told `(done, total)` bytes while weights are on their way.
@@ -56,6 +58,25 @@ impl Fetcher {
             .first()
             .ok_or_else(|| Error::Missing(format!("{repo} has no GGUF file")))?;
         gguf_file(first).await
+    }
+
+    /// The shape of a GGUF model, without fetching it.
+    pub(crate) async fn peek_gguf(
+        &self,
+        repo: &str,
+        revision: Option<&str>,
+        file: Option<&str>,
+    ) -> Result<ModelProfile, Error> {
+        peek::gguf(&self.hub, &Repo::parse(repo, revision)?, file).await
+    }
+
+    /// The shape of a model of safetensors, without fetching it.
+    pub(crate) async fn peek_safetensors(
+        &self,
+        repo: &str,
+        revision: Option<&str>,
+    ) -> Result<ModelProfile, Error> {
+        peek::safetensors(&self.hub, &Repo::parse(repo, revision)?).await
     }
 
     /// A whole repository of safetensors. Answers the folder.

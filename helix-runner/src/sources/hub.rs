@@ -17,6 +17,7 @@ use super::{Error, FolderLock, HubOptions, Tell, download::Download};
 /// A listing longer than this is refused.
 const MAX_LISTING_BYTES: usize = 16 << 20;
 const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
+const PEEK_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A repository and the revision that is wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +179,7 @@ impl Hub {
         Ok(files.iter().map(|file| target.join(&file.path)).collect())
     }
 
-    async fn listing(&self, repo: &Repo) -> Result<Listing, Error> {
+    pub(super) async fn listing(&self, repo: &Repo) -> Result<Listing, Error> {
         let path = format!(
             "api/models/{}/revision/{}?blobs=true",
             repo.name, repo.revision
@@ -199,6 +200,36 @@ impl Hub {
         } else {
             Err(self.broken(&what, "its listing names no commit"))
         }
+    }
+
+    /// The first bytes of a file, or all of it if it has no more.
+    pub(super) async fn peek(
+        &self,
+        repo: &Repo,
+        listing: &Listing,
+        file: &RemoteFile,
+        bytes: u64,
+    ) -> Result<Vec<u8>, Error> {
+        let url = self.file_url(repo, &listing.commit, &file.path)?;
+        let range = format!("bytes=0-{}", bytes.saturating_sub(1));
+        let request = self.client.get(url).header(http::header::RANGE, range);
+        let response = self.authorized(request).timeout(PEEK_TIMEOUT).send().await;
+        let response = response.map_err(|error| self.network(&file.path, &error))?;
+        let mut response = self.accepted(&file.path, response)?;
+        let mut prefix = Vec::new();
+        // A hub that knows no ranges sends everything; the rest is not read.
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.network(&file.path, &error))?
+        {
+            prefix.extend_from_slice(&chunk);
+            if prefix.len() as u64 >= bytes {
+                break;
+            }
+        }
+        prefix.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+        Ok(prefix)
     }
 
     pub(super) fn file_url(&self, repo: &Repo, commit: &str, path: &str) -> Result<Url, Error> {

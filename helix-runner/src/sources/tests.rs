@@ -160,13 +160,15 @@ async fn resolve(
     }
     let bytes = script.files[&path].clone();
     let range = range.filter(|_| !script.ignore_ranges);
-    let start = range.map(|range| {
-        range["bytes=".len()..]
-            .trim_end_matches('-')
-            .parse::<usize>()
-            .unwrap()
+    let range = range.map(|range| {
+        let (start, end) = range["bytes=".len()..].split_once('-').unwrap();
+        let end = end
+            .parse()
+            .map_or(bytes.len(), |last: usize| bytes.len().min(last + 1));
+        (start.parse::<usize>().unwrap(), end)
     });
-    let rest = bytes[start.unwrap_or(0)..].to_vec();
+    let (start, end) = range.unwrap_or((0, bytes.len()));
+    let rest = bytes[start..end].to_vec();
     let body = match fault {
         Some(Fault::BreakOffAfter(count)) => {
             // Breaks off once the first part has left.
@@ -183,9 +185,9 @@ async fn resolve(
         }
         _ => Body::from(rest),
     };
-    match start {
-        Some(start) => {
-            let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
+    match range {
+        Some((start, end)) => {
+            let range = format!("bytes {start}-{}/{}", end - 1, bytes.len());
             (
                 StatusCode::PARTIAL_CONTENT,
                 [(header::CONTENT_RANGE, range)],
@@ -389,4 +391,25 @@ async fn a_repository_of_safetensors_becomes_a_folder() {
         "{folder:?}"
     );
     assert!(folder.join("model.safetensors").exists() && !folder.join("model.bin").exists());
+}
+
+#[tokio::test]
+async fn what_a_model_needs_is_read_from_its_beginning() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/tiny.gguf");
+    let files = HashMap::from([("m.gguf".to_owned(), std::fs::read(model).unwrap())]);
+    for ignore_ranges in [false, true] {
+        let script = Script {
+            files: files.clone(),
+            ignore_ranges,
+            ..Script::default()
+        };
+        let hub = FakeHub::start(script).await;
+        let profile = hub.fetcher.peek_gguf("o/m", None, None).await.unwrap();
+        assert!(profile.weight_bytes() > 1_000_000);
+        assert_eq!(profile, gguf_profile(model.as_ref()).await.unwrap());
+        assert_eq!(hub.asked(), [Some("bytes=0-1048575".to_owned())]);
+    }
+    let hub = FakeHub::start(one_file()).await;
+    let error = hub.fetcher.peek_gguf("o/m", None, None).await.unwrap_err();
+    assert!(error.is_missing(), "{error}");
 }
