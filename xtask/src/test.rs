@@ -96,7 +96,7 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
         count(workspace, tally, npm.args(["run", "e2e"]), 15 * MINUTE)
     });
     report.stage(workspace, "examples", || {
-        for mut example in programs.examples() {
+        for mut example in programs.examples(workspace) {
             crate::process::run(workspace, &mut example, 3 * MINUTE)?;
         }
         Ok(())

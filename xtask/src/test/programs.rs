@@ -71,10 +71,14 @@ impl Programs {
             .map(|program| self.command(program, &["--show-output"]))
     }
 
-    /// The examples.
-    pub(crate) fn examples(&self) -> impl Iterator<Item = Command> {
-        self.of_kind(Kind::Example)
-            .map(|program| self.command(program, &[]))
+    /// The examples; they keep what they install where the tests do.
+    pub(crate) fn examples(&self, workspace: &Workspace) -> impl Iterator<Item = Command> {
+        let folder = workspace.tools().join("runner");
+        self.of_kind(Kind::Example).map(move |program| {
+            let mut command = self.command(program, &[]);
+            command.arg(&folder);
+            command
+        })
     }
 
     fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Program> {
@@ -113,7 +117,9 @@ impl Programs {
             .find(|p| p.kind == Kind::Daemon && p.name == "helix-runner");
         let runner = runner.context("the build made no helix-runner")?;
         let mut install = Command::new(&runner.path);
-        install.args(["engine", "install", "llamacpp"]);
+        install
+            .args(["engine", "install", "llamacpp", "--data-dir"])
+            .arg(workspace.tools().join("runner"));
         run(workspace, &mut install, Duration::from_secs(600))
     }
 }

@@ -76,6 +76,14 @@ impl Daemon {
                 .context("sharing the log between two streams")?,
         );
         command.stdout(file);
+        // The runner reaches the control plane on this machine: no proxy leads there.
+        for variable in ["NO_PROXY", "no_proxy"] {
+            let exempt = std::env::var(variable).unwrap_or_default();
+            command.env(
+                variable,
+                format!("127.0.0.1,{exempt}").trim_end_matches(','),
+            );
+        }
         // SAFETY: between fork and exec this makes one system call, which is
         // async-signal-safe, and touches no memory of this process.
         unsafe {
