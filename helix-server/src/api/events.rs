@@ -9,7 +9,6 @@ use helix_proto::{SessionId, session::SessionEvent};
 use http::HeaderMap;
 use serde::Deserialize;
 use tokio::time::Interval;
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -25,8 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 }
 
 /// Where to begin.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
 struct EventsQuery {
     /// The last event already known; all if absent. `Last-Event-ID` goes before it.
     #[serde(default)]
@@ -36,7 +34,8 @@ struct EventsQuery {
 /// A session's events after one that is known, then those that come. Each has
 /// its sequence number as `id`.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/events", tag = "sessions",
-    params(("id" = SessionId, Path, description = "The session"), EventsQuery),
+    params(("id" = SessionId, Path, description = "The session"),
+        ("after" = Option<u64>, Query, description = "The last event already known; all if absent. `Last-Event-ID` goes before it.")),
     responses((status = 200, body = SessionEvent, content_type = "text/event-stream"), (status = 401), (status = 404), (status = 429)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn events(

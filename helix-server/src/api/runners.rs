@@ -12,7 +12,6 @@ use helix_proto::{
 use helix_tunnel::{AcceptOptions, CloseCode, Limits, Upgrade};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -176,8 +175,7 @@ async fn rotate(
 }
 
 /// How much of a log.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
 struct Tail {
     /// Lines, at most 1,000; 100 if absent.
     #[serde(default = "Tail::usual")]
@@ -192,7 +190,8 @@ impl Tail {
 
 /// The last lines of an instance's log.
 #[utoipa::path(get, path = "/api/v1/runners/{id}/instances/{iid}/log", tag = "runners",
-    params(("id" = RunnerId, Path, description = "The runner"), ("iid" = InstanceId, Path, description = "The instance"), Tail),
+    params(("id" = RunnerId, Path, description = "The runner"), ("iid" = InstanceId, Path, description = "The instance"),
+        ("tail" = Option<u32>, Query, description = "How many of the last lines, 100 if absent")),
     responses((status = 200, body = LogTail), (status = 401), (status = 403), (status = 404), (status = 502), (status = 503)),
     security(("session" = ["admin"]), ("api_key" = ["admin"])))]
 async fn log(

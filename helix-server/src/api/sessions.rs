@@ -9,7 +9,6 @@ use helix_proto::{
 };
 use http::StatusCode;
 use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Caller, Failure, Json, Path, Query, access::SessionsKey, check};
@@ -28,8 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 }
 
 /// Which sessions to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
 struct ListQuery {
     /// Only those whose title or messages contain this, in upper or lower case.
     /// At most 200 characters.
@@ -58,7 +56,10 @@ fn decode(text: &str) -> Option<ListCursor> {
 }
 
 /// One's own sessions, last changed first.
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(ListQuery),
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(
+        ("q" = Option<String>, Query, description = "Only those whose title or messages contain this. At most 200 characters."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, description = "Items of the page. 1 to 200; 50 if absent.")),
     responses((status = 200, body = Page<Session>), (status = 401), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn list(

@@ -150,5 +150,8 @@ export const queueQuery = queryOptions({
 
 export const apiKeysQuery = queryOptions({
   queryKey: keys.apiKeys,
-  queryFn: ({ signal }) => call(http.GET('/api/v1/api-keys', { signal })),
+  queryFn: async ({ signal }) => {
+    const { items } = await call(http.GET('/api/v1/api-keys', { signal }));
+    return items;
+  },
 });

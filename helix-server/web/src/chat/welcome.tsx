@@ -1,11 +1,12 @@
 import { useAui } from '@assistant-ui/react';
-import { Alert, Anchor, Text, Title, UnstyledButton } from '@mantine/core';
+import { Alert, Anchor, Box, Text, Title, UnstyledButton } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconInfoCircle } from '@tabler/icons-react';
 import { Link } from 'react-router';
 
-import { statusQuery } from '../api/queries';
+import { modelsQuery, statusQuery } from '../api/queries';
 import { useIsAdmin, useUser } from '../auth/gates';
+import { ErrorState } from '../components/states';
 import { COMPOSER_ID } from '../shell/shortcuts';
 import { Composer } from './composer';
 import { useChoice } from './model-choice';
@@ -52,7 +53,19 @@ function Readiness() {
   const admin = useIsAdmin();
   const { choices, loading } = useChoice();
   const status = useQuery(statusQuery);
-  if (loading || !status.data) return null;
+  const models = useQuery(modelsQuery);
+  if (models.isError) {
+    return (
+      <Box mb="md">
+        <ErrorState
+          what="The models could not be loaded"
+          error={models.error}
+          onRetry={() => void models.refetch()}
+        />
+      </Box>
+    );
+  }
+  if (loading) return null;
   const onlyProviders = choices.every((choice) => choice.state === 'provider');
   if (choices.length === 0) {
     return (
@@ -70,7 +83,7 @@ function Readiness() {
       </Notice>
     );
   }
-  if (status.data.runners_online > 0 || onlyProviders) return null;
+  if (!status.data || status.data.runners_online > 0 || onlyProviders) return null;
   return (
     <Notice title="No runner is connected">
       {admin ? (

@@ -1,4 +1,4 @@
-import { ActionIcon, Card, Table, Text, Title, Tooltip } from '@mantine/core';
+import { ActionIcon, Box, Card, Table, Text, Title, Tooltip } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconTrash } from '@tabler/icons-react';
 import { useState } from 'react';
@@ -17,11 +17,13 @@ export function JoinTokens() {
   const [revoking, setRevoking] = useState<JoinToken | null>(null);
   if (tokens.isError) {
     return (
-      <ErrorState
-        what="The join tokens could not be loaded"
-        error={tokens.error}
-        onRetry={() => void tokens.refetch()}
-      />
+      <Box mt="md">
+        <ErrorState
+          what="The join tokens could not be loaded"
+          error={tokens.error}
+          onRetry={() => void tokens.refetch()}
+        />
+      </Box>
     );
   }
   if (!tokens.data || tokens.data.length === 0) return null;

@@ -1,0 +1,100 @@
+/** Starts the real daemons. */
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  symlinkSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
+
+import { pidsPath, type World } from './world';
+
+const WORKSPACE = resolve(import.meta.dirname, '../../../..');
+
+/** The program of a daemon: the one that `cargo xtask test` built, or the last one built. */
+export function program(name: 'helix-server' | 'helix-runner'): string {
+  const given = process.env[`HELIX_TEST_${name.toUpperCase().replace('-', '_')}`];
+  const target = process.env['CARGO_TARGET_DIR'] ?? join(WORKSPACE, 'target');
+  const path = given ?? join(target, 'debug', name);
+  if (existsSync(path)) return path;
+  throw new Error(
+    `there is no ${path}: run \`cargo build -p helix-server -p helix-runner\`, or set HELIX_URL to a running control plane`,
+  );
+}
+
+export const demoModel = join(WORKSPACE, 'models/tiny.gguf');
+
+/** Installs the engine that the runner brings, unless it is there; says where it is. */
+export function installEngine(runner: string): string {
+  const folder = join(dirname(dirname(runner)), 'tools/runner');
+  const args = ['engine', 'install', 'llamacpp', '--data-dir', folder];
+  const done = spawnSync(runner, args, { stdio: 'inherit', timeout: 600_000 });
+  if (done.status !== 0) throw new Error('the engine could not be installed');
+  return join(folder, 'engines');
+}
+
+function start(folder: string, name: string, path: string, args: string[], env: object): void {
+  const log = openSync(join(folder, `${name}.log`), 'a');
+  const child = spawn(path, args, {
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', log, log],
+  });
+  if (child.pid === undefined) throw new Error(`${path} did not start`);
+  appendFileSync(pidsPath(folder), `${child.pid}\n`);
+  // The test process may end before it; the set-up's end stops it.
+  child.unref();
+}
+
+/** Starts a control plane with nothing in it; answers its address and set-up link. */
+export async function startServer(folder: string): Promise<{ url: string; link: string }> {
+  const data = join(folder, 'server');
+  mkdirSync(data);
+  const address = `127.0.0.1:${await freePort()}`;
+  const url = `http://${address}`;
+  const args = ['--data-dir', data, '--listen', address, '--public-url', url];
+  start(folder, 'server', program('helix-server'), args, {});
+  await eventually('the control plane to be ready', join(folder, 'server.log'), async () => {
+    const answer = await fetch(`${url}/readyz`);
+    return answer.ok && existsSync(join(data, 'setup-link'));
+  });
+  return { url, link: readFileSync(join(data, 'setup-link'), 'utf8').trim() };
+}
+
+/** Runs the command that the web app shows for joining. */
+export function joinAsRunner({ folder, runner, engines }: World, command: string): void {
+  const [name, ...args] = command.trim().split(/\s+/);
+  if (name !== 'helix-runner') throw new Error(`the command begins with ${name ?? 'nothing'}`);
+  const data = join(folder, 'runner');
+  mkdirSync(data);
+  symlinkSync(engines, join(data, 'engines'));
+  const more = ['--data-dir', data, '--name', 'workbench'];
+  start(folder, 'runner', runner, [...args, ...more], { HELIX_RUNNER_DEVICES: 'cpu' });
+}
+
+async function eventually(what: string, log: string, done: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  while (Date.now() < deadline) {
+    if (await done().catch(() => false)) return;
+    await new Promise((wake) => setTimeout(wake, 100));
+  }
+  throw new Error(`waited for ${what}; it said:\n${readFileSync(log, 'utf8')}`);
+}
+
+function freePort(): Promise<number> {
+  return new Promise((found, failed) => {
+    const server = createServer();
+    server.once('error', failed);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address ? address.port : 0;
+      server.close(() => {
+        found(port);
+      });
+    });
+  });
+}

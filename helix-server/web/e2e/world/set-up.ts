@@ -1,0 +1,59 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { demoModel, installEngine, program, startServer } from './daemons';
+import { pidsPath, readPids, saveWorld } from './world';
+
+/**
+ * Starts a new control plane; or, where `HELIX_URL` names one that runs, uses that: with
+ * `HELIX_LINK` (a one-time sign-in link) or `HELIX_EMAIL` and `HELIX_PASSWORD` of an
+ * administrator, a runner that is connected, and the demo model as the default one.
+ */
+export default async function setUp(): Promise<() => Promise<void>> {
+  const folder = mkdtempSync(join(tmpdir(), 'helix-e2e-'));
+  const account = {
+    email: process.env['HELIX_EMAIL'] ?? 'ada@example.com',
+    password: process.env['HELIX_PASSWORD'] ?? 'correct horse battery',
+  };
+  const given = process.env['HELIX_URL'];
+  if (given !== undefined) {
+    const link = process.env['HELIX_LINK'];
+    const more = { ...(link !== undefined && { link }), weights: '', runner: '', engines: '' };
+    saveWorld({ url: given.replace(/\/$/, ''), ...account, ...more, fresh: false, folder });
+    return () => rm(folder, { recursive: true });
+  }
+  writeFileSync(pidsPath(folder), '');
+  const runner = program('helix-runner');
+  const engines = installEngine(runner);
+  const stop = () => stopAll(folder);
+  try {
+    const server = await startServer(folder);
+    saveWorld({ ...server, ...account, fresh: true, weights: demoModel, runner, engines, folder });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return stop;
+}
+
+/** Ends what was started, the last one first, and waits until it has ended. */
+async function stopAll(folder: string): Promise<void> {
+  const alive = (pid: number, signal: NodeJS.Signals | 0) => {
+    try {
+      return process.kill(pid, signal);
+    } catch {
+      return false;
+    }
+  };
+  for (const pid of readPids(folder).reverse()) {
+    alive(pid, 'SIGTERM');
+    const deadline = Date.now() + 20_000;
+    while (alive(pid, 0) && Date.now() < deadline) {
+      await new Promise((wake) => setTimeout(wake, 100));
+    }
+    alive(pid, 'SIGKILL');
+  }
+  await rm(folder, { recursive: true });
+}
