@@ -21,7 +21,7 @@ use helix_proto::{
 };
 use helix_runner::{
     Runner, RunnerOptions, Supervisor,
-    engine::llamacpp::managed::{Managed, ManagedOptions},
+    engine::llamacpp::{ManagedOptions, managed::Managed},
 };
 use helix_server::{Options, Server};
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ async fn run(supervisor: Supervisor) -> Result<()> {
         .nth(1)
         .map_or_else(|| ".data/embedded".into(), PathBuf::from);
     let engine_folder = std::path::absolute(engine_folder)?;
-    let managed = Managed::new(ManagedOptions::default(), &engine_folder.join("engines"));
+    let managed = Managed::new(ManagedOptions::default(), &engine_folder);
     managed.install(&|step| println!("{step}")).await?;
     let tasks = TaskGroup::new();
 
