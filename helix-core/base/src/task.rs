@@ -158,10 +158,14 @@ impl TaskGroup {
         self.inner.draining.cancel();
         self.inner.tracker.close();
         let drained = tokio::time::timeout(budget * 2 / 3, self.inner.tracker.wait()).await;
-        self.inner.cancelled.cancel();
         if drained.is_ok() {
+            self.inner.cancelled.cancel();
             return ShutdownReport::default();
         }
+        let mut late: Vec<_> = self.lock().values().map(|(name, _)| *name).collect();
+        late.sort_unstable();
+        tracing::warn!(tasks = ?late, "still at work after two thirds of the time: stopping them where they are");
+        self.inner.cancelled.cancel();
         if tokio::time::timeout(budget / 3, self.inner.tracker.wait())
             .await
             .is_ok()
