@@ -5,8 +5,15 @@ use std::{net::SocketAddr, sync::Arc};
 use helix_base::{Clock, Ids, Outbound, TaskGroup};
 
 use crate::{
-    Options, api::streams::Streams, auth::Auth, events::Bus, fleet::Fleet, inference::Inference, metrics::Metrics,
-    sessions::{Direct, Sessions}, store::Store,
+    Options,
+    api::streams::Streams,
+    auth::Auth,
+    events::Bus,
+    fleet::Fleet,
+    inference::Inference,
+    metrics::Metrics,
+    sessions::{Direct, Sessions},
+    store::Store,
 };
 
 /// What every part of a control plane stands on. Cheap to clone.

@@ -164,10 +164,12 @@ impl Auth {
         let hash = identity.secret_hash.to_string();
         let found = match identity.credential {
             Credential::SignIn { .. } => {
-                self.identify(hash, async |hash| store.sign_in(hash).await).await?
+                self.identify(hash, async |hash| store.sign_in(hash).await)
+                    .await?
             }
             Credential::ApiKey { .. } => {
-                self.identify(hash, async |hash| self.key_by_hash(hash).await).await?
+                self.identify(hash, async |hash| self.key_by_hash(hash).await)
+                    .await?
             }
         };
         Ok(found.is_some_and(|found| found.role == identity.role))

@@ -12,14 +12,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
     let flags = cli::Flags::parse();
-    let ended = tokio::runtime::Runtime::new().context("cannot start the runtime").and_then(
-        |runtime| {
+    let ended = tokio::runtime::Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| {
             let ended = runtime.block_on(act(&flags));
             // A password that is just being hashed keeps nobody waiting.
             runtime.shutdown_timeout(Duration::from_millis(100));
             ended
-        },
-    );
+        });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -45,7 +45,9 @@ async fn act(flags: &cli::Flags) -> anyhow::Result<()> {
     tracing::info!(listening = %app.foundation().listening, %url, "ready");
     cli::say(&format!("ready {url}"))?;
     if let Some(link) = app.setup_link() {
-        cli::say(&format!("Nobody has an account yet. Make the first administrator, once, at\n  {link}"))?;
+        cli::say(&format!(
+            "Nobody has an account yet. Make the first administrator, once, at\n  {link}"
+        ))?;
     }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut running = std::pin::pin!(server.run(async {

@@ -143,12 +143,16 @@ impl Server {
 
 async fn open_store(options: &Options) -> Result<Store, Error> {
     let data_dir = &options.data_dir;
-    tokio::fs::create_dir_all(data_dir)
-        .await
-        .map_err(|source| Error::DataDir {
-            path: data_dir.display().to_string(),
-            source,
-        })?;
+    // What is in it is for the control plane's own eyes.
+    let made = tokio::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .await;
+    made.map_err(|source| Error::DataDir {
+        path: data_dir.display().to_string(),
+        source,
+    })?;
     let url = match &options.database_url {
         Some(url) => url.clone(),
         None => Store::default_url(data_dir)?,

@@ -49,7 +49,10 @@ pub(crate) fn flag(row: &AnyRow, column: &str) -> Result<bool, Error> {
 }
 
 /// An id, or anything else that is parsed from its text.
-pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(row: &AnyRow, column: &str) -> Result<T, Error> {
+pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(
+    row: &AnyRow,
+    column: &str,
+) -> Result<T, Error> {
     text(row, column)?
         .parse()
         .map_err(|error: T::Err| corrupt(column, &error))

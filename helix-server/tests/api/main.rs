@@ -1,6 +1,8 @@
 //! The whole HTTP surface of a control plane that really listens, on SQLite and
 //! on PostgreSQL, with a scripted model behind it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 /// Runs each test on both databases.
 macro_rules! on_both_databases {
     ($($name:ident),* $(,)?) => {

@@ -146,6 +146,22 @@ async fn https_is_served_with_a_certificate_and_cookies_are_then_secure() {
 }
 
 #[tokio::test]
+async fn what_is_kept_is_for_the_control_planes_own_eyes() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("new/data");
+    let options = Options {
+        data_dir: data_dir.clone(),
+        ..options(&folder)
+    };
+    let server = Server::build(options).await.unwrap();
+    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(data_dir.clone()), 0o700);
+    assert_eq!(mode(data_dir.join("setup-link")), 0o600);
+    drop(server);
+}
+
+#[tokio::test]
 async fn what_cannot_work_is_refused_at_the_start_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let refused = async |change: fn(&mut Options)| {
