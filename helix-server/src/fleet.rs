@@ -118,12 +118,18 @@ impl Fleet {
             unread: Mutex::new(Some(unread)),
             runners: RwLock::new(stored.into_iter().map(entry).collect()),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// What runners say, for the one who drives the scheduler: given once.
     pub(crate) fn news(&self) -> Option<mpsc::Receiver<Event>> {
-        self.inner.unread.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.inner
+            .unread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// A runner that dialled in. Whoever holds its place gives way.
@@ -137,18 +143,28 @@ impl Fleet {
             return;
         };
         let number = entry.live.as_ref().map_or(0, |live| live.number) + 1;
-        let live = Live { number, client: client.clone(), tunnel: tunnel.clone(), commands };
+        let live = Live {
+            number,
+            client: client.clone(),
+            tunnel: tunnel.clone(),
+            commands,
+        };
         let before = entry.live.replace(live);
         drop(runners);
         if let Some(before) = before {
-            before.tunnel.close(CloseCode::SUPERSEDED, "a newer connection took over");
+            before
+                .tunnel
+                .close(CloseCode::SUPERSEDED, "a newer connection took over");
         }
         connection::Connection::new(self.clone(), id, number, client, tunnel.clone()).spawn(orders);
     }
 
     /// Ends a runner's tunnel for good: its credential is no longer valid.
     fn revoke(&self, id: RunnerId, reason: &str) {
-        let live = self.write().get_mut(&id).and_then(|entry| entry.live.take());
+        let live = self
+            .write()
+            .get_mut(&id)
+            .and_then(|entry| entry.live.take());
         if let Some(live) = live {
             tracing::info!(runner = %id, reason, "tunnel closed");
             live.tunnel.close(CloseCode::REVOKED, reason);
@@ -164,7 +180,10 @@ impl Fleet {
         runner: StoredRunner,
         credential_hash: &str,
     ) -> Result<(), store::Error> {
-        self.inner.store.insert_runner(&runner, credential_hash).await?;
+        self.inner
+            .store
+            .insert_runner(&runner, credential_hash)
+            .await?;
         self.registered(runner);
         Ok(())
     }
@@ -172,7 +191,13 @@ impl Fleet {
     /// Takes note of a runner that the store knows already.
     pub(crate) fn registered(&self, runner: StoredRunner) {
         tracing::info!(runner = %runner.id, name = runner.name, "runner registered");
-        self.write().insert(runner.id, Entry { known: runner, live: None });
+        self.write().insert(
+            runner.id,
+            Entry {
+                known: runner,
+                live: None,
+            },
+        );
         self.changed();
     }
 
@@ -243,7 +268,9 @@ impl Fleet {
 
     /// What people call a runner.
     pub(crate) fn name(&self, id: RunnerId) -> String {
-        self.read().get(&id).map_or_else(|| id.to_string(), |entry| entry.known.name.clone())
+        self.read()
+            .get(&id)
+            .map_or_else(|| id.to_string(), |entry| entry.known.name.clone())
     }
 
     /// All runners, oldest first.
@@ -263,7 +290,9 @@ impl Fleet {
     /// Changes what is known of a runner, if this connection is still its own.
     fn update(&self, id: RunnerId, number: u64, change: impl FnOnce(&mut StoredRunner)) -> bool {
         let mut runners = self.write();
-        let Some(entry) = runners.get_mut(&id) else { return false };
+        let Some(entry) = runners.get_mut(&id) else {
+            return false;
+        };
         if entry.live.as_ref().is_none_or(|live| live.number != number) {
             return false;
         }
@@ -274,7 +303,9 @@ impl Fleet {
     /// Takes note that a connection ended. Whether it was the runner's own.
     fn detach(&self, id: RunnerId, number: u64) -> bool {
         let mut runners = self.write();
-        let Some(entry) = runners.get_mut(&id) else { return false };
+        let Some(entry) = runners.get_mut(&id) else {
+            return false;
+        };
         if entry.live.as_ref().is_none_or(|live| live.number != number) {
             return false;
         }
@@ -293,14 +324,23 @@ impl Fleet {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<RunnerId, Entry>> {
-        self.inner.runners.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .runners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<RunnerId, Entry>> {
-        self.inner.runners.write().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .runners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn view(entry: &Entry) -> RunnerView {
-    RunnerView { known: entry.known.clone(), connected: entry.live.is_some() }
+    RunnerView {
+        known: entry.known.clone(),
+        connected: entry.live.is_some(),
+    }
 }

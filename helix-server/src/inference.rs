@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use helix_base::{Clock, Ids, Outbound};
+use helix_base::{Clock, Ids, Outbound, TaskGroup};
 use helix_proto::{InstanceId, RequestId, model::Model, queue::Queue};
 use helix_scheduler::{Event, Scheduler};
 use rand::RngExt as _;
@@ -73,6 +73,7 @@ struct Inner {
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
     ids: Ids,
+    tasks: TaskGroup,
     upstream_timeout: Duration,
 }
 
@@ -117,6 +118,7 @@ impl Inference {
             bus: Arc::clone(&foundation.bus),
             clock: Arc::clone(clock),
             ids: foundation.ids.clone(),
+            tasks: tasks.clone(),
             upstream_timeout: queue.upstream_timeout,
         };
         inner.watch.spawn(tasks);
@@ -125,13 +127,15 @@ impl Inference {
         };
         inference.load_models().await?;
         driver.spawn_ticks(tasks, Arc::clone(&foundation.bus));
+        let draining = tasks.draining_token();
         if let Some(news) = fleet.news() {
-            tasks.spawn(
-                "inference-news",
-                inference.clone().follow(news, tasks.clone()),
-            );
+            let following = inference.clone().follow(news);
+            let following = draining.clone().run_until_cancelled_owned(following);
+            tasks.spawn("inference-news", following);
         }
-        tasks.spawn("inference-learned", inference.clone().remember(learned));
+        let remembering = inference.clone().remember(learned);
+        let remembering = draining.clone().run_until_cancelled_owned(remembering);
+        tasks.spawn("inference-learned", remembering);
         Ok(inference)
     }
 
@@ -222,7 +226,7 @@ impl Inference {
     }
 
     /// Tells the scheduler what runners say.
-    async fn follow(self, mut news: mpsc::Receiver<Event>, tasks: helix_base::TaskGroup) {
+    async fn follow(self, mut news: mpsc::Receiver<Event>) {
         while let Some(event) = news.recv().await {
             let arrived = match &event {
                 Event::RunnerUp { runner, .. } => Some(*runner),
@@ -235,9 +239,10 @@ impl Inference {
             }
             if let Some(runner) = arrived {
                 let inference = self.clone();
-                tasks.spawn("estimates", async move {
-                    inference.estimate_missing(runner).await
-                });
+                let estimating = async move { inference.estimate_missing(runner).await };
+                let draining = self.inner.tasks.draining_token().clone();
+                let estimating = draining.run_until_cancelled_owned(estimating);
+                self.inner.tasks.spawn("estimates", estimating);
             }
         }
     }

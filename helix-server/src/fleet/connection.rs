@@ -65,14 +65,16 @@ impl Connection {
                 Err(error) => error.to_string(),
             },
             reason = tunnel.closed() => reason.to_string(),
+            // Answers in flight are finished: the tunnel closes after the last one.
+            () = group.draining() => tunnel.closed().await.to_string(),
         };
         group.cancel();
         tunnel.close(CloseCode::GOING_AWAY, ended.clone());
         if self.fleet.detach(self.id, self.number) {
             tracing::info!(runner = %self.id, reason = ended, "runner disconnected");
-            self.fleet.tell(Event::RunnerDown { runner: self.id }).await;
             self.note(true).await;
             self.fleet.changed();
+            self.fleet.tell(Event::RunnerDown { runner: self.id }).await;
         }
     }
 
@@ -93,7 +95,11 @@ impl Connection {
             // Commands make sense once the scheduler knows what the runner has.
             if let Some(orders) = orders.take() {
                 let obeyed = obey(self.fleet.clone(), self.id, self.client.clone(), orders);
-                group.spawn("runner-commands", obeyed);
+                let draining = group.draining_token().clone();
+                group.spawn(
+                    "runner-commands",
+                    draining.run_until_cancelled_owned(obeyed),
+                );
             }
         }
     }

@@ -153,16 +153,21 @@ impl Watch {
         })
     }
 
-    /// Looks after all answers until the group is cancelled.
+    /// Looks after all answers until the group drains.
     pub(super) fn spawn(self: &Arc<Self>, tasks: &TaskGroup) {
         let watch = Arc::clone(self);
-        tasks.spawn("inference-watch", async move {
+        let draining = tasks.draining_token().clone();
+        let watching = async move {
             let mut timer = tokio::time::interval(LOOK_EVERY);
             timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 timer.tick().await;
                 watch.look(watch.clock.now());
             }
+        };
+        // A shutdown ends all answers by itself.
+        tasks.spawn("inference-watch", async move {
+            draining.run_until_cancelled(watching).await
         });
     }
 

@@ -69,6 +69,8 @@ struct Core {
     scheduler: Scheduler,
     models: HashMap<ModelId, Arc<Model>>,
     requests: HashMap<RequestId, Request>,
+    /// Nothing is queued any more.
+    closed: bool,
     /// By instances that have not ended.
     engine_models: HashMap<InstanceId, Arc<str>>,
 }
@@ -97,6 +99,7 @@ impl Driver {
             scheduler,
             models: HashMap::new(),
             requests: HashMap::new(),
+            closed: false,
             engine_models: HashMap::new(),
         };
         let inner = Inner {
@@ -114,24 +117,42 @@ impl Driver {
         )
     }
 
-    /// Lets time pass for the scheduler until the group is cancelled.
+    /// Lets time pass for the scheduler until the group drains; then nobody waits
+    /// any longer, and what is in flight is finished.
     pub(super) fn spawn_ticks(&self, tasks: &TaskGroup, bus: Arc<dyn Bus>) {
         let driver = self.clone();
+        let draining = tasks.draining_token().clone();
         tasks.spawn("scheduler-ticks", async move {
-            let mut timer = tokio::time::interval(TICK);
-            timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            let mut shown = (0, 0);
-            loop {
-                timer.tick().await;
-                driver.apply(Event::Tick);
-                driver.tell_who_waits();
-                let now = driver.ask(|scheduler| (scheduler.waiting(), scheduler.running()));
-                if now != shown || now.0 > 0 {
-                    bus.publish(Topic::Fleet, Notice::QueueChanged);
-                }
-                shown = now;
-            }
+            draining.run_until_cancelled(driver.tick(bus)).await;
+            driver.turn_away();
         });
+    }
+
+    async fn tick(&self, bus: Arc<dyn Bus>) {
+        let mut timer = tokio::time::interval(TICK);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut shown = (0, 0);
+        loop {
+            timer.tick().await;
+            self.apply(Event::Tick);
+            self.tell_who_waits();
+            let now = self.ask(|scheduler| (scheduler.waiting(), scheduler.running()));
+            if now != shown || now.0 > 0 {
+                bus.publish(Topic::Fleet, Notice::QueueChanged);
+            }
+            shown = now;
+        }
+    }
+
+    /// Ends every wait, and those to come.
+    fn turn_away(&self) {
+        let mut core = self.lock();
+        core.closed = true;
+        let waiting: Vec<_> = core.scheduler.waiting_ids().collect();
+        drop(core);
+        for request in waiting {
+            self.apply(Event::RequestCancelled { request });
+        }
     }
 
     /// Asks the scheduler something. Not to be held long.
@@ -193,6 +214,9 @@ impl Driver {
     /// Takes note of a request, unless too many of its user's wait.
     fn admit(&self, request: RequestId, entry: Request) -> Result<(), RejectReason> {
         let mut core = self.lock();
+        if core.closed {
+            return Err(RejectReason::Cancelled);
+        }
         core.bound(entry.user, self.inner.per_user)?;
         core.requests.insert(request, entry);
         Ok(())

@@ -16,6 +16,9 @@ use helix_proto::{ErrorCode, error::ErrorEnvelope, model::Model};
 use helix_scheduler::{Outcome, RejectReason, RequestSpec};
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
+/// When a control plane that shuts down should be there again.
+const RESTARTED_AFTER: Duration = Duration::from_secs(10);
+
 /// What came of asking an engine.
 enum Asked {
     /// It began to answer.
@@ -122,6 +125,12 @@ impl Inference {
             } => Error::Deadline {
                 waited: Duration::from_millis(*waited_ms),
                 waited_for: waiting_for.to_string(),
+            },
+            RejectReason::Cancelled if self.inner.tasks.is_draining() => Error::Unavailable {
+                model: model.name.clone(),
+                reason: "the control plane is shutting down".to_owned(),
+                available: routes.available(&model.name),
+                retry_after: Some(RESTARTED_AFTER),
             },
             RejectReason::Cancelled => cancelled(),
             other => Error::Unavailable {

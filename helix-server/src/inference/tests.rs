@@ -554,12 +554,9 @@ async fn two_runners_share_work() {
     let (_, first) = scene.runner(2 * GIB, Arc::clone(&slow)).await;
     let (_, second) = scene.runner(2 * GIB, slow).await;
     scene.model("tiny", |settings| settings.parallel = 1).await;
-    let answers = futures_util::future::join_all((0..12).map(|_| scene.chat(ASK))).await;
-    assert!(
-        answers
-            .iter()
-            .all(|answer| answer.status() == StatusCode::OK)
-    );
+    let ask = async || text(scene.chat(ASK).await).await;
+    let answers = futures_util::future::join_all((0..12).map(|_| ask())).await;
+    assert_eq!(answers, vec!["{}"; 12]);
     let (first, second) = (first.asked().len(), second.asked().len());
     assert_eq!(first + second, 12);
     assert!(first > 0 && second > 0, "{first} and {second}");
@@ -658,4 +655,43 @@ async fn what_a_model_needs_is_asked_of_a_runner_at_the_first_chance() {
         .model("other", |settings| settings.memory_bytes = None)
         .await;
     assert_eq!(after.memory.unwrap().bytes_per_device, 3 * GIB);
+}
+
+#[tokio::test]
+async fn a_shutdown_turns_away_who_waits_finishes_what_is_answered_and_is_quick() {
+    let scene = Scene::new().await;
+    let stream = Stream::new();
+    let (_, runner) = scene.runner(8 * GIB, Arc::clone(&stream.script)).await;
+    scene.model("tiny", |settings| settings.parallel = 1).await;
+    scene.model("other", |_| ()).await;
+    let answered = scene.chat(STREAM).await;
+    runner.will(Start::Never);
+    let waiting = scene.chat(r#"{"model":"other"}"#);
+    let tasks = scene.app.foundation().tasks.clone();
+    let stopping = async {
+        eventually(|| scene.app.inference().queue().waiting.len() == 1).await;
+        let budget = Duration::from_secs(60);
+        let (report, ()) = tokio::join!(tasks.shutdown(budget), async {
+            stream.say("data: [DONE]\n\n").await;
+            let Stream { chunks, .. } = stream;
+            drop(chunks);
+        });
+        report
+    };
+    let reading = async {
+        let refused_now = waiting.await;
+        (refused_now, text(answered).await)
+    };
+    let both = async { tokio::join!(stopping, reading) };
+    let within = Duration::from_secs(20);
+    let (report, (turned_away, answer)) = tokio::time::timeout(within, both).await.unwrap();
+    assert_eq!(report, helix_base::ShutdownReport::default());
+    assert_eq!(answer, "data: [DONE]\n\n");
+    let message = refused(
+        turned_away,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "model_unavailable",
+    )
+    .await;
+    assert!(message.contains("shutting down"), "{message}");
 }
