@@ -68,21 +68,21 @@ test('a model is registered', async () => {
   await expect(dialog.getByText('Enter an absolute path on the runner')).toBeVisible();
   await dialog.getByLabel('Path').fill(world().weights);
   await dialog.getByLabel('Description').fill('A demo that knows a handful of answers');
-  await dialog.getByText('Default model', { exact: true }).click();
+  await dialog.getByRole('switch', { name: 'Default model' }).click();
   await dialog.getByRole('button', { name: 'Register' }).click();
   const card = page.getByRole('article', { name: 'Model tiny' });
   await expect(card.getByText('Not running')).toBeVisible();
   await expect(card.getByText('Default')).toBeVisible();
 });
 
-test('a question without a runner waits, and says why', async () => {
+test('a question without a runner is given up, and says why', async () => {
   test.skip(!world().fresh, 'skipped: the given control plane has its own runner');
   await page.goto('/');
   await expect(page.getByText('No runner is connected')).toBeVisible();
   await ask(QUESTION);
-  await expect(conversation().getByText(/^Waiting: /)).toBeVisible();
-  await page.getByRole('link', { name: 'Queue' }).click();
-  await expect(page.getByRole('table', { name: 'Waiting requests' })).toContainText('tiny');
+  const failure = conversation().getByRole('alert');
+  await expect(failure).toContainText('no runner is connected', { timeout: 40_000 });
+  await expect(failure.getByRole('button', { name: 'Try again' })).toBeVisible();
 });
 
 test('a machine joins by the command that is shown', async () => {
@@ -98,9 +98,10 @@ test('a machine joins by the command that is shown', async () => {
   await expect(card.getByText('Online')).toBeVisible({ timeout: 30_000 });
 });
 
-test('the question that waited is answered once a runner is there', async () => {
-  test.skip(!world().fresh, 'skipped: nothing waited');
+test('the question that failed is tried again, and answered', async () => {
+  test.skip(!world().fresh, 'skipped: nothing failed');
   await page.getByRole('link', { name: QUESTION }).click();
+  await conversation().getByRole('button', { name: 'Try again' }).click();
   await expect(conversation().getByText(ANSWER)).toBeVisible({ timeout: 60_000 });
 });
 
@@ -133,14 +134,20 @@ test('an answer without an end is stopped, and the chat goes on', async () => {
   expect(await last.innerText()).toBe(stopped);
 });
 
-test('Escape stops an answer as well', async () => {
+test('Escape stops an answer as well; until then the queue page shows it', async () => {
   await ask(ENDLESS);
   const last = conversation()
     .getByLabel(/^Answer by/)
     .last();
   await expect(last).toContainText(/\w{3,}.*\w{3,}/s);
+  const second = await context.newPage();
+  await second.goto('/queue');
+  const running = second.getByRole('table', { name: 'Requests being answered' });
+  await expect(running).toContainText('tiny');
   await page.keyboard.press('Escape');
   await expect(last.getByText('You stopped this answer.')).toBeVisible();
+  await expect(second.getByText('No request is being answered now.')).toBeVisible();
+  await second.close();
 });
 
 test('a question is edited and asked again; what came after it gives way', async () => {
@@ -149,7 +156,7 @@ test('a question is edited and asked again; what came after it gives way', async
   await questions.nth(1).hover();
   await questions.nth(1).getByRole('button', { name: 'Edit and ask again' }).click();
   await page.getByLabel('Edit the question').fill('ping');
-  await page.getByRole('button', { name: 'Ask again' }).click();
+  await page.getByRole('button', { name: 'Ask again', exact: true }).click();
   await expect(conversation().getByText('pong')).toBeVisible();
   await expect(questions).toHaveCount(2);
   await page.reload();

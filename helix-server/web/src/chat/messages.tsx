@@ -139,10 +139,9 @@ function measures(turn: Turn): string {
 
 function Waiting({ turn }: { turn: Turn }) {
   const waited = useNow() - turn.created_at_ms;
-  const reason = turn.waiting_for ?? 'for a place on a model';
   const since = waited >= 3_000 ? ` · ${formatDuration(waited)}` : '';
-  // As it came: the reason may begin with the name of a model.
-  return <Progress text={`Waiting: ${reason}${since}`} />;
+  // As it came, not as a sentence: the reason may begin with the name of a model.
+  return <Progress text={`${turn.waiting_for ?? 'waiting for a place'}${since}`} />;
 }
 
 function Progress({ text }: { text: string }) {

@@ -92,10 +92,10 @@ function Readiness() {
           <Anchor component={Link} to="/runners">
             {status.data.runners_total === 0 ? 'Add a runner' : 'See why they are offline'}
           </Anchor>
-          , or questions will wait in the queue.
+          : nothing can be answered before one is connected.
         </>
       ) : (
-        'Questions wait until one is back. Ask an administrator if this lasts.'
+        'Nothing can be answered until one is back. Ask an administrator if this lasts.'
       )}
     </Notice>
   );
