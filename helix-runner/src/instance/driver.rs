@@ -94,6 +94,8 @@ pub(crate) struct Driver {
     weights: Option<crate::engine::Weights>,
     draining: bool,
     oom_kills: u64,
+    /// Where the log of the engine's present start begins.
+    log_mark: usize,
 }
 
 /// What the driver waited for.
@@ -128,6 +130,7 @@ impl Driver {
             weights: None,
             draining: false,
             oom_kills: 0,
+            log_mark: 0,
         };
         driver.act(first);
         driver
@@ -280,6 +283,7 @@ impl Driver {
 
     fn start(&mut self, plan: Plan) {
         self.oom_kills = kernel_oom_kills();
+        self.log_mark = self.context.log.mark();
         let context = &self.context;
         if let Some(spec) = &plan.process {
             context
@@ -327,7 +331,7 @@ impl Driver {
         self.draining = false;
         let oom_killed = kernel_oom_kills() > self.oom_kills;
         let log = &self.context.log;
-        let fault = diagnose(exit, &log.tail(usize::MAX), oom_killed);
+        let fault = diagnose(exit, &log.since(self.log_mark), oom_killed);
         log.push(format!("the engine {exit}"));
         Event::Exited(fault)
     }

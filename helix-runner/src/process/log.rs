@@ -13,15 +13,22 @@ const MAX_LINE_BYTES: usize = 2_000;
 /// The last lines of an engine's output. Cheap to clone; all clones are one log.
 #[derive(Debug, Clone)]
 pub struct LogBuffer {
-    lines: Arc<Mutex<VecDeque<String>>>,
+    kept: Arc<Mutex<Kept>>,
     max_lines: usize,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<String>,
+    /// Lines ever added.
+    added: usize,
 }
 
 impl LogBuffer {
     /// Keeps the last `max_lines` lines, each up to 2,000 bytes.
     pub fn new(max_lines: usize) -> Self {
         Self {
-            lines: Arc::default(),
+            kept: Arc::default(),
             max_lines: max_lines.max(1),
         }
     }
@@ -33,16 +40,17 @@ impl LogBuffer {
             line.truncate(line.floor_char_boundary(MAX_LINE_BYTES));
             line.push('…');
         }
-        let mut lines = self.lock();
-        if lines.len() == self.max_lines {
-            lines.pop_front();
+        let mut kept = self.lock();
+        if kept.lines.len() == self.max_lines {
+            kept.lines.pop_front();
         }
-        lines.push_back(line);
+        kept.lines.push_back(line);
+        kept.added += 1;
     }
 
     /// The last `count` lines, oldest first.
     pub fn tail(&self, count: usize) -> Vec<String> {
-        let lines = self.lock();
+        let lines = &self.lock().lines;
         lines
             .iter()
             .skip(lines.len().saturating_sub(count))
@@ -50,8 +58,19 @@ impl LogBuffer {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many lines were ever added: a place to which [`Self::since`] goes back.
+    pub fn mark(&self) -> usize {
+        self.lock().added
+    }
+
+    /// The lines added since a mark, as far as they are still kept.
+    pub fn since(&self, mark: usize) -> Vec<String> {
+        let added = self.lock().added;
+        self.tail(added.saturating_sub(mark))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds what `reader` says, line by line, until it ends. A carriage return
@@ -114,5 +133,10 @@ mod tests {
         );
         assert_eq!(lines[2], "last without end");
         assert_eq!(log.tail(1), ["last without end"]);
+        let mark = log.mark();
+        assert!(log.since(mark).is_empty());
+        log.push("one more");
+        assert_eq!(log.since(mark), ["one more"]);
+        assert_eq!(log.since(0).len(), 3);
     }
 }

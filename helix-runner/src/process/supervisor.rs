@@ -4,6 +4,9 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use super::supervise;
 
+/// What a supervisor is called in a list of processes.
+const NAME: &str = "helix-engine-supervisor";
+
 /// The argument by which a program knows that it is to supervise.
 const MARKER: &str = "supervise-engine";
 
@@ -73,7 +76,7 @@ impl Supervisor {
     /// A command that supervises; the engine's own command is to follow.
     pub(super) fn command(&self) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(&self.program);
-        command.arg(MARKER);
+        command.arg0(NAME).arg(MARKER);
         command
     }
 }
