@@ -297,14 +297,37 @@ impl Sessions {
         self.begin(user, id, new).await
     }
 
+    /// Begins a turn in a task of its own: a caller that leaves between the
+    /// commit and the start of the driver would leave a turn that nobody drives.
     async fn begin(&self, user: UserId, id: SessionId, new: NewTurn) -> Result<Turn, Failure> {
-        if self.inner.surroundings.tasks.is_draining() {
-            return Err(Failure::new(
+        let tasks = &self.inner.surroundings.tasks;
+        let shutting_down = || {
+            Failure::new(
                 helix_proto::ErrorCode::Unavailable,
                 "the control plane is shutting down",
             )
-            .retry_after(Duration::from_secs(5)));
+            .retry_after(Duration::from_secs(5))
+        };
+        if tasks.is_draining() {
+            return Err(shutting_down());
         }
+        let sessions = self.clone();
+        let begun = tasks.spawn("begin a turn", async move {
+            sessions.begin_and_drive(user, id, new).await
+        });
+        match begun.await {
+            Ok(Some(begun)) => begun,
+            Ok(None) => Err(shutting_down()),
+            Err(error) => Err(Failure::internal("beginning a turn", &error)),
+        }
+    }
+
+    async fn begin_and_drive(
+        &self,
+        user: UserId,
+        id: SessionId,
+        new: NewTurn,
+    ) -> Result<Turn, Failure> {
         let what = if new.replaces.is_some() {
             "turn"
         } else {
