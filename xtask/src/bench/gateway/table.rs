@@ -65,6 +65,9 @@ impl Row {
     }
 }
 
+/// Whether a ratio is good enough.
+type Reached = fn(f64) -> bool;
+
 /// What is looked at in a measurement.
 struct Figure {
     name: &'static str,
@@ -73,7 +76,7 @@ struct Figure {
     /// Less what no gateway at all takes.
     added: bool,
     /// What our provider path is to reach beside vllm-router.
-    target: Option<(&'static str, fn(f64) -> bool)>,
+    target: Option<(&'static str, Reached)>,
 }
 
 const FIGURES: [Figure; 3] = [
