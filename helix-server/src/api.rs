@@ -2,7 +2,7 @@
 //!
 //! **Invariants.** A route is added by `OpenApiRouter::routes` only, so that the
 //! OpenAPI document and the routes cannot differ. A handler takes a
-//! [`Caller`](access::Caller), whose type says who may call it. An error is
+//! [`Caller`], whose type says who may call it. An error is
 //! answered as a [`Failure`], in the one envelope (or OpenAI's shape on `/v1`).
 
 use axum::{Extension, Router, middleware};

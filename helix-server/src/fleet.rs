@@ -2,7 +2,7 @@
 //!
 //! A runner dials in (`/api/v1/revdial`) with its own credential; what it says
 //! over its tunnel goes to the scheduler as [`Event`]s, and what the scheduler
-//! wants of it comes back as [`Command`]s.
+//! wants of it comes back as commands.
 //!
 //! **Invariants.** A runner's id comes from its credential. A runner has one
 //! tunnel: a newer one takes the place of an older one. A runner whose credential

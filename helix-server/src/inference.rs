@@ -1,7 +1,7 @@
 //! Models, queue, scheduling, providers: from a request's body to an answer that
 //! has begun.
 //!
-//! A model's name is looked up in a table ([`routes`]): registered models, the
+//! A model's name is looked up in a table (`routes`): registered models, the
 //! name `default`, a provider's prefix, a model that a provider is configured to
 //! have. A provider is asked at once. An own model's request goes through the
 //! scheduler and then over the runner's tunnel to an instance.

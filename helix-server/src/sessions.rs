@@ -1,7 +1,7 @@
 //! Conversations: the log and the turn machine.
 //!
 //! A session is an append-only log of events with sequence numbers. A turn is
-//! one question and its answer; a [`driver`] task takes it from its first event
+//! one question and its answer; a driver task takes it from its first event
 //! to its last. Readers follow the log and never the driver.
 //!
 //! **Invariants.** At most one turn of a session is in flight, held by a unique
