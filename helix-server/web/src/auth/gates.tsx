@@ -69,6 +69,7 @@ export function RequireAdmin() {
   if (useIsAdmin()) return <Outlet />;
   return (
     <EmptyState
+      wholePage
       icon={IconLock}
       title="For administrators"
       action={

@@ -63,6 +63,7 @@ function Chat({ session, turns }: { session?: Session; turns?: Turn[] }) {
 function Gone() {
   return (
     <EmptyState
+      wholePage
       icon={IconMessageOff}
       title="This chat does not exist"
       action={

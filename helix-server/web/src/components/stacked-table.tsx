@@ -1,4 +1,4 @@
-import { Table } from '@mantine/core';
+import { Table, VisuallyHidden } from '@mantine/core';
 import type { ReactNode } from 'react';
 
 import classes from './stacked-table.module.css';
@@ -21,7 +21,11 @@ export function StackedTable(props: {
           {columns.map((column) => (
             <Table.Th key={column}>{column}</Table.Th>
           ))}
-          {actions && <Table.Th aria-label="Actions" />}
+          {actions && (
+            <Table.Th>
+              <VisuallyHidden>Actions</VisuallyHidden>
+            </Table.Th>
+          )}
         </Table.Tr>
       </Table.Thead>
       <Table.Tbody>{children}</Table.Tbody>

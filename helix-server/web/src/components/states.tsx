@@ -10,15 +10,17 @@ export function EmptyState(props: {
   title: string;
   children: ReactNode;
   action?: ReactNode;
+  /** Whether it is all that the page shows, and its title the page's heading. */
+  wholePage?: boolean;
 }) {
-  const { icon: IconOf, title, children, action } = props;
+  const { icon: IconOf, title, children, action, wholePage = false } = props;
   return (
     <Center py={48} px="md">
       <Stack align="center" gap="sm" maw={440}>
         <ThemeIcon size={52} radius="xl" variant="light" aria-hidden>
           <IconOf size={26} stroke={1.6} />
         </ThemeIcon>
-        <Title order={2} ta="center" mt={4}>
+        <Title order={wholePage ? 1 : 2} size="h2" ta="center" mt={4}>
           {title}
         </Title>
         <Text ta="center" c="dimmed" size="sm" component="div">

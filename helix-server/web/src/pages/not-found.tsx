@@ -8,6 +8,7 @@ import { EmptyState, ErrorState } from '../components/states';
 export function NotFound() {
   return (
     <EmptyState
+      wholePage
       icon={IconMapQuestion}
       title="There is no such page"
       action={

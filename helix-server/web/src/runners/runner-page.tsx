@@ -30,7 +30,7 @@ export default function RunnerPage() {
   const runner = useQuery(runnerQuery(runnerId));
   const above = (
     <Breadcrumbs mb="sm" fz="sm">
-      <Anchor component={Link} to="/runners" size="sm">
+      <Anchor component={Link} to="/runners" size="sm" underline="hover">
         Runners
       </Anchor>
       <Text size="sm" c="dimmed">

@@ -83,7 +83,7 @@ function RunnerCard({ runner }: { runner: Runner }) {
         <div>
           <Group gap="xs">
             <Title order={2}>
-              <Anchor component={Link} to={`/runners/${runner.id}`} inherit>
+              <Anchor component={Link} to={`/runners/${runner.id}`} inherit underline="hover">
                 {runner.name}
               </Anchor>
             </Title>

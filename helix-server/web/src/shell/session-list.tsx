@@ -116,7 +116,7 @@ function Item({ session }: { session: Session }) {
       )}
       <Menu position="bottom-end" width={160}>
         <Menu.Target>
-          <ActionIcon size="sm" className={classes.itemMenu} aria-label={`Actions for ${title}`}>
+          <ActionIcon size={26} className={classes.itemMenu} aria-label={`Actions for ${title}`}>
             <IconDots size={15} />
           </ActionIcon>
         </Menu.Target>
