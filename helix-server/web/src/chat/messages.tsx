@@ -132,7 +132,8 @@ function measures(turn: Turn): string {
   if (turn.usage) parts.push(`${turn.usage.completion_tokens.toLocaleString()} tokens`);
   if (turn.ended_at_ms != null) {
     const took = turn.ended_at_ms - turn.created_at_ms;
-    parts.push(took < 10_000 ? `${(took / 1_000).toFixed(1)} s` : formatDuration(took));
+    const tenths = Math.max(0.1, took / 1_000).toFixed(1);
+    parts.push(took < 10_000 ? `${tenths} s` : formatDuration(took));
   }
   return parts.join(' · ');
 }
