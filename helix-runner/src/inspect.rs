@@ -35,7 +35,10 @@ pub(crate) async fn inspect(
         context_tokens: settings.context_tokens,
         parallel: settings.parallel,
         kv: KvType::F16,
-        flash_attention: false,
+        // llama.cpp chooses it by itself wherever the device can (`-fa auto`). A
+        // guess too low is corrected by the first start that runs out of memory;
+        // one too high would keep a long-context model from ever being tried.
+        flash_attention: true,
     };
     Ok(InspectResponse {
         bytes_per_device: profile.as_ref().map(|profile| need(profile, &load)),
