@@ -152,18 +152,7 @@ pub struct CreatedApiKey {
     pub secret: String,
 }
 
-macro_rules! redacted_debug {
-    ($($name:ident { $($field:ident),* })*) => {$(
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_struct(stringify!($name))$(.field(stringify!($field), &self.$field))*.finish_non_exhaustive()
-            }
-        }
-    )*};
-}
-
-// Types with a secret in them print everything else.
-redacted_debug! {
+crate::redact::redacted_debug! {
     RegisterRequest { email, name }
     SignInRequest { email }
     RedeemLinkRequest {}

@@ -137,17 +137,7 @@ pub struct JoinRequest {
     pub name: String,
 }
 
-macro_rules! redacted_debug {
-    ($($name:ident { $($field:ident),* })*) => {$(
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_struct(stringify!($name))$(.field(stringify!($field), &self.$field))*.finish_non_exhaustive()
-            }
-        }
-    )*};
-}
-
-redacted_debug! {
+crate::redact::redacted_debug! {
     CreatedRunner { id, name }
     CreatedJoinToken { join_token }
     JoinRequest { name }

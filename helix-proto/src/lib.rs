@@ -17,6 +17,7 @@ pub mod model;
 pub mod openai;
 pub mod page;
 pub mod queue;
+mod redact;
 pub mod runner;
 pub mod session;
 pub mod status;
