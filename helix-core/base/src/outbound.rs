@@ -20,8 +20,16 @@ mod tls;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::HeaderMap;
-use hyper_util::client::proxy::matcher::Matcher;
+use http_body_util::Full;
+use hyper_util::{
+    client::{
+        legacy::{self, connect::HttpConnector},
+        proxy::matcher::Matcher,
+    },
+    rt::{TokioExecutor, TokioTimer},
+};
 use reqwest::redirect;
 use rustls::ClientConfig;
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::WebSocketConfig};
@@ -32,6 +40,9 @@ pub use self::{
     error::Error,
     options::OutboundOptions,
 };
+
+/// See [`Outbound::plain`].
+pub type PlainClient = legacy::Client<HttpConnector, Full<Bytes>>;
 
 /// Redirects followed for one request.
 const MAX_REDIRECTS: usize = 10;
@@ -48,6 +59,7 @@ pub struct Outbound {
 
 struct Inner {
     http: reqwest::Client,
+    plain: PlainClient,
     downloads: reqwest::Client,
     proxies: Matcher,
     websocket_tls: Arc<ClientConfig>,
@@ -75,6 +87,7 @@ impl Outbound {
         let proxies = options.matcher()?;
         let roots = tls::roots(options.ca_bundle.as_deref())?;
         let inner = Inner {
+            plain: plain_client(options.connect_timeout),
             http: client(options, &roots, redirect::Policy::custom(within_one_origin))?,
             downloads: client(options, &roots, redirect::Policy::limited(MAX_REDIRECTS))?,
             proxies,
@@ -92,6 +105,14 @@ impl Outbound {
     /// other redirect is returned as it came.
     pub fn http(&self) -> &reqwest::Client {
         &self.inner.http
+    }
+
+    /// A leaner client, for an `http://` URL that no proxy is asked for: requests to
+    /// a machine nearby, where [`Self::http`] would be much of the time they take. It
+    /// follows no redirects. `None` where the other client is needed.
+    pub fn plain(&self, uri: &http::Uri) -> Option<PlainClient> {
+        let plain = uri.scheme_str() == Some("http") && self.inner.proxies.intercept(uri).is_none();
+        plain.then(|| self.inner.plain.clone())
     }
 
     /// The HTTP client for files. It follows redirects to other hosts, as download
@@ -146,6 +167,15 @@ impl Outbound {
                 })
             })
     }
+}
+
+fn plain_client(connect_timeout: Duration) -> PlainClient {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(connect_timeout));
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .build(connector)
 }
 
 fn client(

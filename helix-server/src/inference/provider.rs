@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use helix_base::{ExposeSecret as _, Outbound, SecretString};
 use helix_proto::model;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::Full;
 use url::Url;
 
 use super::{
@@ -31,6 +32,8 @@ pub(crate) struct Provider {
     base_url: Url,
     /// For [`Endpoint::ALL`].
     urls: [Url; 3],
+    /// The same.
+    uris: [Uri; 3],
     headers: HeaderMap,
     models: Vec<String>,
     timeout: Option<Duration>,
@@ -52,6 +55,11 @@ impl Provider {
             return Err(fail("its base URL cannot be used"));
         };
         let urls = [chat, completions, embeddings];
+        let uri = |url: &Url| url.as_str().parse::<Uri>();
+        let [Ok(chat), Ok(completions), Ok(embeddings)] = urls.each_ref().map(uri) else {
+            return Err(fail("its base URL cannot be used"));
+        };
+        let uris = [chat, completions, embeddings];
         if !matches!(options.base_url.scheme(), "http" | "https") {
             return Err(fail("its base URL must begin with `http://` or `https://`"));
         }
@@ -60,6 +68,7 @@ impl Provider {
             who: format!("provider `{}`", options.name).into(),
             base_url: options.base_url.clone(),
             urls,
+            uris,
             headers: headers(options.api_key.as_ref())
                 .ok_or_else(|| fail("its API key has characters in it that no header may have"))?,
             models: options.models.clone(),
@@ -120,23 +129,39 @@ impl Provider {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Response<Upstream>, Error> {
-        let who = || self.who.to_string();
         let after = self.timeout.unwrap_or(timeout);
-        let request = outbound
-            .http()
-            .post(self.urls[endpoint as usize].clone())
-            .headers(self.headers.clone())
-            .body(body)
-            .send();
-        let response = tokio::time::timeout(after, request)
-            .await
-            .map_err(|_| Error::Silent { who: who(), after })?
-            .map_err(|error| Error::Upstream {
-                who: who(),
-                reason: root_cause(&error),
-            })?;
-        let response: Response<reqwest::Body> = response.into();
-        Ok(response.map(body::upstream))
+        let failed = |reason| Error::Upstream {
+            who: self.who.to_string(),
+            reason,
+        };
+        let asking = async {
+            let uri = &self.uris[endpoint as usize];
+            if let Some(plain) = outbound.plain(uri) {
+                let mut request = Request::new(Full::new(body));
+                *request.method_mut() = Method::POST;
+                *request.uri_mut() = uri.clone();
+                *request.headers_mut() = self.headers.clone();
+                let response = plain.request(request).await;
+                let response = response.map_err(|error| failed(root_cause(&error)))?;
+                return Ok(response.map(body::upstream));
+            }
+            let request = outbound
+                .http()
+                .post(self.urls[endpoint as usize].clone())
+                .headers(self.headers.clone())
+                .body(body)
+                .send();
+            let response = request.await.map_err(|error| failed(root_cause(&error)))?;
+            let response: Response<reqwest::Body> = response.into();
+            Ok(response.map(body::upstream))
+        };
+        let answered = tokio::time::timeout(after, asking).await;
+        answered.unwrap_or_else(|_| {
+            Err(Error::Silent {
+                who: self.who.to_string(),
+                after,
+            })
+        })
     }
 
     /// A provider for tests of the table.
