@@ -209,8 +209,8 @@ impl Rig {
         let python = self.environment(workspace, "litellm")?;
         let config = self.folder.join("litellm.yaml");
         let text = format!(
-            "model_list:\n  - model_name: bench\n    litellm_params:\n      model: openai/bench\n      api_base: http://127.0.0.1:{}/v1\n      api_key: none\nlitellm_settings:\n  telemetry: false\n",
-            self.ports.engine
+            "model_list:\n  - model_name: bench\n    litellm_params:\n      model: openai/bench\n      api_base: http://127.0.0.1:{}/v1\n      api_key: none\nlitellm_settings:\n  telemetry: false\ngeneral_settings:\n  master_key: {}\n",
+            self.ports.engine, self.key
         );
         fs::write(&config, text).context("writing LiteLLM's configuration")?;
         let port = self.ports.litellm;
@@ -307,7 +307,7 @@ impl Rig {
         }
     }
 
-    /// The control plane's key; the others ask for none.
+    /// The key that the control plane and LiteLLM ask for; the others ask for none.
     pub(super) fn key(&self) -> &str {
         &self.key
     }
