@@ -7,8 +7,18 @@ import { useLive } from '../live/live-provider';
 import { foldEvents } from './fold';
 
 /**
+ * How long events are gathered before they are shown: a painted frame at first. Painting an
+ * answer costs as much as it is long, so a long one is painted less often, and the page stays
+ * quick to the hand that wants to stop it.
+ */
+function gatherMs(turns: SessionMessages['turns']): number {
+  const length = turns.at(-1)?.assistant_content.length ?? 0;
+  return Math.min(16 + length / 20, 500);
+}
+
+/**
  * Keeps the cached turns of a session up to date while it is shown: follows its events from the
- * last one known and folds them in, once for each painted frame.
+ * last one known and folds them in, a few at a time.
  */
 export function useSessionFeed(sessionId: string, loaded: boolean): void {
   const client = useQueryClient();
@@ -37,7 +47,7 @@ export function useSessionFeed(sessionId: string, loaded: boolean): void {
       if (id !== sessionId) return;
       pending.push(event);
       // Not an animation frame: those stop in a hidden page, and events would pile up.
-      timer ??= setTimeout(flush, 16);
+      timer ??= setTimeout(flush, gatherMs(cached()?.turns ?? []));
     });
     connection.follow(sessionId, () => cached()?.seq ?? 0);
     return () => {
