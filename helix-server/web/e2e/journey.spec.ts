@@ -135,13 +135,15 @@ test('an answer without an end is stopped, and the chat goes on', async () => {
 });
 
 test('Escape stops an answer as well; until then the queue page shows it', async () => {
+  // Opened first: the answer ends with the model's context, however slowly a page loads.
+  const second = await context.newPage();
+  await second.goto('/queue');
+  await expect(second.getByText('No request is being answered now.')).toBeVisible();
   await ask(ENDLESS);
   const last = conversation()
     .getByLabel(/^Answer by/)
     .last();
   await expect(last).toContainText(/\w{3,}.*\w{3,}/s);
-  const second = await context.newPage();
-  await second.goto('/queue');
   const running = second.getByRole('table', { name: 'Requests being answered' });
   await expect(running).toContainText('tiny');
   await page.keyboard.press('Escape');
