@@ -13,7 +13,7 @@ import { foldEvents } from './fold';
  */
 function gatherMs(turns: SessionMessages['turns']): number {
   const length = turns.at(-1)?.assistant_content.length ?? 0;
-  return Math.min(16 + length / 20, 500);
+  return Math.min(16 + length / 10, 800);
 }
 
 /**
