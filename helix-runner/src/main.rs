@@ -43,6 +43,7 @@ async fn act(cli: Cli, supervisor: Supervisor) -> anyhow::Result<()> {
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => {
             helix_base::telemetry::init(&config.log)?;
+            helix_base::limits::raise_open_files();
             run(config.runner, supervisor).await
         }
         Command::Join => join(&config.runner).await,

@@ -8,7 +8,6 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Parser as _;
 use helix_server::Server;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -36,7 +35,7 @@ async fn act(flags: &cli::Flags) -> anyhow::Result<()> {
         return cli::say(&config::to_toml(&options)?);
     }
     helix_base::telemetry::init(&options.log)?;
-    raise_file_limit();
+    helix_base::limits::raise_open_files();
     let mut signals = Signals::new()?;
     let server = tokio::select! {
         server = Server::build(options) => server.context("the control plane cannot start")?,
@@ -70,16 +69,6 @@ async fn act(flags: &cli::Flags) -> anyhow::Result<()> {
         () = signals.next() => tracing::warn!("stopping at once"),
     }
     Ok(())
-}
-
-/// Every connection takes a descriptor, and shells start programs with room for
-/// a thousand.
-fn raise_file_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit of open files cannot be raised");
-    }
 }
 
 /// SIGTERM and SIGINT.

@@ -3,10 +3,12 @@
 //! factory for everything that dials out.
 //!
 //! Nothing here reads the environment, installs a signal handler or keeps
-//! process-wide state: two of anything can live in one process.
+//! process-wide state: two of anything can live in one process. What a daemon sets
+//! for its whole process, in its `main`, is in [`limits`] and [`telemetry`].
 
 pub mod backoff;
 pub mod clock;
+pub mod limits;
 pub mod outbound;
 pub mod retry;
 pub mod task;
