@@ -1,6 +1,7 @@
 //! What every part of Helix stands on: errors that say whether to retry, task
-//! groups with one staged shutdown, the clock, secrets, backoff, and the one
-//! factory for everything that dials out.
+//! groups with one staged shutdown, the clock, secrets, backoff, certificates that
+//! are renewed while they are in use, and the one factory for everything that dials
+//! out.
 //!
 //! Nothing here reads the environment, installs a signal handler or keeps
 //! process-wide state: two of anything can live in one process. What a daemon sets
@@ -13,6 +14,7 @@ pub mod outbound;
 pub mod retry;
 pub mod task;
 pub mod telemetry;
+pub mod tls;
 
 pub use backoff::{Backoff, BackoffPolicy};
 pub use clock::{Clock, Ids, ManualClock, SystemClock};

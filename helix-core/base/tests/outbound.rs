@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "outbound/addresses.rs"]
+mod addresses;
+#[path = "outbound/certificates.rs"]
+mod certificates;
 #[path = "outbound/support.rs"]
 mod support;
 
@@ -183,7 +187,7 @@ fn a_bundle_that_cannot_be_used_is_named() {
             ..OutboundOptions::default()
         };
         let error = Outbound::new(&options).unwrap_err();
-        assert!(matches!(error, Error::CaBundle { .. }));
+        assert!(matches!(error, Error::CaBundle(_)));
         assert!(
             error.to_string().contains(&path.display().to_string()),
             "{error}"

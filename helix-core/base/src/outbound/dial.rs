@@ -1,37 +1,23 @@
 //! One connection: resolve, connect, through a proxy or not, TLS, upgrade.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future;
 use http::{HeaderMap, Method, Request, Uri, header::HOST, header::PROXY_AUTHORIZATION};
 use hyper_util::{
-    client::{
-        legacy::connect::{HttpConnector, dns::Name},
-        proxy::matcher::{Intercept, Matcher},
-    },
+    client::proxy::matcher::{Intercept, Matcher},
     rt::TokioIo,
 };
 use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{self, client::IntoClientRequest as _, protocol::WebSocketConfig},
 };
-use tower::{Service as _, ServiceExt as _, service_fn};
 use url::Url;
 
-use super::{Error, error::retry_after};
-
-/// Most bytes that the kernel holds unsent: what is written later, such as a small
-/// request beside an upload, does not wait behind megabytes in the socket.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const UNSENT_LIMIT: u32 = 128 << 10;
+use super::{Error, Resolve, error::retry_after, tcp, tls};
 
 /// A connection of any kind.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -47,17 +33,11 @@ impl fmt::Debug for dyn Io {
     }
 }
 
-/// Sets what every socket of Helix wants, dialled or accepted: no Nagle delay, and
-/// little unsent data in the kernel where the platform can say so.
-///
-/// # Errors
-///
-/// What the operating system says; the socket is usable all the same.
-pub fn tune_socket(socket: &TcpStream) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_LIMIT)?;
-    Ok(())
+/// What a connection is made with.
+pub(super) struct Dialler {
+    pub(super) proxies: Matcher,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) resolver: Arc<dyn Resolve>,
 }
 
 /// Where a WebSocket goes.
@@ -115,33 +95,36 @@ impl Target {
     }
 }
 
-/// A connection to the target, with TLS where its scheme says so.
-pub(super) async fn connect(
-    target: &Target,
-    proxies: &Matcher,
-    config: &Arc<ClientConfig>,
-) -> Result<BoxedIo, Error> {
-    let io = match proxies.intercept(&target.uri) {
-        Some(proxy) => through(&proxy, target, config).await?,
-        None => tcp(&target.uri).await?,
-    };
-    if target.tls {
-        tls(config, &target.host, io).await
-    } else {
-        Ok(io)
+impl Dialler {
+    /// A connection to the target, with TLS where its scheme says so.
+    pub(super) async fn connect(&self, target: &Target) -> Result<BoxedIo, Error> {
+        let io = match self.proxies.intercept(&target.uri) {
+            Some(proxy) => self.through(&proxy, target).await?,
+            None => self.tcp(&target.uri).await?,
+        };
+        if target.tls {
+            tls::connect(&self.tls, &target.host, io).await
+        } else {
+            Ok(io)
+        }
+    }
+
+    /// A connection to a proxy that it has joined to the target.
+    async fn through(&self, proxy: &Intercept, target: &Target) -> Result<BoxedIo, Error> {
+        let mut io = self.tcp(proxy.uri()).await?;
+        if proxy.uri().scheme_str() == Some("https") {
+            io = tls::connect(&self.tls, proxy.uri().host().unwrap_or_default(), io).await?;
+        }
+        join(io, proxy, target).await
+    }
+
+    async fn tcp(&self, uri: &Uri) -> Result<BoxedIo, Error> {
+        Ok(Box::new(tcp::connect(self.resolver.as_ref(), uri).await?))
     }
 }
 
-/// A connection to a proxy that it has joined to the target.
-async fn through(
-    proxy: &Intercept,
-    target: &Target,
-    config: &Arc<ClientConfig>,
-) -> Result<BoxedIo, Error> {
-    let mut io = tcp(proxy.uri()).await?;
-    if proxy.uri().scheme_str() == Some("https") {
-        io = tls(config, proxy.uri().host().unwrap_or_default(), io).await?;
-    }
+/// Has a proxy join its connection to the target.
+async fn join(io: BoxedIo, proxy: &Intercept, target: &Target) -> Result<BoxedIo, Error> {
     let name = authority(proxy.uri());
     let host = target.host_and_port();
     let mut request = Request::builder()
@@ -186,75 +169,8 @@ async fn through(
     Ok(Box::new(TokioIo::new(upgraded)))
 }
 
-/// Tells "did not resolve" from "did not connect" inside a connector's error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Unresolved(io::Error);
-
-/// A TCP connection to the first address that answers, IPv6 and IPv4 side by side.
-async fn tcp(uri: &Uri) -> Result<BoxedIo, Error> {
-    let resolver = service_fn(|name: Name| async move {
-        let found = tokio::net::lookup_host((name.as_str(), 0))
-            .await
-            .map_err(Unresolved)?;
-        Ok::<_, Unresolved>(found.collect::<Vec<SocketAddr>>().into_iter())
-    });
-    let mut connector = HttpConnector::new_with_resolver(resolver);
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    let connecting = async { connector.ready().await?.call(uri.clone()).await };
-    let socket = connecting
-        .await
-        .map_err(|error| explain(uri, error.into()))?
-        .into_inner();
-    if let Err(error) = tune_socket(&socket) {
-        tracing::debug!(%error, "socket options were not taken");
-    }
-    Ok(Box::new(socket))
-}
-
-fn explain(uri: &Uri, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
-    while let Some(current) = cause {
-        if let Some(Unresolved(source)) = current.downcast_ref() {
-            let source = io::Error::new(source.kind(), source.to_string());
-            return Error::Resolve {
-                host: uri.host().unwrap_or_default().to_owned(),
-                source,
-            };
-        }
-        if let Some(source) = current.downcast_ref::<io::Error>() {
-            let source = io::Error::new(source.kind(), source.to_string());
-            return Error::Connect {
-                host: authority(uri),
-                source: Box::new(source),
-            };
-        }
-        cause = current.source();
-    }
-    Error::Connect {
-        host: authority(uri),
-        source: error,
-    }
-}
-
-fn authority(uri: &Uri) -> String {
+pub(super) fn authority(uri: &Uri) -> String {
     uri.authority().map(ToString::to_string).unwrap_or_default()
-}
-
-async fn tls(config: &Arc<ClientConfig>, host: &str, io: BoxedIo) -> Result<BoxedIo, Error> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let name = ServerName::try_from(bare.to_owned()).map_err(|_| Error::Url {
-        reason: "its host is not a valid TLS name".to_owned(),
-    })?;
-    let connected = TlsConnector::from(Arc::clone(config))
-        .connect(name, io)
-        .await;
-    let stream = connected.map_err(|source| Error::Tls {
-        host: host.to_owned(),
-        source,
-    })?;
-    Ok(Box::new(stream))
 }
 
 /// The upgrade request over a connection that is there.
@@ -270,6 +186,11 @@ pub(super) async fn upgrade(
             host: host.clone(),
             status: answer.status(),
             retry_after: retry_after(answer.headers()),
+        },
+        // What the server thinks of a client certificate comes only now (TLS 1.3).
+        tungstenite::Error::Io(source) if tls::cause(&source).is_some() => Error::Tls {
+            host: host.clone(),
+            source,
         },
         error => Error::Handshake {
             host: host.clone(),

@@ -1,10 +1,10 @@
 //! Why dialling out failed.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 
-use crate::{Retry, Retryability};
+use crate::{Retry, Retryability, tls};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -21,13 +21,14 @@ pub enum Error {
         reason: String,
     },
     /// The bundle of certificate authorities cannot be used.
-    #[error("cannot use the CA bundle {}: {reason}", path.display())]
-    CaBundle {
-        /// Where it was looked for.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error("the CA bundle: {0}")]
+    CaBundle(#[source] tls::Error),
+    /// The client certificate or its key cannot be used.
+    #[error("the client certificate: {0}")]
+    ClientCertificate(#[source] tls::Error),
+    /// A client certificate without its key, or the other way round.
+    #[error("`client_certificate` and `client_key` go together: `{0}` is missing")]
+    HalfAnIdentity(&'static str),
     /// The TLS library rejects its own defaults.
     #[error("cannot set up TLS")]
     TlsSetup(#[source] rustls::Error),
@@ -75,11 +76,11 @@ pub enum Error {
         source: hyper::Error,
     },
     /// The TLS handshake failed.
-    #[error("no TLS connection to {host}: {source}")]
+    #[error("no TLS connection to {host}: {source}{}", tls_hint(source))]
     Tls {
         /// The host.
         host: String,
-        /// What went wrong; for a private certificate authority set a CA bundle.
+        /// What went wrong.
         source: io::Error,
     },
     /// The server answered the WebSocket upgrade with another status.
@@ -110,11 +111,58 @@ pub enum Error {
     },
 }
 
+/// What to do about a proxy's refusal.
 fn proxy_hint(status: StatusCode) -> &'static str {
-    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-        "; put `user:password@` before the proxy's host"
-    } else {
-        ""
+    match status {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            "; put `user:password@` before the proxy's host, or correct what is there"
+        }
+        StatusCode::FORBIDDEN => {
+            "; have it allow this destination, or list the destination in `no_proxy` where it \
+             can be reached directly"
+        }
+        status if status.is_server_error() => {
+            "; it seems that the proxy cannot reach this destination: check its name and port"
+        }
+        _ => "",
+    }
+}
+
+/// What to do about a failed handshake, on this side or on the other.
+fn tls_hint(error: &io::Error) -> &'static str {
+    use rustls::{
+        AlertDescription::{
+            BadCertificate, CertificateExpired, CertificateRequired, DecryptError, UnknownCA,
+        },
+        CertificateError as Theirs,
+        Error::{AlertReceived, InvalidCertificate, InvalidMessage},
+    };
+    match super::tls::cause(error) {
+        Some(InvalidCertificate(Theirs::UnknownIssuer | Theirs::BadSignature)) => {
+            "; if a private certificate authority or a proxy that inspects TLS issued it, set \
+             `ca_bundle` to that authority's certificate"
+        }
+        Some(InvalidCertificate(Theirs::Expired | Theirs::ExpiredContext { .. })) => {
+            "; the server's certificate must be renewed, unless this machine's clock is wrong"
+        }
+        Some(InvalidCertificate(Theirs::NotValidYet | Theirs::NotValidYetContext { .. })) => {
+            "; check the clocks of this machine and of the server"
+        }
+        Some(InvalidCertificate(
+            Theirs::NotValidForName | Theirs::NotValidForNameContext { .. },
+        )) => "; use a name that is in the certificate, or have one issued for this name",
+        Some(AlertReceived(CertificateRequired)) => {
+            "; the server wants a client certificate: set `client_certificate` and `client_key`"
+        }
+        Some(AlertReceived(CertificateExpired)) => {
+            "; the server finds that `client_certificate` has expired: renew it"
+        }
+        Some(AlertReceived(UnknownCA | BadCertificate | DecryptError)) => {
+            "; the server does not accept `client_certificate`: have it issued by the authority \
+             in the server's `client_ca`"
+        }
+        Some(InvalidMessage(_)) => "; this port does not seem to speak TLS: is it an http URL?",
+        _ => "",
     }
 }
 
@@ -132,7 +180,9 @@ impl Retry for Error {
     fn retryability(&self) -> Retryability {
         match self {
             Self::ProxyUrl { .. }
-            | Self::CaBundle { .. }
+            | Self::CaBundle(_)
+            | Self::ClientCertificate(_)
+            | Self::HalfAnIdentity(_)
             | Self::TlsSetup(_)
             | Self::Client(_)
             | Self::Url { .. } => Retryability::Permanent,
@@ -154,10 +204,10 @@ impl Retry for Error {
 
 /// A certificate stays wrong; a connection that broke may not break again.
 fn of_tls(error: &io::Error) -> Retryability {
-    let is_certificate = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        .is_some_and(|inner| matches!(inner, rustls::Error::InvalidCertificate(_)));
+    let is_certificate = matches!(
+        super::tls::cause(error),
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
+    );
     if is_certificate {
         Retryability::Permanent
     } else {

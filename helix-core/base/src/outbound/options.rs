@@ -23,6 +23,11 @@ pub struct OutboundOptions {
     pub no_proxy: Option<String>,
     /// PEM file with certificate authorities to trust beside the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// PEM file with the certificate to show to servers that ask for one, followed by
+    /// those between it and the authority. It may be renewed at any time.
+    pub client_certificate: Option<PathBuf>,
+    /// PEM file with its private key.
+    pub client_key: Option<PathBuf>,
     /// Longest time from the first look-up to a usable connection.
     #[serde(rename = "connect_timeout_ms", with = "millis")]
     pub connect_timeout: Duration,
@@ -35,6 +40,8 @@ impl Default for OutboundOptions {
             https_proxy: None,
             no_proxy: None,
             ca_bundle: None,
+            client_certificate: None,
+            client_key: None,
             connect_timeout: Duration::from_secs(15),
         }
     }
@@ -48,6 +55,8 @@ impl fmt::Debug for OutboundOptions {
             .field("https_proxy", &shown(&self.https_proxy))
             .field("no_proxy", &self.no_proxy)
             .field("ca_bundle", &self.ca_bundle)
+            .field("client_certificate", &self.client_certificate)
+            .field("client_key", &self.client_key)
             .field("connect_timeout", &self.connect_timeout)
             .finish()
     }

@@ -8,14 +8,20 @@ use std::{
 };
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use helix_base::{TaskGroup, outbound::BoxedIo};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
+use helix_base::{TaskGroup, outbound::BoxedIo, tls};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::{TlsAcceptor, rustls};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self,
+        server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    },
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{handshake::derive_accept_key, protocol::Role},
@@ -30,6 +36,8 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let name = format!("authority {}", rand::random::<u64>());
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         Self {
             issuer: CertifiedIssuer::self_signed(params, key).unwrap(),
@@ -42,21 +50,58 @@ impl Authority {
         file
     }
 
-    fn acceptor(&self, name: &str) -> TlsAcceptor {
+    /// A certificate for this name that is valid now.
+    pub(crate) fn issue(&self, name: &str) -> Issued {
+        self.issue_as(name, |_| {})
+    }
+
+    /// A certificate whose time is over.
+    pub(crate) fn issue_expired(&self, name: &str) -> Issued {
+        self.issue_as(name, |params| {
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1)
+        })
+    }
+
+    fn issue_as(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+        Issued {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider())
+            .build()
             .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap(),
-            )
+    }
+}
+
+/// A certificate and its key, in PEM.
+pub(crate) struct Issued {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Issued {
+    fn acceptor(&self, clients: Option<&Authority>) -> TlsAcceptor {
+        let builder = rustls::ServerConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
             .unwrap();
-        TlsAcceptor::from(Arc::new(config))
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => builder.with_client_cert_verifier(authority.verifier()),
+        };
+        let config = builder.with_single_cert(
+            vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()],
+            PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap(),
+        );
+        TlsAcceptor::from(Arc::new(config.unwrap()))
     }
 }
 
@@ -95,9 +140,21 @@ impl Server {
     }
 
     pub(crate) async fn tls(authority: &Authority, name: &str) -> Self {
+        Self::tls_with(&authority.issue(name), None).await
+    }
+
+    /// With this certificate, and perhaps asking clients for one of an authority's.
+    pub(crate) async fn tls_with(identity: &Issued, clients: Option<&Authority>) -> Self {
         Self {
-            tls: Some(authority.acceptor(name)),
+            tls: Some(identity.acceptor(clients)),
             ..Self::plain().await
+        }
+    }
+
+    pub(crate) async fn on(address: SocketAddr) -> Self {
+        Self {
+            listener: TcpListener::bind(address).await.unwrap(),
+            tls: None,
         }
     }
 
@@ -156,9 +213,14 @@ impl Server {
                 group.spawn("connection", async move {
                     let io: BoxedIo = match tls {
                         None => Box::new(socket),
-                        Some(tls) => match tls.accept(socket).await {
+                        Some(tls) => match tls.accept(socket).into_fallible().await {
                             Ok(stream) => Box::new(stream),
-                            Err(_) => return,
+                            // Closing with something unread would throw the alert away.
+                            Err((_, mut socket)) => {
+                                let _ = socket.shutdown().await;
+                                let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
+                                return;
+                            }
                         },
                     };
                     serve(io, seen).await;
