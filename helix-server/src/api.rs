@@ -19,6 +19,7 @@ use crate::App;
 
 pub mod access;
 mod auth;
+mod body;
 pub(crate) mod check;
 pub(crate) mod client;
 mod document;

@@ -1,7 +1,5 @@
 //! Extractors that answer a bad request with the one envelope.
 
-use std::time::Duration;
-
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     response::{IntoResponse, Response},
@@ -9,16 +7,10 @@ use axum::{
 use bytes::Bytes;
 use helix_proto::ErrorCode;
 use http::{HeaderMap, header, request::Parts};
-use http_body::Body as _;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Failure;
 use crate::App;
-
-/// How much of a body that is too large is read, and for how long.
-const READ_ON_BYTES: usize = 256 << 20;
-const READ_ON: Duration = Duration::from_secs(5);
 
 /// A JSON body, of at most as many bytes as the route allows. Also an answer.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,31 +90,10 @@ impl FromRequest<App> for Body {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
         let MostBytes(most) = *request.extensions().get().unwrap_or(&MostBytes(0));
-        let within = app.options().limits.body_timeout;
-        let mut body = request.into_body();
-        if body.size_hint().lower() <= most as u64 {
-            let collecting = Limited::new(&mut body, most).collect();
-            let late = |_| {
-                let seconds = within.as_secs();
-                Failure::bad_request(format!("the body did not arrive within {seconds} s"))
-            };
-            match tokio::time::timeout(within, collecting)
-                .await
-                .map_err(late)?
-            {
-                Ok(collected) => return Ok(Self(collected.to_bytes())),
-                Err(error) if error.is::<LengthLimitError>() => {}
-                Err(error) => {
-                    let message = format!("the body could not be read: {error}");
-                    return Err(Failure::bad_request(message));
-                }
-            }
-        }
-        // Read on for a while, so that its sender gets to read the answer.
-        let reading = super::openai::read_on(body, READ_ON_BYTES);
-        let _ = tokio::time::timeout(READ_ON.min(within), reading).await;
-        let message = format!("the body is larger than {most} bytes: send less at once");
-        Err(Failure::new(ErrorCode::PayloadTooLarge, message))
+        let (parts, body) = request.into_parts();
+        super::body::read(app, &parts.headers, body, most)
+            .await
+            .map(Self)
     }
 }
 

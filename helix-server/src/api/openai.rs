@@ -8,18 +8,15 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
-use futures_util::StreamExt as _;
 use helix_proto::{
-    ErrorCode, RequestId, UserId,
+    RequestId, UserId,
     openai::{ModelCard, ModelList, RequestBody},
     queue::Priority,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use http_body_util::BodyExt as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Failure, Json, Path, access::InferenceKey};
+use super::{Caller, Failure, Json, Path, access::InferenceKey, body};
 use crate::{
     App,
     inference::{Endpoint, Error, Job},
@@ -36,10 +33,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-helix-request-id");
 
 /// The longest wait that can be asked for.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A body that is too long is read on for up to this many times the bound, so
-/// that its sender gets to read the answer.
-const READ_ON: usize = 8;
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -134,7 +127,8 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let priority = priority(&parts.headers)?;
     let deadline = timeout(&parts.headers)?.unwrap_or(app.options().queue.deadline);
-    let body = match RequestBody::parse(read(app, &parts.headers, body).await?) {
+    let most = app.options().limits.inference_body_bytes;
+    let body = match RequestBody::parse(body::read(app, &parts.headers, body, most).await?) {
         Ok(body) => body,
         Err(error) => return Ok(refused(&error.into())),
     };
@@ -172,76 +166,6 @@ fn refused(error: &Error) -> Response {
             .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
     response
-}
-
-/// Reads a body within the bounds of the options.
-async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
-    let limits = &app.options().limits;
-    let limit = limits.inference_body_bytes;
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|it| it.to_str().ok()?.parse().ok());
-    let announced = length.is_some_and(|length: usize| length > limit);
-    let within = limits.body_timeout;
-    let reading = async {
-        if announced {
-            read_on(body, limit.saturating_mul(READ_ON)).await;
-            return Err(too_large(limit));
-        }
-        collect(body, limit).await
-    };
-    tokio::time::timeout(within, reading)
-        .await
-        .unwrap_or_else(|_| {
-            let seconds = within.as_secs();
-            Err(Failure::bad_request(format!(
-                "the body did not arrive within {seconds} s"
-            )))
-        })
-}
-
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
-    let mut first = Bytes::new();
-    let mut rest = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            Failure::bad_request(format!("the body could not be read: {error}"))
-        })?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        if first.len() + rest.len() + data.len() > limit {
-            read_on(body, limit.saturating_mul(READ_ON)).await;
-            return Err(too_large(limit));
-        }
-        if first.is_empty() {
-            first = data;
-        } else {
-            rest.extend_from_slice(&data);
-        }
-    }
-    // Most bodies come in one piece, and are not copied.
-    Ok(if rest.is_empty() {
-        first
-    } else {
-        [&first[..], &rest].concat().into()
-    })
-}
-
-/// Reads what will not be used, up to a bound.
-pub(super) async fn read_on(body: Body, mut bound: usize) {
-    let mut data = body.into_data_stream();
-    while let Some(Ok(chunk)) = data.next().await {
-        let Some(left) = bound.checked_sub(chunk.len()) else {
-            return;
-        };
-        bound = left;
-    }
-}
-
-fn too_large(limit: usize) -> Failure {
-    let message = format!("the body is longer than {limit} bytes: send less at once");
-    Failure::new(ErrorCode::PayloadTooLarge, message)
 }
 
 fn priority(headers: &HeaderMap) -> Result<Priority, Failure> {
