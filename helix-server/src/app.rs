@@ -68,9 +68,7 @@ impl App {
     /// When the database cannot be read.
     pub async fn start(foundation: Foundation) -> Result<Self, crate::serve::Error> {
         let auth = Auth::new(&foundation);
-        let setup_link = auth
-            .prepare_setup(&foundation.options.data_dir, &foundation.public_url)
-            .await?;
+        let setup_link = auth.prepare_setup(&foundation.public_url).await?;
         let fleet = Fleet::start(&foundation).await?;
         let inference = Inference::start(&foundation, &fleet).await?;
         let direct = Direct {

@@ -1,6 +1,6 @@
 //! Accounts, sign-in, API keys and runner credentials: who is calling?
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use helix_base::{Clock, Ids, TaskGroup};
 use helix_proto::{
@@ -94,6 +94,7 @@ struct Inner {
     cache: Cache,
     passwords: Passwords,
     attempts: Attempts,
+    setup_file: PathBuf,
 }
 
 impl Auth {
@@ -108,6 +109,7 @@ impl Auth {
                 cache: Cache::new(BELIEVED),
                 passwords: Passwords::new(),
                 attempts: Attempts::default(),
+                setup_file: foundation.options.data_dir.join(accounts::SETUP_FILE),
             }),
         }
     }

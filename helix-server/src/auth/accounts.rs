@@ -23,7 +23,7 @@ const LINK: Duration = Duration::from_secs(3_600);
 /// API keys of one user at most.
 const KEYS: u64 = 100;
 /// The file in the data directory that holds the set-up link.
-const SETUP_FILE: &str = "setup-link";
+pub(super) const SETUP_FILE: &str = "setup-link";
 
 /// A user who has just signed in, and what the browser is to keep.
 #[derive(Debug)]
@@ -67,18 +67,17 @@ impl Auth {
     /// data directory for its owner's eyes, and says it.
     pub(crate) async fn prepare_setup(
         &self,
-        data_dir: &Path,
         public_url: &str,
     ) -> Result<Option<String>, crate::serve::Error> {
-        let file = data_dir.join(SETUP_FILE);
+        let file = &self.inner.setup_file;
         let failed = |source| crate::serve::Error::DataDir {
             path: file.display().to_string(),
             source,
         };
         if !self.inner.store.has_no_user().await? {
-            return match tokio::fs::remove_file(&file).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
-                _ => Ok(None),
+            return match self.remove_setup_file().await {
+                Ok(()) => Ok(None),
+                Err(error) => Err(failed(error)),
             };
         }
         let minted = secret::mint(secret::LINK);
@@ -88,10 +87,18 @@ impl Auth {
             .set_setup_link(&minted.hash, expires)
             .await?;
         let link = format!("{public_url}/setup?token={}", minted.secret);
-        write_private(&file, &format!("{link}\n"))
+        write_private(file, &format!("{link}\n"))
             .await
             .map_err(failed)?;
         Ok(Some(link))
+    }
+
+    /// Removes the file with the set-up link, if it is there.
+    async fn remove_setup_file(&self) -> std::io::Result<()> {
+        match tokio::fs::remove_file(&self.inner.setup_file).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the set-up link is still to be used.
@@ -157,8 +164,8 @@ impl Auth {
             created_at_ms: now_ms,
         };
         let mut transaction = inner.store.begin().await?;
-        if let Some(hash) = setup
-            && accounts::use_link(&mut transaction, &hash, now_ms).await? != Some(None)
+        if let Some(hash) = &setup
+            && accounts::use_link(&mut transaction, hash, now_ms).await? != Some(None)
         {
             return Err(not_valid_link());
         }
@@ -170,7 +177,14 @@ impl Auth {
             }
             other => other?,
         }
-        self.sign_in_within(transaction, user).await
+        let signed_in = self.sign_in_within(transaction, user).await?;
+        if setup.is_some()
+            && let Err(error) = self.remove_setup_file().await
+        {
+            let file = self.inner.setup_file.display();
+            tracing::warn!(%error, %file, "the set-up link was used, but its file cannot be removed");
+        }
+        Ok(signed_in)
     }
 
     /// Signs in with a password.

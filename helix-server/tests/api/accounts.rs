@@ -37,6 +37,8 @@ async fn the_set_up_link_makes_one_admin_and_no_second(world: World) {
     assert_eq!(me.role, Role::Admin);
     let config: AuthConfig = stranger.get("/api/v1/auth/config").await.expect(200);
     assert!(!config.setup_required);
+    let file = world.folder.path().join("setup-link");
+    assert!(!file.exists(), "what was used is of no more use to anyone");
 
     let (_, token) = world
         .app
@@ -51,9 +53,11 @@ async fn the_set_up_link_makes_one_admin_and_no_second(world: World) {
         .await
         .error(ErrorCode::Unauthenticated);
 
+    // As if it could not be removed then.
+    std::fs::write(&file, "left over").unwrap();
     let world = world.crash_and_restart().await;
     assert_eq!(world.app.setup_link(), None);
-    assert!(!world.folder.path().join("setup-link").exists());
+    assert!(!file.exists());
 }
 
 async fn a_member_signs_in_changes_the_password_and_other_browsers_are_signed_out(world: World) {
