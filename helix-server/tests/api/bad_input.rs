@@ -1,16 +1,34 @@
+use std::time::Duration;
+
 use helix_proto::{
     ErrorCode,
+    auth::Scope,
     openai::ErrorBody,
     session::{SessionEventBody, TurnState},
 };
 use http::{Method, header};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::{
+    full::Full,
     person::{Person, Proof},
     sessions::{answering, ended, messages, send, session},
-    world::{Kind, World, eventually},
+    world::{World, eventually},
 };
+
+on_both_databases!(
+    a_body_that_is_not_what_the_route_takes_is_refused_with_the_field,
+    a_hundred_megabytes_are_refused_with_an_answer_that_their_sender_gets_to_read,
+    a_hundred_megabytes_that_are_announced_and_do_not_come_are_refused_at_once,
+    bad_credentials_are_401_in_the_shape_of_each_api,
+    a_client_that_leaves_or_reads_nothing_ends_no_turn,
+    a_full_disk_is_told_and_what_was_there_is_still_served,
+    an_end_that_cannot_be_stored_for_a_while_is_stored_once_it_can,
+);
 
 async fn raw(
     admin: &Person,
@@ -28,9 +46,7 @@ async fn raw(
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_not_what_the_route_takes_is_refused_with_the_field() {
-    let world = World::start(Kind::Sqlite).await;
+async fn a_body_that_is_not_what_the_route_takes_is_refused_with_the_field(world: World) {
     let admin = world.admin().await;
     let keys = "/api/v1/api-keys";
     let json = "application/json";
@@ -84,19 +100,21 @@ async fn a_body_that_is_not_what_the_route_takes_is_refused_with_the_field() {
         .error(ErrorCode::Invalid);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_megabytes_are_refused_with_an_answer_that_their_sender_gets_to_read() {
-    let world = World::start(Kind::Sqlite).await;
+async fn a_hundred_megabytes_are_refused_with_an_answer_that_their_sender_gets_to_read(
+    world: World,
+) {
     let admin = world.admin().await;
     let id = session(&admin).await;
+    let key = admin.key(&[Scope::Inference, Scope::Sessions]).await;
+    let api = world.stranger().with(Proof::Bearer(key.secret));
     let megabyte = bytes::Bytes::from(vec![b' '; 1 << 20]);
     let messages = format!("/api/v1/sessions/{id}/messages");
-    for path in ["/api/v1/sessions", &messages] {
+    for path in [&*messages, "/v1/chat/completions"] {
         for announced in [true, false] {
             let parts = (0..100).map(|_| Ok::<_, std::io::Error>(megabyte.clone()));
             let body =
                 reqwest::Body::wrap_stream(futures_util::stream::iter(parts.collect::<Vec<_>>()));
-            let request = admin
+            let request = api
                 .request(Method::POST, path)
                 .header(header::CONTENT_TYPE, "application/json");
             let request = if announced {
@@ -104,21 +122,46 @@ async fn a_hundred_megabytes_are_refused_with_an_answer_that_their_sender_gets_t
             } else {
                 request
             };
-            Person::send(request.body(body))
-                .await
-                .error(ErrorCode::PayloadTooLarge);
+            let answer = Person::send(request.body(body)).await;
+            if path.starts_with("/v1/") {
+                let body: ErrorBody = answer.expect(413);
+                assert!(!body.error.message.is_empty());
+            } else {
+                answer.error(ErrorCode::PayloadTooLarge);
+            }
         }
     }
-    let key = admin.key(&[helix_proto::auth::Scope::Inference]).await;
-    let api = world.stranger().with(Proof::Bearer(key.secret));
-    let big = json!({"model": "m", "messages": [], "padding": "x".repeat(100 << 20)});
-    let body: ErrorBody = api.post("/v1/chat/completions", big).await.expect(413);
-    assert!(!body.error.message.is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_credentials_are_401_in_the_shape_of_each_api() {
-    let world = World::start(Kind::Sqlite).await;
+async fn a_hundred_megabytes_that_are_announced_and_do_not_come_are_refused_at_once(world: World) {
+    let admin = world.admin().await;
+    let key = admin.key(&[Scope::Inference, Scope::Sessions]).await;
+    for path in ["/api/v1/sessions", "/v1/chat/completions"] {
+        for more in ["", "expect: 100-continue\r\n"] {
+            let mut socket = TcpStream::connect(world.app.foundation().listening)
+                .await
+                .unwrap();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: \
+                 application/json\r\ncontent-length: {}\r\n{more}\r\n",
+                key.secret,
+                100 << 20
+            );
+            socket.write_all(head.as_bytes()).await.unwrap();
+            let mut said = [0; 12];
+            let answered = socket.read_exact(&mut said);
+            // Long before anything that waits for the body gives up.
+            let within = Duration::from_secs(3);
+            tokio::time::timeout(within, answered)
+                .await
+                .expect("an answer at once")
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&said), "HTTP/1.1 413", "{path}");
+        }
+    }
+}
+
+async fn bad_credentials_are_401_in_the_shape_of_each_api(world: World) {
     world.admin().await;
     for secret in ["", "hx_made_up", "hxr_made_up", "nonsense", "hx_\u{e9}"] {
         let person = world.stranger().with(Proof::Bearer(secret.to_owned()));
@@ -137,9 +180,7 @@ async fn bad_credentials_are_401_in_the_shape_of_each_api() {
         .error(ErrorCode::Unauthenticated);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_leaves_or_reads_nothing_ends_no_turn() {
-    let world = World::start(Kind::Sqlite).await;
+async fn a_client_that_leaves_or_reads_nothing_ends_no_turn(world: World) {
     let admin = world.admin().await;
     let id = session(&admin).await;
     let path = format!("/api/v1/sessions/{id}/events");
@@ -153,21 +194,10 @@ async fn a_client_that_leaves_or_reads_nothing_ends_no_turn() {
     drop(reads_nothing);
 }
 
-/// SQLite says "full" when the file may not grow: as a full disk does.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_told_and_what_was_there_is_still_served() {
-    let world = World::start_with(Kind::Sqlite, |options| options.database_connections = 1).await;
+async fn a_full_disk_is_told_and_what_was_there_is_still_served(world: World) {
     let admin = world.admin().await;
     let id = session(&admin).await;
-    let pool = world.app.store().pool();
-    let limit = async |pages: i64| {
-        let pragma = format!("PRAGMA max_page_count = {pages}");
-        sqlx::query(sqlx::AssertSqlSafe(pragma))
-            .execute(pool)
-            .await
-            .unwrap();
-    };
-    limit(1).await;
+    let full = Full::soon(&world).await;
     eventually("the disk to be full", async || {
         let answer = send(&admin, id, &"x".repeat(100_000)).await;
         if answer.status == 507 {
@@ -181,24 +211,18 @@ async fn a_full_disk_is_told_and_what_was_there_is_still_served() {
     .await;
     assert_eq!(admin.get("/api/v1/sessions").await.status, 200);
     assert_eq!(world.stranger().get("/readyz").await.status, 200);
-    limit(1_000_000).await;
+    full.no_more().await;
     let next = send(&admin, id, "and now?").await;
     assert_eq!(next.status, 202, "{:?}", next.body);
     assert_eq!(ended(&admin, id).await.state, TurnState::Completed);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_that_cannot_be_stored_for_a_while_is_stored_once_it_can() {
-    let world = World::start_with(Kind::Sqlite, |options| options.database_connections = 1).await;
+async fn an_end_that_cannot_be_stored_for_a_while_is_stored_once_it_can(world: World) {
     let admin = world.admin().await;
     let id = session(&admin).await;
     send(&admin, id, "hold").await;
     answering(&admin, id, "first ").await;
-    let pool = world.app.store().pool();
-    sqlx::query("PRAGMA query_only = ON")
-        .execute(pool)
-        .await
-        .unwrap();
+    let full = Full::at_once(&world).await;
     world.model.go_on();
     for _ in 0..30 {
         let turn = messages(&admin, id).await.turns.pop().unwrap();
@@ -207,10 +231,7 @@ async fn an_end_that_cannot_be_stored_for_a_while_is_stored_once_it_can() {
             (TurnState::Running, "first ")
         );
     }
-    sqlx::query("PRAGMA query_only = OFF")
-        .execute(pool)
-        .await
-        .unwrap();
+    full.no_more().await;
     let turn = ended(&admin, id).await;
     assert_eq!(
         (turn.state, &*turn.assistant_content),

@@ -28,6 +28,7 @@ pub(crate) enum Kind {
 
 /// A control plane and what it stands on.
 pub(crate) struct World {
+    pub(crate) kind: Kind,
     pub(crate) app: App,
     pub(crate) model: Model,
     pub(crate) folder: TempDir,
@@ -86,7 +87,12 @@ impl World {
                 })
                 .await
         });
+        let kind = match options.database_url {
+            None => Kind::Sqlite,
+            Some(_) => Kind::Postgres,
+        };
         Self {
+            kind,
             app,
             model,
             folder,
