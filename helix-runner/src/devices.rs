@@ -49,7 +49,7 @@ pub enum Error {
     #[error("the system does not say how much memory it has: {0}")]
     System(String),
     /// There is no GPU although the options ask for one.
-    #[error("no NVIDIA GPU was found ({0}); install the driver, or set `devices = \"auto\"`")]
+    #[error("no NVIDIA GPU was found ({0})")]
     NoGpu(String),
 }
 
@@ -89,7 +89,8 @@ pub fn of_this_machine(choice: DeviceChoice) -> Result<Arc<dyn Devices>, Error> 
         },
     };
     if choice == DeviceChoice::Gpu {
-        return Err(Error::NoGpu(why_not));
+        let advice = "install the driver, or set `devices = \"auto\"`";
+        return Err(Error::NoGpu(format!("{why_not}; {advice}")));
     }
     tracing::info!(reason = %why_not, "no NVIDIA GPU found: models run on the processor, in main memory");
     Ok(Arc::new(CpuDevices::new()?))
@@ -97,8 +98,11 @@ pub fn of_this_machine(choice: DeviceChoice) -> Result<Arc<dyn Devices>, Error> 
 
 #[cfg(feature = "nvml")]
 fn gpus() -> Result<Arc<dyn Devices>, String> {
-    let devices = NvmlDevices::new().map_err(|error| error.to_string())?;
-    Ok(Arc::new(devices))
+    match NvmlDevices::new() {
+        Ok(devices) => Ok(Arc::new(devices)),
+        Err(Error::NoGpu(why_not)) => Err(why_not),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[cfg(not(feature = "nvml"))]
@@ -127,5 +131,21 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(ids(&list), ids(&devices.list().unwrap()));
+    }
+
+    #[test]
+    fn only_who_asked_for_a_gpu_is_told_to_ask_for_less() {
+        let Err(why_not) = gpus() else {
+            println!("skipped: this machine has an NVIDIA GPU");
+            return;
+        };
+        assert!(!why_not.contains("devices ="), "{why_not}");
+        let error = of_this_machine(DeviceChoice::Gpu).unwrap_err().to_string();
+        assert_eq!(
+            error.matches("no NVIDIA GPU was found").count(),
+            1,
+            "{error}"
+        );
+        assert!(error.contains("set `devices = \"auto\"`"), "{error}");
     }
 }
