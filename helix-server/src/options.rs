@@ -11,7 +11,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+mod tls;
 mod wire;
+
+pub use tls::{ClientCertificates, TlsOptions};
 
 /// How the control plane runs. Fields with a unit in their name on the wire
 /// (`*_ms`) are milliseconds there and [`Duration`]s here.
@@ -39,7 +42,7 @@ pub struct Options {
     /// Reverse proxies whose `X-Forwarded-For` is believed, as addresses or CIDRs.
     pub trusted_proxies: Vec<IpNet>,
     /// Serves HTTPS with this certificate; plain HTTP if absent.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<TlsOptions>,
     /// How long a shutdown may take in all.
     #[serde(rename = "shutdown_budget_ms", with = "wire::millis")]
     pub shutdown_budget: Duration,
@@ -79,16 +82,6 @@ impl Default for Options {
             log: telemetry::Options::default(),
         }
     }
-}
-
-/// A certificate and its key, as PEM files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsFiles {
-    /// The certificate, followed by the ones between it and the root.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 /// The queue of inference requests.

@@ -33,13 +33,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The certificate or its key.
-    #[error("TLS cannot be set up from `{path}`: {reason}")]
-    Tls {
-        /// The file at fault.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] helix_base::tls::Error),
     /// How to dial out.
     #[error("the outbound options cannot be used: {0}")]
     Outbound(#[from] helix_base::outbound::Error),
@@ -65,7 +60,7 @@ pub enum Error {
 pub struct Server {
     app: App,
     listener: TcpListener,
-    tls: Option<tokio_rustls::TlsAcceptor>,
+    tls: Option<Arc<tls::Tls>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -92,7 +87,7 @@ impl Server {
     /// # Errors
     /// As [`Self::build`].
     pub async fn build_with(options: Options, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let tls = options.tls.as_ref().map(tls::acceptor).transpose()?;
+        let tls = options.tls.as_ref().map(tls::Tls::new).transpose()?;
         let store = open_store(&options).await?;
         let address = options.listen;
         let listening_failed = |source| Error::Listen { address, source };
@@ -112,7 +107,11 @@ impl Server {
             options: Arc::new(options),
         })
         .await?;
-        Ok(Self { app, listener, tls })
+        Ok(Self {
+            app,
+            listener,
+            tls: tls.map(Arc::new),
+        })
     }
 
     /// The handle on what runs.
@@ -126,6 +125,12 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> ShutdownReport {
         let Self { app, listener, tls } = self;
         let foundation = app.foundation().clone();
+        if let Some(tls) = tls.clone() {
+            let draining = foundation.tasks.draining_token().clone();
+            foundation.tasks.spawn("watch the TLS files", async move {
+                draining.run_until_cancelled(tls.watch()).await
+            });
+        }
         let accept = accept::Accept::new(&foundation, api::router(&app), tls);
         foundation
             .tasks

@@ -102,7 +102,8 @@ impl PemFile {
         })
     }
 
-    fn fault(&self, reason: impl fmt::Display) -> Error {
+    /// That this file is at fault, for this reason.
+    pub fn fault(&self, reason: impl fmt::Display) -> Error {
         Error {
             path: self.path.clone(),
             reason: reason.to_string(),
@@ -128,6 +129,11 @@ impl Identity {
             certificate: PemFile::read(certificate)?,
             key: PemFile::read(key)?,
         })
+    }
+
+    /// That the certificate is at fault, for this reason.
+    pub fn fault(&self, reason: impl fmt::Display) -> Error {
+        self.certificate.fault(reason)
     }
 
     /// The pair as rustls wants it.

@@ -14,13 +14,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use super::tls::Tls;
 use crate::Foundation;
-
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Who is at the other end of the socket: a client, or a reverse proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +26,14 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// What connections are served with.
 pub(super) struct Accept {
     router: Router,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     tasks: TaskGroup,
     http: Arc<Builder<TokioExecutor>>,
     free: Arc<Semaphore>,
 }
 
 impl Accept {
-    pub(super) fn new(foundation: &Foundation, router: Router, tls: Option<TlsAcceptor>) -> Self {
+    pub(super) fn new(foundation: &Foundation, router: Router, tls: Option<Arc<Tls>>) -> Self {
         let limits = &foundation.options.limits;
         let mut http = Builder::new(TokioExecutor::new());
         http.http1()
@@ -89,11 +86,11 @@ impl Accept {
             let _permit = permit;
             match tls {
                 None => connection(&http, socket, router, peer, &tasks).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(socket)).await {
-                    Ok(Ok(socket)) => connection(&http, socket, router, peer, &tasks).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                    Err(_) => tracing::debug!("TLS handshake took too long"),
-                },
+                Some(tls) => {
+                    if let Some(socket) = tls.handshake(socket, peer).await {
+                        connection(&http, socket, router, peer, &tasks).await;
+                    }
+                }
             }
         });
     }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use helix_base::{Outbound, OutboundOptions};
 use helix_proto::status::Version;
-use helix_server::{Options, Server, options::TlsFiles};
+use helix_server::{Options, Server, options::TlsOptions};
 use http::{Method, header};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -104,10 +104,7 @@ async fn https_is_served_with_a_certificate_and_cookies_are_then_secure() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let tls = TlsFiles {
-        certificate: certificate.clone(),
-        key,
-    };
+    let tls = TlsOptions::new(certificate.clone(), key);
     let world = World::start_with(Kind::Sqlite, |options| options.tls = Some(tls)).await;
     let outbound = Outbound::new(&OutboundOptions {
         ca_bundle: Some(certificate),
@@ -171,10 +168,7 @@ async fn what_cannot_work_is_refused_at_the_start_with_the_reason() {
     };
     let tls = refused(|options| {
         let missing = || "/nonexistent.pem".into();
-        options.tls = Some(TlsFiles {
-            certificate: missing(),
-            key: missing(),
-        });
+        options.tls = Some(TlsOptions::new(missing(), missing()));
     });
     assert!(tls.await.contains("/nonexistent.pem"));
     let database = refused(|options| options.database_url = Some("mysql://db".into()));
