@@ -81,6 +81,17 @@ pub(crate) struct Options {
     /// What to call this runner when it registers; the machine's name otherwise.
     #[arg(long, global = true)]
     pub(crate) name: Option<String>,
+    /// A PEM file with authorities to trust beside the system's, such as that of
+    /// a proxy that inspects TLS.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_bundle: Option<PathBuf>,
+    /// A PEM file with the certificate to show where the control plane asks for
+    /// one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// A PEM file with that certificate's private key.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) client_key: Option<PathBuf>,
     /// A configuration file (TOML).
     #[arg(
         long,

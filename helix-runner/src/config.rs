@@ -55,6 +55,9 @@ pub(crate) fn resolve(flags: &cli::Options) -> anyhow::Result<Config> {
         ("join_token", flags.join_token.clone()),
         ("credential_file", path(&flags.credential_file)),
         ("name", flags.name.clone()),
+        ("outbound.ca_bundle", path(&flags.ca_bundle)),
+        ("outbound.client_certificate", path(&flags.client_certificate)),
+        ("outbound.client_key", path(&flags.client_key)),
         ("log.filter", flags.log.clone()),
     ] {
         if let Some(value) = value {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use helix_base::{ExposeSecret as _, Outbound, Retry, Retryability, SecretString};
+use helix_base::{ExposeSecret as _, Outbound, Retry, Retryability, SecretString, outbound::why};
 use helix_proto::{
     error::ErrorEnvelope,
     fleet::{CreatedRunner, JoinRequest},
@@ -159,12 +159,7 @@ pub async fn register(
     let host = server.host_str().unwrap_or_default().to_owned();
     let broke = |error: &reqwest::Error| Error::Unreachable {
         host: host.clone(),
-        why: if error.is_timeout() {
-            "it took too long"
-        } else {
-            "the connection failed"
-        }
-        .to_owned(),
+        why: why(error),
     };
     let body = JoinRequest {
         token: token.expose_secret().to_owned(),

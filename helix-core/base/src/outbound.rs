@@ -39,7 +39,7 @@ use url::Url;
 use self::dial::Dialler;
 pub use self::{
     dial::{BoxedIo, Io},
-    error::Error,
+    error::{Error, why},
     options::OutboundOptions,
     resolve::{Resolve, SharedResolver, SystemResolver},
     tcp::tune_socket,

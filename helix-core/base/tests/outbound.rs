@@ -14,7 +14,7 @@ use std::{io::Write as _, time::Duration};
 use futures_util::{SinkExt as _, StreamExt as _};
 use helix_base::{
     Outbound, OutboundOptions, Retry as _, Retryability,
-    outbound::{BoxedIo, Error},
+    outbound::{BoxedIo, Error, why},
 };
 use http::{HeaderMap, StatusCode};
 use support::{Authority, Proxy, Server, websocket_server};
@@ -104,6 +104,9 @@ async fn a_proxy_that_wants_credentials_is_a_permanent_error_that_says_so() {
         !message.contains("secret") && !message.contains("bob"),
         "{message}"
     );
+    let asked = outbound(&options).http().get("https://control.invalid/");
+    let message = why(&asked.send().await.unwrap_err());
+    assert!(message.contains("proxy"), "{message}");
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Why dialling out failed.
 
-use std::{io, time::Duration};
+use std::{io, iter::successors, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 
-use crate::{Retry, Retryability, tls};
+use super::tls;
+use crate::{Retry, Retryability, tls::Error as FileError};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -22,10 +23,10 @@ pub enum Error {
     },
     /// The bundle of certificate authorities cannot be used.
     #[error("the CA bundle: {0}")]
-    CaBundle(#[source] tls::Error),
+    CaBundle(#[source] FileError),
     /// The client certificate or its key cannot be used.
     #[error("the client certificate: {0}")]
-    ClientCertificate(#[source] tls::Error),
+    ClientCertificate(#[source] FileError),
     /// A client certificate without its key, or the other way round.
     #[error("`client_certificate` and `client_key` go together: `{0}` is missing")]
     HalfAnIdentity(&'static str),
@@ -111,6 +112,21 @@ pub enum Error {
     },
 }
 
+/// Why a request of an HTTP client failed, and what to do where that is known; unlike the
+/// error's own text it names no URL.
+pub fn why(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it took too long".to_owned();
+    }
+    let first: &dyn std::error::Error = error;
+    let chain = || successors(Some(first), |error| error.source());
+    let connection = chain().find_map(|error| error.downcast_ref::<io::Error>());
+    if let Some((error, cause)) = connection.and_then(|error| Some((error, tls::cause(error)?))) {
+        return format!("{cause}{}", tls_hint(error));
+    }
+    chain().last().unwrap_or(first).to_string()
+}
+
 /// What to do about a proxy's refusal.
 fn proxy_hint(status: StatusCode) -> &'static str {
     match status {
@@ -137,7 +153,7 @@ fn tls_hint(error: &io::Error) -> &'static str {
         CertificateError as Theirs,
         Error::{AlertReceived, InvalidCertificate, InvalidMessage},
     };
-    match super::tls::cause(error) {
+    match tls::cause(error) {
         Some(InvalidCertificate(Theirs::UnknownIssuer | Theirs::BadSignature)) => {
             "; if a private certificate authority or a proxy that inspects TLS issued it, set \
              `ca_bundle` to that authority's certificate"
@@ -205,7 +221,7 @@ impl Retry for Error {
 /// A certificate stays wrong; a connection that broke may not break again.
 fn of_tls(error: &io::Error) -> Retryability {
     let is_certificate = matches!(
-        super::tls::cause(error),
+        tls::cause(error),
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
     );
     if is_certificate {

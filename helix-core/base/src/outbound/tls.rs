@@ -137,5 +137,7 @@ pub(super) async fn connect(
 
 /// What rustls says inside the error of a connection, if it was about TLS.
 pub(super) fn cause(error: &io::Error) -> Option<&rustls::Error> {
-    error.get_ref()?.downcast_ref()
+    let inner = error.get_ref()?;
+    let deeper = || inner.downcast_ref().and_then(cause);
+    inner.downcast_ref().or_else(deeper)
 }

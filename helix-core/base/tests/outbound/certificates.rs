@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use futures_util::{SinkExt as _, StreamExt as _};
 use helix_base::{
     Outbound, OutboundOptions, Retry as _, Retryability,
-    outbound::{BoxedIo, Error},
+    outbound::{BoxedIo, Error, why},
 };
 use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
@@ -125,6 +125,13 @@ async fn a_server_certificate_that_is_out_of_date_or_of_another_name_says_what_t
         let server = websocket_server(Server::tls_with(&identity, None).await);
         let message = refused(&files.trusting(), &server).await;
         assert!(message.contains(advice), "{message}");
+        let address = format!("https://{}/secret", server.address);
+        let asked = outbound(&files.trusting()).http().get(address).send().await;
+        let message = why(&asked.unwrap_err());
+        assert!(
+            message.contains(advice) && !message.contains("secret"),
+            "{message}"
+        );
     }
 }
 
