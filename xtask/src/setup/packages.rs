@@ -14,7 +14,16 @@ use crate::{
 pub(crate) const FOR_UP: &[&str] = &["python3", "python3-venv"];
 
 /// What the tests need as well.
-pub(crate) const FOR_TESTS: &[&str] = &["python3", "python3-venv", "postgresql", "chromium"];
+pub(crate) const FOR_TESTS: &[&str] = &[
+    "python3",
+    "python3-venv",
+    "postgresql",
+    "chromium",
+    "squid",
+    "mitmproxy",
+    "haproxy",
+    "nginx",
+];
 
 /// Those of `wanted` that are not installed; all where there is no `dpkg`.
 pub(crate) fn missing<'a>(workspace: &Workspace, wanted: &[&'a str]) -> Vec<&'a str> {

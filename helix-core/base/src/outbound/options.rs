@@ -92,7 +92,10 @@ impl OutboundOptions {
 
     /// The rules by which hyper decides what goes through a proxy.
     pub(super) fn matcher(&self) -> Result<Matcher, Error> {
-        let url = |option, proxy| Ok::<_, Error>(parse(option, proxy)?.map(String::from));
+        let url = |option, proxy| {
+            let url = parse(option, proxy)?.filter(|_| !self.all_is_direct());
+            Ok::<_, Error>(url.map(String::from))
+        };
         Ok(Matcher::builder()
             .http(url("http_proxy", &self.http_proxy)?.unwrap_or_default())
             .https(url("https_proxy", &self.https_proxy)?.unwrap_or_default())
@@ -100,8 +103,18 @@ impl OutboundOptions {
             .build())
     }
 
+    /// Whether nothing goes through a proxy: hyper takes `*` for all names only, and would
+    /// have addresses go through.
+    fn all_is_direct(&self) -> bool {
+        let no_proxy = self.no_proxy.as_deref().unwrap_or_default();
+        no_proxy.split(',').any(|entry| entry.trim() == "*")
+    }
+
     /// The same rules for reqwest, which builds the same matcher from them.
     pub(super) fn reqwest_proxies(&self) -> Result<Vec<reqwest::Proxy>, Error> {
+        if self.all_is_direct() {
+            return Ok(Vec::new());
+        }
         let no_proxy = self
             .no_proxy
             .as_deref()
@@ -227,7 +240,11 @@ mod tests {
         assert!(!matches("example.com", "http://a.example.com/"));
         assert!(!matches(".example.com, other", "http://example.com/"));
         assert!(!matches("10.0.0.0/8", "http://10.1.2.3/"));
+        assert!(!matches("::1, fd00::/8", "http://[::1]:80/"));
+        assert!(!matches("::1, fd00::/8", "http://[fd00::5]:80/"));
+        assert!(matches("fd00::/8", "http://[::1]:80/"));
         assert!(!matches("*", "http://anything/"));
+        assert!(!matches("other, *", "http://127.0.0.1:80/"));
     }
 
     #[test]
