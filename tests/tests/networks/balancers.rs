@@ -9,7 +9,7 @@ use helix_base::{Outbound, OutboundOptions};
 use helix_tests::eventually::{SOON, eventually};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     agent::{Running, works},
@@ -122,9 +122,15 @@ impl Balancer {
             .parse()
             .unwrap();
         let mut socket = outbound.websocket(&url, headers).await.unwrap();
+        let opened = Instant::now();
         let ended = timeout(Duration::from_secs(20), socket.next()).await;
         let ended = ended.expect("it has no idle timeout");
         assert!(!matches!(ended, Some(Ok(_))), "{ended:?}");
+        let lasted = opened.elapsed();
+        assert!(
+            lasted > Duration::from_secs(2),
+            "that was no idle timeout: {lasted:?}"
+        );
     }
 }
 

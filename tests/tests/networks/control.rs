@@ -18,7 +18,7 @@ use axum::{
 };
 use helix_base::{TaskGroup, tls::Identity};
 use helix_tests::eventually::{SOON, eventually};
-use helix_tunnel::{AcceptOptions, Hub, REVDIAL_PATH, Tunnel, Upgrade};
+use helix_tunnel::{AcceptOptions, Holder, Hub, REVDIAL_PATH, Tunnel, Upgrade};
 use rustls::{ServerConfig, sign::SingleCertAndKey};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -81,8 +81,12 @@ impl Control {
         L::Addr: std::fmt::Debug,
     {
         let group = TaskGroup::new();
+        let options = AcceptOptions {
+            heartbeat: heartbeat(),
+            ..AcceptOptions::default()
+        };
         let site = Site {
-            hub: Hub::new(&group),
+            hub: Hub::new(options, &group),
             group: group.clone(),
             dialled: Arc::default(),
         };
@@ -128,24 +132,16 @@ async fn revdial(State(site): State<Site>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     if key == SILENT {
         let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-        return upgrade
-            .unwrap()
-            .on_upgrade(|_socket| std::future::pending());
+        return upgrade.unwrap().on_upgrade(async |socket| {
+            std::future::pending::<()>().await;
+            drop(socket);
+        });
     }
     site.dialled.fetch_add(1, Ordering::Relaxed);
     match Upgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => accept(&site, upgrade, key),
+        Ok(upgrade) => upgrade.accept(&site.hub, Holder::new(key.clone(), key), |_| {}),
         Err(rejection) => rejection.into_response(),
     }
-}
-
-fn accept(site: &Site, upgrade: Upgrade, key: String) -> Response {
-    let options = AcceptOptions {
-        heartbeat: heartbeat(),
-        ..AcceptOptions::default()
-    };
-    let hub = site.hub.clone();
-    upgrade.accept(options, &site.group, move |tunnel| hub.insert(key, tunnel))
 }
 
 struct TlsListener {
