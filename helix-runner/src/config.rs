@@ -56,7 +56,10 @@ pub(crate) fn resolve(flags: &cli::Options) -> anyhow::Result<Config> {
         ("credential_file", path(&flags.credential_file)),
         ("name", flags.name.clone()),
         ("outbound.ca_bundle", path(&flags.ca_bundle)),
-        ("outbound.client_certificate", path(&flags.client_certificate)),
+        (
+            "outbound.client_certificate",
+            path(&flags.client_certificate),
+        ),
         ("outbound.client_key", path(&flags.client_key)),
         ("log.filter", flags.log.clone()),
     ] {

@@ -224,6 +224,34 @@ async fn a_configuration_with_a_mistake_says_which() {
 }
 
 #[tokio::test]
+async fn flags_about_certificates_go_before_the_file() {
+    let data = tempfile::tempdir().unwrap();
+    let config = data.path().join("c.toml");
+    std::fs::write(&config, "[outbound]\nca_bundle = \"/file.pem\"\n").unwrap();
+    let config = config.display().to_string();
+    let (printed, stderr) = output(&["--config", &config, "--print-config"]).await;
+    assert!(
+        printed.contains("ca_bundle = \"/file.pem\""),
+        "{printed}{stderr}"
+    );
+    let flags = [
+        ["--ca-bundle", "/flag.pem"],
+        ["--client-certificate", "/tls.crt"],
+        ["--client-key", "/tls.key"],
+        ["--config", &config],
+    ];
+    let all = [flags.as_flattened(), &["--print-config"]].concat();
+    let (printed, stderr) = output(&all).await;
+    for line in [
+        "ca_bundle = \"/flag.pem\"",
+        "client_certificate = \"/tls.crt\"",
+        "client_key = \"/tls.key\"",
+    ] {
+        assert!(printed.contains(line), "{line} is not in {printed}{stderr}");
+    }
+}
+
+#[tokio::test]
 async fn the_printed_configuration_hides_secrets_and_can_be_read_back() {
     let data = tempfile::tempdir().unwrap();
     let config = data.path().join("c.toml");
