@@ -1,6 +1,9 @@
 //! `cargo xtask bench NAME`: measurements against named peers.
 
 pub(crate) mod gateway;
+mod programs;
+mod report;
+pub(crate) mod tunnel;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -13,11 +16,14 @@ pub(crate) enum Bench {
     /// The path of a request through the control plane, beside vllm-router,
     /// LiteLLM and no gateway at all.
     Gateway(gateway::Arguments),
+    /// A tunnel, beside rathole and no tunnel at all.
+    Tunnel(tunnel::Arguments),
 }
 
 /// Runs one of them.
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
     match bench {
         Bench::Gateway(arguments) => gateway::run(workspace, arguments),
+        Bench::Tunnel(arguments) => tunnel::run(workspace, arguments),
     }
 }

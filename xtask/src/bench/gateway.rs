@@ -8,12 +8,12 @@ mod table;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
+use super::report::Row;
 use crate::workspace::Workspace;
 use load::{Case, Measured};
 use rig::{Rig, Target};
-use table::Row;
 
 /// Streams that are held at once.
 const HELD: u32 = 1_000;
@@ -62,7 +62,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         }
     }
     let mut rows = table::compare(&measured);
-    rows.push(Row::bound(
+    rows.push(Row::below(
         "idle control plane: resident memory",
         idle_mb,
         "MB",
@@ -98,13 +98,4 @@ fn hold(workspace: &Workspace, rig: &Rig, target: Target) -> Result<Measured> {
         println!("{} streams failed, the first one: {reason}", held.failed);
     }
     Ok(held)
-}
-
-/// The middle one of some figures.
-fn median(mut figures: Vec<f64>) -> Result<f64> {
-    figures.sort_by(f64::total_cmp);
-    figures
-        .get(figures.len() / 2)
-        .copied()
-        .context("no figures")
 }

@@ -1,28 +1,20 @@
 //! Everything that is measured, as processes on this machine.
 
-use std::{
-    fs::{self, File},
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    path::PathBuf,
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use helix_proto::{
     fleet::{CreateRunnerRequest, CreatedRunner},
     model::{CreateModelRequest, EngineKind, Model, ModelSettings, ModelSource},
 };
 
 use crate::{
-    process::{Group, now, run, tail},
+    bench::programs::{Programs, free_ports, resident_bytes},
+    process::run,
     setup::python,
     up::{account, api::Api, data},
     workspace::Workspace,
 };
-
-/// How long anything may take until it answers.
-const READY_WITHIN: Duration = Duration::from_secs(180);
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +33,10 @@ pub(super) enum Target {
 
 /// What runs.
 pub(super) struct Rig {
-    folder: PathBuf,
+    programs: Programs,
     release: PathBuf,
     ports: Ports,
     key: String,
-    processes: Vec<Group>,
     control_plane: u32,
     litellm: bool,
 }
@@ -71,11 +62,6 @@ pub(super) fn build(workspace: &Workspace) -> Result<()> {
 impl Rig {
     /// Starts everything and waits until all of it answers.
     pub(super) fn start(workspace: &Workspace, litellm: bool) -> Result<Self> {
-        let folder = workspace.target().join("bench/gateway");
-        if folder.exists() {
-            fs::remove_dir_all(&folder).context("removing what an earlier run left")?;
-        }
-        fs::create_dir_all(&folder).context("making the folder of the bench")?;
         let [engine, control_plane, vllm_router, prometheus, litellm_port] = free_ports()?;
         let ports = Ports {
             engine,
@@ -85,20 +71,19 @@ impl Rig {
             litellm: litellm_port,
         };
         let mut rig = Self {
-            folder,
+            programs: Programs::new(workspace, "gateway")?,
             release: workspace.target().join("release"),
             ports,
             key: String::new(),
-            processes: Vec::new(),
             control_plane: 0,
             litellm,
         };
         let engine = rig.release.join("bench-engine");
-        rig.spawn(
+        rig.programs.start(
             workspace,
             "engine",
             &engine,
-            &[&ports.engine.to_string()],
+            [&ports.engine.to_string()],
             ports.engine,
         )?;
         rig.start_control_plane(workspace)?;
@@ -112,12 +97,12 @@ impl Rig {
     fn start_control_plane(&mut self, workspace: &Workspace) -> Result<()> {
         let port = self.ports.control_plane;
         let engine = format!("http://127.0.0.1:{}", self.ports.engine);
-        let config = self.folder.join("helix.toml");
+        let config = self.programs.folder().join("helix.toml");
         let text = format!(
             "[[providers]]\nname = \"bench\"\nbase_url = \"{engine}/v1\"\nmodels = [\"bench\"]\n"
         );
         fs::write(&config, text).context("writing the control plane's configuration")?;
-        let kept = data::Data::open(&self.folder.join("data"))?;
+        let kept = data::Data::open(&self.programs.folder().join("data"))?;
         let server = self.release.join("helix-server");
         let listen = format!("127.0.0.1:{port}");
         let (config, folder) = (
@@ -132,7 +117,9 @@ impl Rig {
             "--listen",
             &listen,
         ];
-        self.control_plane = self.spawn(workspace, "control-plane", &server, &arguments, port)?;
+        self.control_plane =
+            self.programs
+                .start(workspace, "control-plane", &server, arguments, port)?;
         let url = format!("http://{listen}");
         let account = account::of_admin(&Api::new(&url), &kept)?;
         self.key.clone_from(&account.api_key);
@@ -177,7 +164,8 @@ impl Rig {
             &file,
         ];
         let port = self.ports.control_plane;
-        self.spawn(workspace, "runner", &runner, &arguments, port)?;
+        self.programs
+            .start(workspace, "runner", &runner, arguments, port)?;
         Ok(())
     }
 
@@ -201,13 +189,14 @@ impl Rig {
             "--log-level",
             "error",
         ];
-        self.spawn(workspace, "vllm-router", &program, &arguments, port)?;
+        self.programs
+            .start(workspace, "vllm-router", &program, arguments, port)?;
         Ok(())
     }
 
     fn start_litellm(&mut self, workspace: &Workspace) -> Result<()> {
         let python = self.environment(workspace, "litellm")?;
-        let config = self.folder.join("litellm.yaml");
+        let config = self.programs.folder().join("litellm.yaml");
         let text = format!(
             "model_list:\n  - model_name: bench\n    litellm_params:\n      model: openai/bench\n      api_base: http://127.0.0.1:{}/v1\n      api_key: none\nlitellm_settings:\n  telemetry: false\ngeneral_settings:\n  master_key: {}\n",
             self.ports.engine, self.key
@@ -225,11 +214,11 @@ impl Rig {
             "--num_workers",
             "1",
         ];
-        self.spawn(
+        self.programs.start(
             workspace,
             "litellm",
             &python.join("bin/litellm"),
-            &arguments,
+            arguments,
             port,
         )?;
         Ok(())
@@ -238,41 +227,6 @@ impl Rig {
     fn environment(&self, workspace: &Workspace, name: &str) -> Result<PathBuf> {
         let file = format!("xtask/src/bench/gateway/requirements-{name}.txt");
         python::environment(workspace, name, &workspace.root().join(file))
-    }
-
-    /// Starts a program and waits until someone listens on the port.
-    fn spawn(
-        &mut self,
-        workspace: &Workspace,
-        name: &str,
-        program: &std::path::Path,
-        arguments: &[&str],
-        port: u16,
-    ) -> Result<u32> {
-        let log = self.folder.join(format!("{name}.log"));
-        let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
-        let mut command: Command = workspace.command(program);
-        command
-            .args(arguments)
-            .stderr(file.try_clone().context("sharing a log")?)
-            .stdout(file);
-        command
-            .env("NO_PROXY", "127.0.0.1")
-            .env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
-        let mut group = Group::spawn(&mut command)?;
-        let deadline = now() + READY_WITHIN;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            if group.poll()?.is_some() || now() > deadline || workspace.stopped() {
-                bail!(
-                    "{name} does not answer; its last words were:\n{}",
-                    tail(&log, 20)
-                );
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let id = group.id();
-        self.processes.push(group);
-        Ok(id)
     }
 
     /// What is measured, in the order in which it is.
@@ -319,29 +273,11 @@ impl Rig {
 
     /// Resident memory of the control plane, in megabytes.
     pub(super) fn control_plane_mb(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.control_plane))
-            .context("reading the control plane's memory")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
-        Ok(kib.context("the control plane's memory is not told")? * 1_024.0 / 1e6)
+        Ok(resident_bytes(self.control_plane)? / 1e6)
     }
 
     /// Stops everything, the last started first.
     pub(super) fn stop(&mut self) {
-        while let Some(mut process) = self.processes.pop() {
-            process.stop(Duration::from_secs(10));
-        }
+        self.programs.stop();
     }
-}
-
-/// Ports that nobody listens on.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let mut held = Vec::new();
-    let mut ports = [0; N];
-    for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding free ports")?;
-        *port = listener.local_addr().context("finding free ports")?.port();
-        held.push(listener);
-    }
-    Ok(ports)
 }

@@ -1,69 +1,15 @@
-//! Figures beside each other, as JSON for programs and as a table for people.
+//! Our paths beside the peers.
 
-use std::fs;
-
-use anyhow::{Context as _, Result};
-use serde::Serialize;
+use anyhow::Result;
 
 use super::{
     load::{Case, Measured},
-    median,
     rig::Target,
 };
-use crate::workspace::Workspace;
-
-/// One figure beside another.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Row {
-    metric: String,
-    ours: f64,
-    peer: Option<&'static str>,
-    peer_value: Option<f64>,
-    /// Ours divided by the peer's.
-    ratio: Option<f64>,
-    unit: &'static str,
-    target: Option<String>,
-    /// Absent: only reported.
-    met: Option<bool>,
-}
-
-impl Row {
-    /// A figure that is to stay below a bound.
-    pub(super) fn bound(metric: &str, ours: f64, unit: &'static str, most: f64) -> Self {
-        let target = Some(format!("below {most}"));
-        Self::alone(metric.to_owned(), ours, unit, target, ours < most)
-    }
-
-    /// A figure that is to reach another.
-    pub(super) fn at_least(metric: String, ours: f64, unit: &'static str, least: f64) -> Self {
-        Self::alone(
-            metric,
-            ours,
-            unit,
-            Some(format!("at least {least}")),
-            ours >= least,
-        )
-    }
-
-    fn alone(
-        metric: String,
-        ours: f64,
-        unit: &'static str,
-        target: Option<String>,
-        met: bool,
-    ) -> Self {
-        Self {
-            metric,
-            ours,
-            peer: None,
-            peer_value: None,
-            ratio: None,
-            unit,
-            target,
-            met: Some(met),
-        }
-    }
-}
+use crate::{
+    bench::report::{self, Row, machine, median},
+    workspace::Workspace,
+};
 
 /// Whether a ratio is good enough.
 type Reached = fn(f64) -> bool;
@@ -162,84 +108,24 @@ fn of(
     })
 }
 
-/// Writes `target/bench/gateway.json` and `docs/benchmarks.md`.
+/// Writes `target/bench/gateway.json` and the section of `docs/benchmarks.md`.
 pub(super) fn write(
     workspace: &Workspace,
     rows: &[Row],
     seconds: f64,
     rounds: usize,
 ) -> Result<()> {
-    let folder = workspace.target().join("bench");
-    fs::create_dir_all(&folder).context("making target/bench")?;
-    let json = serde_json::to_string_pretty(rows).context("writing the figures")?;
-    fs::write(folder.join("gateway.json"), json + "\n").context("writing gateway.json")?;
-    let docs = workspace.root().join("docs");
-    fs::create_dir_all(&docs).context("making docs")?;
-    let page = page(rows, seconds, rounds);
-    fs::write(docs.join("benchmarks.md"), &page).context("writing docs/benchmarks.md")?;
-    println!("{page}");
-    let missed = rows.iter().filter(|row| row.met == Some(false)).count();
-    println!(
-        "{missed} of {} targets missed",
-        rows.iter().filter(|row| row.met.is_some()).count()
-    );
-    Ok(())
-}
-
-fn page(rows: &[Row], seconds: f64, rounds: usize) -> String {
-    use std::fmt::Write as _;
-
-    let mut text = format!(
-        "# Benchmarks\n\n## Gateway\n\n`cargo xtask bench gateway --seconds {seconds} --rounds {rounds}`, on {}.\n\n\
+    let introduction = format!(
+        "`cargo xtask bench gateway --seconds {seconds} --rounds {rounds}`, on {}.\n\n\
          A mock engine, every gateway and the load generator share the machine, and everything is \
          measured in turns in one run; figures are medians over the rounds. The engine answers at \
          once: with one JSON object, or with 36 events. `provider` is the control plane with the \
          engine as a provider by URL, `tunnel` the control plane with the engine behind a runner. \
          *Added* is what a gateway takes beyond asking the engine directly. LiteLLM runs with one \
-         worker. Differences under 20 % are noise.\n\n\
-         | | ours | peer | its figure | ratio | target | met |\n|---|---:|---|---:|---:|---|---|\n",
+         worker. Differences under 20 % are noise.",
         machine()
     );
-    for row in rows {
-        let figure = |value: f64| {
-            if value.abs() < 1_000.0 {
-                format!("{value:.1}")
-            } else {
-                format!("{value:.0}")
-            }
-        };
-        let met = row.met.map_or("", |met| if met { "yes" } else { "**no**" });
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "| {}, {} | {} | {} | {} | {} | {} | {met} |",
-            row.metric,
-            row.unit,
-            figure(row.ours),
-            row.peer.unwrap_or_default(),
-            row.peer_value.map(figure).unwrap_or_default(),
-            row.ratio
-                .map(|ratio| format!("{ratio:.2}"))
-                .unwrap_or_default(),
-            row.target.as_deref().unwrap_or_default(),
-        );
-    }
-    text
-}
-
-/// The machine's size, for people.
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    };
-    let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned());
-    let kib = field(&read("/proc/meminfo"), "MemTotal")
-        .and_then(|text| text.trim_end_matches(" kB").parse::<u64>().ok());
-    let gib = kib.unwrap_or_default() >> 20;
-    format!("{cores} cores of {cpu}, {gib} GiB of memory")
+    report::write(workspace, "gateway", "Gateway", &introduction, rows)
 }
 
 #[cfg(test)]
