@@ -16,7 +16,7 @@ use std::{
 use helix_base::{Clock, TaskGroup};
 use helix_proto::{InstanceId, RunnerId, runner::StartInstance};
 use helix_scheduler::Event;
-use helix_tunnel::{CloseCode, Tunnel};
+use helix_tunnel::{AcceptOptions, CloseCode, Hub, Limits, Tunnel};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -35,6 +35,9 @@ pub use client::Error;
 
 /// Events on their way to the scheduler; when full, runners are read no further.
 const NEWS: usize = 1_024;
+
+/// Requests under way on one runner at once; the scheduler keeps well below.
+const MAX_REQUESTS: u32 = 16_384;
 
 /// Commands on their way to one runner. When full, the command is lost as if the
 /// runner had been: the scheduler says it again.
@@ -72,6 +75,8 @@ struct Inner {
     news: mpsc::Sender<Event>,
     unread: Mutex<Option<mpsc::Receiver<Event>>>,
     runners: RwLock<BTreeMap<RunnerId, Entry>>,
+    /// Everybody's tunnel.
+    hub: Hub<RunnerId>,
 }
 
 #[derive(Debug)]
@@ -81,13 +86,12 @@ struct Entry {
     live: Option<Live>,
 }
 
-/// A runner's tunnel.
+/// A runner that is connected.
 #[derive(Debug, Clone)]
 struct Live {
-    /// Tells this connection from the ones before and after it.
+    /// Tells this tunnel from the ones before and after it.
     number: u64,
     client: Client,
-    tunnel: Tunnel,
     commands: mpsc::Sender<Command>,
 }
 
@@ -109,6 +113,13 @@ impl Fleet {
         let stored = foundation.store.runners().await?;
         let entry = |known: StoredRunner| (known.id, Entry { known, live: None });
         let (news, unread) = mpsc::channel(NEWS);
+        let accept = AcceptOptions {
+            limits: Limits {
+                max_requests: MAX_REQUESTS,
+                ..Limits::default()
+            },
+            ..AcceptOptions::default()
+        };
         let inner = Inner {
             store: foundation.store.clone(),
             clock: Arc::clone(&foundation.clock),
@@ -117,6 +128,7 @@ impl Fleet {
             news,
             unread: Mutex::new(Some(unread)),
             runners: RwLock::new(stored.into_iter().map(entry).collect()),
+            hub: Hub::new(accept, &foundation.tasks),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -132,7 +144,12 @@ impl Fleet {
             .take()
     }
 
-    /// A runner that dialled in. Whoever holds its place gives way.
+    /// Where runners dial in.
+    pub(crate) fn hub(&self) -> &Hub<RunnerId> {
+        &self.inner.hub
+    }
+
+    /// A runner whose tunnel began. Whoever held its place has given way.
     pub(crate) fn attach(&self, id: RunnerId, tunnel: &Tunnel) {
         let (commands, orders) = mpsc::channel(COMMANDS);
         let client = Client::new(tunnel.clone());
@@ -146,28 +163,20 @@ impl Fleet {
         let live = Live {
             number,
             client: client.clone(),
-            tunnel: tunnel.clone(),
             commands,
         };
-        let before = entry.live.replace(live);
+        entry.live = Some(live);
         drop(runners);
-        if let Some(before) = before {
-            before
-                .tunnel
-                .close(CloseCode::SUPERSEDED, "a newer connection took over");
-        }
         connection::Connection::new(self.clone(), id, number, client, tunnel.clone()).spawn(orders);
     }
 
     /// Ends a runner's tunnel for good: its credential is no longer valid.
     fn revoke(&self, id: RunnerId, reason: &str) {
-        let live = self
-            .write()
-            .get_mut(&id)
-            .and_then(|entry| entry.live.take());
-        if let Some(live) = live {
+        if let Some(entry) = self.write().get_mut(&id) {
+            entry.live = None;
+        }
+        if self.inner.hub.close(&id, CloseCode::REVOKED, reason) {
             tracing::info!(runner = %id, reason, "tunnel closed");
-            live.tunnel.close(CloseCode::REVOKED, reason);
         }
     }
 

@@ -1,6 +1,9 @@
 //! The agent's side: dial out, serve a router, and dial again.
 
 mod dial;
+mod greet;
+mod lanes;
+mod live;
 mod retry;
 mod serve;
 
@@ -15,8 +18,17 @@ use tokio::{sync::watch, time::Instant};
 use url::Url;
 
 pub use self::dial::{Dial, DialError, WebSocketDial};
-use self::retry::{Next, Retries};
-use crate::{CloseReason, HeartbeatPolicy, Limits};
+use self::{
+    greet::{GreetError, Greeter},
+    lanes::Lanes,
+    live::{Change, Live},
+    retry::{Next, Retries},
+    serve::Serve,
+};
+use crate::{
+    CloseCode, CloseReason, Forward, HeartbeatPolicy, Lane, Limits, link::greeting::Welcome,
+    transport::Transport,
+};
 
 /// How an agent behaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +102,7 @@ pub enum Stopped {
 pub struct Agent {
     dial: Arc<dyn Dial>,
     router: Router,
+    forward: Forward,
     options: AgentOptions,
     state: watch::Sender<AgentState>,
 }
@@ -117,9 +130,16 @@ impl Agent {
         Self {
             dial,
             router,
+            forward: Forward::default(),
             options,
             state: watch::Sender::new(AgentState::Connecting),
         }
+    }
+
+    /// What it connects to for the control plane; nothing by default.
+    #[must_use]
+    pub fn with_forward(self, forward: Forward) -> Self {
+        Self { forward, ..self }
     }
 
     /// Follows the state.
@@ -128,13 +148,48 @@ impl Agent {
     }
 
     /// Dials, serves and dials again until the group drains or the control plane says to
-    /// stay away. While the group drains, requests under way finish; requests that have
-    /// not arrived yet are refused in a way that tells the control plane so.
+    /// stay away. A connection that breaks is replaced, and what was on it goes on. While
+    /// the group drains, requests under way finish; requests that have not arrived yet
+    /// are refused in a way that tells the control plane so.
     pub async fn run(self, group: &TaskGroup) -> Stopped {
-        let mut retries = Retries::new(self.options.backoff, self.options.refused);
+        let greeter = Greeter::new(self.dial, self.options.limits.replay);
+        let retries = Retries::new(self.options.backoff, self.options.refused);
+        let serve = Serve {
+            router: self.router,
+            forward: self.forward,
+            options: self.options,
+        };
+        let control = Control {
+            greeter: Arc::new(greeter),
+            serve: Arc::new(serve),
+            state: self.state,
+            retries,
+            live: None,
+            group: group.clone(),
+        };
+        control.run().await
+    }
+}
+
+/// The control lane: there for as long as the agent runs.
+struct Control {
+    greeter: Arc<Greeter>,
+    serve: Arc<Serve>,
+    state: watch::Sender<AgentState>,
+    retries: Retries,
+    /// The link, from its first connection to its end.
+    live: Option<Live>,
+    group: TaskGroup,
+}
+
+impl Control {
+    async fn run(mut self) -> Stopped {
         let reason = loop {
-            let next = self.connect_once(&mut retries, group).await;
-            if group.is_draining() {
+            let next = match self.connect().await {
+                Some(next) => next,
+                None => self.hold().await,
+            };
+            if self.group.is_draining() {
                 break Stopped::Shutdown;
             }
             let (delay, reason) = match next {
@@ -146,10 +201,14 @@ impl Agent {
                 .send_replace(AgentState::Waiting { until, reason });
             tokio::select! {
                 biased;
-                () = group.draining() => break Stopped::Shutdown,
+                () = self.group.draining() => break Stopped::Shutdown,
                 () = tokio::time::sleep_until(until) => {}
             }
         };
+        if let Some(live) = &self.live {
+            let why = "the agent has stopped";
+            live.handle().close(CloseCode::GOING_AWAY, why);
+        }
         tracing::info!(%reason, "tunnel agent stopped");
         self.state.send_replace(AgentState::Stopped {
             reason: reason.clone(),
@@ -157,36 +216,98 @@ impl Agent {
         reason
     }
 
-    /// One connection from dialling to its end.
-    async fn connect_once(&self, retries: &mut Retries, group: &TaskGroup) -> Next {
+    /// One attempt to bring the link a connection, or a link; what to do if it failed.
+    async fn connect(&mut self) -> Option<Next> {
         self.state.send_replace(AgentState::Connecting);
-        let dialled = tokio::select! {
+        let resume = self.live.as_ref().and_then(Live::resume);
+        let greeted = tokio::select! {
             biased;
-            () = group.draining() => return Next::Stop(Stopped::Shutdown),
-            dialled = self.dial.dial() => dialled,
+            () = self.group.draining() => return Some(Next::Stop(Stopped::Shutdown)),
+            greeted = self.greeter.greet(Lane::Control, resume) => greeted,
         };
-        let transport = match dialled {
-            Ok(transport) => transport,
-            Err(error) => return self.after_failed_dial(&error, retries),
-        };
-        let proven = || {
-            retries.succeeded();
-            tracing::info!("connected to the control plane");
-            self.state.send_replace(AgentState::Connected);
-        };
-        let reason =
-            serve::serve(transport, self.router.clone(), &self.options, group, proven).await;
-        let next = retries.after_close(reason, &mut rand::rng());
+        match greeted {
+            Ok((transport, welcome)) => {
+                self.welcome(transport, welcome);
+                None
+            }
+            Err(GreetError::Dial(error)) => Some(self.after_failed_dial(&error)),
+            Err(GreetError::Closed(reason)) => Some(self.after_close(reason)),
+        }
+    }
+
+    fn welcome(&mut self, transport: Box<dyn Transport>, welcome: Welcome) {
+        match (welcome, &mut self.live) {
+            (Welcome::Resumed { received }, Some(live)) => live.attach(transport, received),
+            // The control plane goes on with what was never begun: it will notice.
+            (Welcome::Resumed { .. }, None) => {}
+            (
+                Welcome::New {
+                    identity,
+                    grace,
+                    window,
+                },
+                live,
+            ) => {
+                if let Some(old) = live.take() {
+                    old.handle().end(CloseReason::forgotten());
+                }
+                let lanes = Lanes::new(
+                    Arc::clone(&self.greeter),
+                    Arc::clone(&self.serve),
+                    &self.group,
+                );
+                let lanes = Some(Arc::new(lanes));
+                let keep = (grace, window);
+                *live = Some(
+                    self.serve
+                        .start(transport, identity, keep, lanes, &self.group),
+                );
+            }
+        }
+    }
+
+    /// Holds the link until it needs a connection, or is gone.
+    async fn hold(&mut self) -> Next {
+        while let Some(live) = &mut self.live {
+            match live.changed().await {
+                Change::Proven => {
+                    self.retries.succeeded();
+                    tracing::info!("connected to the control plane");
+                    self.state.send_replace(AgentState::Connected);
+                }
+                Change::Detached(reason) => return self.after_break(&reason),
+                Change::Ended(reason) => {
+                    self.live = None;
+                    return self.after_close(reason);
+                }
+            }
+        }
+        self.after_close(CloseReason::forgotten())
+    }
+
+    fn after_break(&mut self, reason: &CloseReason) -> Next {
+        let next = self.retries.after_break(reason, &mut rand::rng());
+        tracing::warn!(%reason, "the connection to the control plane broke; dialling again");
+        next
+    }
+
+    fn after_close(&mut self, reason: CloseReason) -> Next {
+        if reason.code() == Some(CloseCode::RESUME_REFUSED)
+            && let Some(live) = self.live.take()
+        {
+            live.handle().end(CloseReason::forgotten());
+        }
+        let next = self.retries.after_close(reason, &mut rand::rng());
         if let Next::Wait(delay, reason) = &next
-            && !group.is_draining()
+            && !self.group.is_draining()
         {
             tracing::warn!(%reason, ?delay, "disconnected from the control plane; dialling again");
         }
         next
     }
 
-    fn after_failed_dial(&self, error: &DialError, retries: &mut Retries) -> Next {
-        let next = retries.after_failed_dial(error, &mut rand::rng());
+    fn after_failed_dial(&mut self, error: &DialError) -> Next {
+        let next = self.retries.after_failed_dial(error, &mut rand::rng());
         match &next {
             Next::Wait(delay, _) if error.is_refusal() => tracing::error!(
                 %error, ?delay,

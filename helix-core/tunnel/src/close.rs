@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::transport::TransportError;
+
 /// Longest reason that a WebSocket close frame can carry, in bytes.
 const MAX_REASON: usize = 123;
 
@@ -26,8 +28,20 @@ impl CloseCode {
     pub const SUPERSEDED: Self = Self(4001);
     /// The credential was revoked; do not dial again.
     pub const REVOKED: Self = Self(4003);
+    /// A newer connection of the same agent is there already.
+    pub const STALE: Self = Self(4002);
+    /// The resumption is not for this credential or this secret.
+    pub const RESUME_REFUSED: Self = Self(4005);
+    /// The connection is for a lane that nobody asked for.
+    pub const UNEXPECTED_LANE: Self = Self(4006);
     /// The other side stopped answering heartbeats; dial again.
     pub const SILENT: Self = Self(4008);
+
+    /// Whether a proxy or load balancer said it, not the other end: the codes that
+    /// gateways use, and those that stand for no code at all.
+    pub(crate) const fn is_from_the_middle(self) -> bool {
+        matches!(self.0, 1005 | 1006 | 1011..=1015)
+    }
 
     /// Whether an agent that was closed with this code must stay away.
     pub const fn is_final(self) -> bool {
@@ -77,6 +91,19 @@ impl CloseReason {
         Self::Local { code, reason }
     }
 
+    /// The other end does not know the link any more.
+    pub(crate) fn forgotten() -> Self {
+        Self::Lost {
+            error: "the control plane has lost this tunnel, as after a restart".to_owned(),
+        }
+    }
+
+    pub(crate) fn hung_up() -> Self {
+        Self::Lost {
+            error: "the other side hung up".to_owned(),
+        }
+    }
+
     /// The close code, where there was one.
     pub const fn code(&self) -> Option<CloseCode> {
         match self {
@@ -88,6 +115,18 @@ impl CloseReason {
     /// Whether the other side said to stay away.
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::Peer { code, .. } if code.is_final())
+    }
+}
+
+impl From<TransportError> for CloseReason {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Io(error) => Self::Lost {
+                error: error.to_string(),
+            },
+            TransportError::TooBig => Self::local(CloseCode::TOO_BIG, error.to_string()),
+            TransportError::Protocol(what) => Self::local(CloseCode::PROTOCOL, what),
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use helix_base::{Retry, Retryability};
+use http::StatusCode;
 
-use crate::CloseReason;
+use crate::{CloseReason, Lane};
 
 /// What can go wrong with a request over a tunnel.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,22 @@ pub enum Error {
     Busy {
         /// The limit.
         limit: u32,
+    },
+    /// A lane could not be opened. Nothing was sent, on this lane or another.
+    #[error("the {lane} lane could not be opened: {reason}")]
+    Lane {
+        /// Which.
+        lane: Lane,
+        /// Why.
+        reason: String,
+    },
+    /// The agent would not open a pipe.
+    #[error("the agent refused ({status}): {reason}")]
+    Refused {
+        /// Its status.
+        status: StatusCode,
+        /// Its reason.
+        reason: String,
     },
     /// No headers came in time.
     #[error("no response headers within {} s", after.as_secs_f32())]
@@ -51,10 +68,12 @@ impl Retry for Error {
             Self::NotConnected { .. }
             | Self::Closed(_)
             | Self::Draining
+            | Self::Lane { .. }
             | Self::HeadersTimeout { .. }
             | Self::Stream(_) => Retryability::Transient,
             Self::Busy { .. } => Retryability::After(Duration::from_secs(1)),
-            Self::Stalled | Self::Request(_) => Retryability::Permanent,
+            Self::Refused { status, .. } if status.is_server_error() => Retryability::Transient,
+            Self::Stalled | Self::Request(_) | Self::Refused { .. } => Retryability::Permanent,
         }
     }
 }

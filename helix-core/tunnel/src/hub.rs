@@ -1,21 +1,55 @@
 //! Who is connected: one tunnel per key, the last connection wins.
 
+mod admission;
+
 use std::{
     collections::HashMap,
     fmt,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use helix_base::TaskGroup;
 use http::{Request, Response};
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::timeout};
 
-use crate::{Body, CloseCode, CloseReason, Error, Tunnel};
+use self::admission::{Admission, Current, Known, admit};
+use crate::{
+    AcceptOptions, Body, CloseCode, CloseReason, Error, Lane, Tunnel,
+    channel::Channel,
+    handle::{Attach, Handle, first_message},
+    io::Policy,
+    link::greeting::{Hello, Identity, Instance, LinkId, Secret, Welcome},
+    session,
+    transport::Transport,
+};
+
+/// How long an agent may take to say hello.
+const GREET_WITHIN: Duration = Duration::from_secs(10);
 
 /// Events kept for a subscriber that lags; it then misses the oldest, learns how many
 /// from `RecvError::Lagged`, and looks at [`Hub::keys`].
 const EVENTS: usize = 256;
+
+/// Who dialled, as the control plane has authenticated it.
+#[derive(Debug, Clone)]
+pub struct Holder<K> {
+    key: K,
+    credential: Arc<[u8]>,
+}
+
+impl<K> Holder<K> {
+    /// `key` is whose tunnel it is. `credential` is what it was authenticated with, in a
+    /// form that tells one credential from another, such as a hash: a link goes on only
+    /// with the credential that it began with.
+    pub fn new(key: K, credential: impl AsRef<[u8]>) -> Self {
+        Self {
+            key,
+            credential: credential.as_ref().into(),
+        }
+    }
+}
 
 /// A change of who is connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,29 +92,63 @@ impl<K> Clone for Hub<K> {
 struct Inner<K> {
     state: Mutex<State<K>>,
     events: broadcast::Sender<HubEvent<K>>,
+    options: AcceptOptions,
     group: TaskGroup,
 }
 
 #[derive(Debug)]
 struct State<K> {
-    tunnels: HashMap<K, (u64, Tunnel)>,
+    tunnels: HashMap<K, Entry>,
+    links: HashMap<LinkId, Resumable<K>>,
     connections: u64,
 }
 
+#[derive(Debug)]
+struct Entry {
+    connection: u64,
+    tunnel: Tunnel,
+    instance: Instance,
+    attempt: u64,
+}
+
+/// A link that a new connection may go on with.
+#[derive(Debug)]
+struct Resumable<K> {
+    holder: Holder<K>,
+    secret: Secret,
+    attempt: u64,
+    handle: Arc<Handle>,
+}
+
+/// What to do with a connection that has said hello.
+enum Next {
+    Begin(Identity),
+    Resume(Arc<Handle>),
+    Refuse(CloseReason),
+}
+
 impl<K: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static> Hub<K> {
-    /// An empty hub; its watchers live in `group`.
-    pub fn new(group: &TaskGroup) -> Self {
+    /// An empty hub. All tunnels, and what watches them, live in `group`: when it drains,
+    /// they take no new requests, let those under way finish, and close with
+    /// [`CloseCode::GOING_AWAY`], upon which agents dial again.
+    pub fn new(options: AcceptOptions, group: &TaskGroup) -> Self {
         let state = State {
             tunnels: HashMap::new(),
+            links: HashMap::new(),
             connections: 0,
         };
         Self {
             inner: Arc::new(Inner {
                 state: Mutex::new(state),
                 events: broadcast::Sender::new(EVENTS),
+                options,
                 group: group.clone(),
             }),
         }
+    }
+
+    pub(crate) fn group(&self) -> &TaskGroup {
+        &self.inner.group
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
@@ -90,23 +158,151 @@ impl<K: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static> Hub<K> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a tunnel. One that is there under the same key is closed with
-    /// [`CloseCode::SUPERSEDED`], after which its agent stays away. The tunnel leaves
-    /// the hub when it ends.
-    pub fn insert(&self, key: K, tunnel: Tunnel) {
+    /// Takes a connection that an agent has dialled. The tunnel, if one begins with it;
+    /// none, if it is the next connection of a link there is, or another lane's.
+    ///
+    /// A tunnel that is there under the same key is closed with
+    /// [`CloseCode::SUPERSEDED`], after which its agent stays away. The tunnel leaves the
+    /// hub when it ends.
+    ///
+    /// # Errors
+    ///
+    /// The connection broke, or was refused: it is closed with a code that says why.
+    pub async fn accept(
+        &self,
+        holder: Holder<K>,
+        transport: impl Transport,
+    ) -> Result<Option<Tunnel>, Error> {
+        let mut transport: Box<dyn Transport> = Box::new(transport);
+        let hello = match read_hello(&mut *transport).await {
+            Ok(hello) => hello,
+            Err(reason) => return Err(refuse(transport, reason).await),
+        };
+        match self.next(&holder, &hello) {
+            Next::Refuse(reason) => Err(refuse(transport, reason).await),
+            Next::Resume(handle) => {
+                handle.attach(Attach {
+                    transport,
+                    received: hello.resume.map_or(0, |resume| resume.received),
+                    welcome: true,
+                });
+                Ok(None)
+            }
+            Next::Begin(identity) => self.begin(holder, &hello, identity, transport).await,
+        }
+    }
+
+    fn next(&self, holder: &Holder<K>, hello: &Hello) -> Next {
+        let mut state = self.lock();
+        let current = state
+            .tunnels
+            .get(&holder.key)
+            .filter(|entry| !entry.tunnel.is_closed())
+            .map(|entry| Current {
+                instance: entry.instance,
+                attempt: entry.attempt,
+                expects_lane: entry.tunnel.expects(hello.lane),
+            });
+        let link = hello.resume.as_ref().map(|resume| resume.identity.link);
+        let mut resumable = link
+            .and_then(|link| state.links.get_mut(&link))
+            .filter(|resumable| !resumable.handle.has_ended());
+        let known = resumable.as_ref().map(|resumable| Known {
+            same_holder: resumable.holder.key == holder.key
+                && resumable.holder.credential == holder.credential,
+            secret: &resumable.secret,
+            attempt: resumable.attempt,
+        });
+        match (admit(hello, known.as_ref(), current), &mut resumable) {
+            (Admission::Refuse(code, why), _) => Next::Refuse(CloseReason::local(code, why)),
+            (Admission::Resume, Some(resumable)) => {
+                resumable.attempt = hello.attempt;
+                Next::Resume(Arc::clone(&resumable.handle))
+            }
+            _ => Next::Begin(Identity::random(&mut rand::rng())),
+        }
+    }
+
+    async fn begin(
+        &self,
+        holder: Holder<K>,
+        hello: &Hello,
+        identity: Identity,
+        transport: Box<dyn Transport>,
+    ) -> Result<Option<Tunnel>, Error> {
+        let options = &self.inner.options;
+        let welcome = Welcome::New {
+            identity: identity.clone(),
+            grace: options.grace(),
+            window: options.limits.replay,
+        };
+        let policy = Policy {
+            heartbeat: options.heartbeat,
+            grace: options.grace(),
+            window: options.limits.replay.min(hello.window) as usize,
+        };
+        let handle = Arc::new(Handle::new());
+        let resumable = Resumable {
+            holder: holder.clone(),
+            secret: identity.secret,
+            attempt: hello.attempt,
+            handle: Arc::clone(&handle),
+        };
+        self.lock().links.insert(identity.link, resumable);
+        self.watch(identity.link, Arc::clone(&handle));
+        let opened = Channel::open(
+            transport,
+            welcome.write(),
+            policy,
+            hello.lane,
+            options,
+            &handle,
+            &self.inner.group,
+        );
+        let channel = opened.await.inspect_err(|_| {
+            handle.finish();
+        })?;
+        if hello.lane == Lane::Control {
+            let tunnel = Tunnel::new(channel, options);
+            self.insert(holder.key, tunnel.clone(), hello);
+            return Ok(Some(tunnel));
+        }
+        let state = self.lock();
+        match state.tunnels.get(&holder.key) {
+            Some(entry) if entry.instance == hello.instance => {
+                entry.tunnel.opened(hello.lane, channel);
+            }
+            _ => channel.close(CloseCode::UNEXPECTED_LANE, "its tunnel has ended"),
+        }
+        Ok(None)
+    }
+
+    /// Forgets a link when it is gone.
+    fn watch(&self, link: LinkId, handle: Arc<Handle>) {
+        let hub = self.clone();
+        self.inner.group.spawn("tunnel link", async move {
+            handle.wait_until_closed().await;
+            hub.lock().links.remove(&link);
+        });
+    }
+
+    fn insert(&self, key: K, tunnel: Tunnel, hello: &Hello) {
         let mut state = self.lock();
         state.connections += 1;
         let connection = state.connections;
-        let replaced = state
-            .tunnels
-            .insert(key.clone(), (connection, tunnel.clone()));
-        if let Some((connection, old)) = replaced {
+        let entry = Entry {
+            connection,
+            tunnel: tunnel.clone(),
+            instance: hello.instance,
+            attempt: hello.attempt,
+        };
+        if let Some(old) = state.tunnels.insert(key.clone(), entry) {
             let why = "a newer connection took over";
             let reason = CloseReason::local(CloseCode::SUPERSEDED, why);
-            old.close(CloseCode::SUPERSEDED, why);
+            old.tunnel.close(CloseCode::SUPERSEDED, why);
             self.tell(HubEvent::Disconnected {
                 key: key.clone(),
-                connection,
+                connection: old.connection,
                 reason,
             });
         }
@@ -118,6 +314,7 @@ impl<K: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static> Hub<K> {
         let hub = self.clone();
         self.inner.group.spawn("tunnel watch", async move {
             let reason = tunnel.closed().await;
+            tunnel.close(CloseCode::GOING_AWAY, "the control lane has ended");
             hub.forget(&key, connection, reason);
         });
     }
@@ -127,7 +324,7 @@ impl<K: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static> Hub<K> {
         if state
             .tunnels
             .get(key)
-            .is_some_and(|(current, _)| *current == connection)
+            .is_some_and(|entry| entry.connection == connection)
         {
             state.tunnels.remove(key);
             self.tell(HubEvent::Disconnected {
@@ -149,7 +346,7 @@ impl<K: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static> Hub<K> {
         self.lock()
             .tunnels
             .get(key)
-            .map(|(_, tunnel)| tunnel.clone())
+            .map(|entry| entry.tunnel.clone())
     }
 
     /// Who is connected now.
@@ -189,4 +386,19 @@ impl<K: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static> Hub<K> {
         };
         tunnel.request(request).await
     }
+}
+
+async fn read_hello(transport: &mut dyn Transport) -> Result<Hello, CloseReason> {
+    let message = timeout(GREET_WITHIN, first_message(transport)).await;
+    let message = message.map_err(|_| {
+        let why = format!("no greeting within {} s", GREET_WITHIN.as_secs());
+        CloseReason::local(CloseCode::PROTOCOL, why)
+    })??;
+    Hello::read(message)
+        .map_err(|violation| CloseReason::local(CloseCode::PROTOCOL, violation.to_string()))
+}
+
+async fn refuse(transport: Box<dyn Transport>, reason: CloseReason) -> Error {
+    session::refuse(transport, &reason).await;
+    Error::Closed(reason)
 }

@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 
-mod accept;
 pub mod agent;
+mod channel;
 pub mod close;
 mod error;
+pub mod forward;
+mod handle;
 pub mod heartbeat;
 pub mod hub;
 mod io;
-mod link;
+pub mod lane;
+pub mod link;
 pub mod options;
 mod readers;
 mod session;
@@ -16,14 +19,15 @@ mod tunnel;
 pub mod upgrade;
 
 pub use self::{
-    accept::accept,
     agent::{Agent, AgentOptions, AgentState, Stopped},
     close::{CloseCode, CloseReason},
     error::Error,
+    forward::{Forward, forward},
     heartbeat::HeartbeatPolicy,
-    hub::{Hub, HubEvent},
+    hub::{Holder, Hub, HubEvent},
+    lane::{Lane, LaneState, LaneStatus},
     options::{AcceptOptions, Limits},
-    readers::Body,
+    readers::{Body, Pipe},
     transport::{Transport, memory, websocket},
     tunnel::Tunnel,
     upgrade::Upgrade,

@@ -25,6 +25,10 @@ pub struct Limits {
     pub max_frame: u32,
     /// Largest set of headers, in bytes.
     pub max_headers: u32,
+    /// Bytes that were sent and not yet acknowledged, which a link keeps in case that its
+    /// connection breaks; when there are this many, senders wait. At least 256 KiB. The
+    /// smaller of both sides' counts.
+    pub replay: u32,
     /// Bytes that one body waiting to be sent may hold.
     pub send_buffer: usize,
     /// A body that nobody has read from for this long is reset.
@@ -44,6 +48,7 @@ impl Default for Limits {
             connection_window: 256 << 20,
             max_frame: 64 << 10,
             max_headers: 64 << 10,
+            replay: 8 << 20,
             send_buffer: 512 << 10,
             stall_timeout: Duration::from_secs(60),
             stall_grace: Duration::from_secs(10),
@@ -84,7 +89,7 @@ const fn clamp(value: u32, low: u32, high: u32) -> u32 {
 }
 
 /// How the control plane's side of a tunnel behaves.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AcceptOptions {
     /// Bounds.
@@ -94,6 +99,37 @@ pub struct AcceptOptions {
     /// Longest wait for the headers of a response; none by default, since a model may
     /// think for long. The body has no limit of its own.
     pub headers_timeout: Option<Duration>,
+    /// How long a link may be without a connection before what is on it ends. Zero means
+    /// that a link ends with its first connection, and nothing is kept for another; it is
+    /// at most an hour.
+    #[serde(with = "millis", rename = "grace_ms")]
+    pub grace: Duration,
+    /// A bulk or media lane without a request for this long is closed; it is opened again
+    /// when it is asked for.
+    #[serde(with = "millis", rename = "lane_idle_ms")]
+    pub lane_idle: Duration,
+    /// Longest wait for a bulk or media lane to open.
+    #[serde(with = "millis", rename = "lane_timeout_ms")]
+    pub lane_timeout: Duration,
+}
+
+impl Default for AcceptOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            heartbeat: HeartbeatPolicy::default(),
+            headers_timeout: None,
+            grace: Duration::from_secs(60),
+            lane_idle: Duration::from_secs(300),
+            lane_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl AcceptOptions {
+    pub(crate) fn grace(&self) -> Duration {
+        self.grace.min(Duration::from_secs(3600))
+    }
 }
 
 pub(crate) mod millis {

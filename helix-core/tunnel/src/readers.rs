@@ -1,4 +1,4 @@
-//! Bodies that somebody reads, and what becomes of those that nobody reads.
+//! Bodies and pipes that somebody reads, and what becomes of those that nobody reads.
 //!
 //! HTTP/2 bounds what unread bodies hold, per stream and per connection; so enough
 //! stalled readers freeze all others on the connection. Each body therefore notes when
@@ -6,7 +6,7 @@
 //! too many stall at once.
 
 use std::{
-    fmt,
+    fmt, io,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -18,16 +18,21 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use hyper::{body::Incoming, upgrade::Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
+    time::Instant,
+};
 
-use crate::{Error, Limits, link::Link};
+use crate::{Error, Limits, handle::Handle};
 
 /// A body that arrives over a tunnel. Dropping it resets its stream.
 pub struct Body {
-    slot: Arc<Slot>,
+    slot: Arc<Slot<Incoming>>,
     started: Instant,
-    link: Arc<Link>,
+    handle: Arc<Handle>,
     _request: Option<OwnedSemaphorePermit>,
 }
 
@@ -37,37 +42,58 @@ impl fmt::Debug for Body {
     }
 }
 
-/// The part of a body that the sweep can reach.
+/// The part of a body or pipe that the sweep can reach.
 #[derive(Debug)]
-struct Slot {
+struct Slot<T> {
     /// None once it has ended or was reset.
-    body: Mutex<Option<Incoming>>,
+    held: Mutex<Option<T>>,
     /// Milliseconds from the start until it was last read from, plus one; zero while
     /// its reader waits for it, and when there is nothing more to read.
     left_at: AtomicU64,
     was_reset: AtomicBool,
 }
 
-impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Option<Incoming>> {
-        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+/// What the sweep does with any of them.
+trait Swept: fmt::Debug + Send + Sync {
+    fn left_at(&self) -> u64;
+    fn reset(&self);
+}
+
+impl<T> Slot<T> {
+    const fn new(held: T) -> Self {
+        Self {
+            held: Mutex::new(Some(held)),
+            left_at: AtomicU64::new(0),
+            was_reset: AtomicBool::new(false),
+        }
     }
 
-    /// Notes that its reader went away with what there was, or that all was read.
-    fn left(&self, body: &Incoming, started: Instant) {
-        let left_at = if body.is_end_stream() {
-            0
-        } else {
-            millis(started.elapsed()) + 1
-        };
+    fn lock(&self) -> MutexGuard<'_, Option<T>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that its reader waits for more, or that there is no more.
+    fn waits(&self) {
+        self.left_at.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that its reader went away with what there was.
+    fn left(&self, started: Instant) {
+        let left_at = millis(started.elapsed()) + 1;
         self.left_at.store(left_at, Ordering::Relaxed);
+    }
+}
+
+impl<T: fmt::Debug + Send> Swept for Slot<T> {
+    fn left_at(&self) -> u64 {
+        self.left_at.load(Ordering::Relaxed)
     }
 
     fn reset(&self) {
         self.was_reset.store(true, Ordering::Relaxed);
         // Dropped outside of the lock.
-        let body = self.lock().take();
-        drop(body);
+        let held = self.lock().take();
+        drop(held);
     }
 }
 
@@ -76,7 +102,7 @@ impl Slot {
 pub(crate) struct Readers {
     started: Instant,
     limits: Limits,
-    slots: Mutex<Vec<Weak<Slot>>>,
+    slots: Mutex<Vec<Weak<dyn Swept>>>,
 }
 
 impl Readers {
@@ -93,24 +119,40 @@ impl Readers {
         &self,
         body: Incoming,
         request: Option<OwnedSemaphorePermit>,
-        link: &Arc<Link>,
+        handle: &Arc<Handle>,
     ) -> Body {
-        let slot = Slot {
-            body: Mutex::new(None),
-            left_at: AtomicU64::new(0),
-            was_reset: AtomicBool::new(false),
-        };
-        slot.left(&body, self.started);
-        *slot.lock() = Some(body);
-        let slot = Arc::new(slot);
-        self.slots
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::downgrade(&slot));
+        let ended = body.is_end_stream();
+        let slot = self.keep(body);
+        if !ended {
+            slot.left(self.started);
+        }
         Body {
             slot,
             started: self.started,
-            link: Arc::clone(link),
+            handle: Arc::clone(handle),
+            _request: request,
+        }
+    }
+
+    fn keep<T: fmt::Debug + Send + 'static>(&self, held: T) -> Arc<Slot<T>> {
+        let slot = Arc::new(Slot::new(held));
+        let swept: Weak<dyn Swept> = Arc::downgrade(&slot) as _;
+        self.slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(swept);
+        slot
+    }
+
+    /// Watches a pipe; the permit is given back with it.
+    pub(crate) fn watch_pipe(
+        &self,
+        upgraded: Upgraded,
+        request: Option<OwnedSemaphorePermit>,
+    ) -> Pipe {
+        Pipe {
+            slot: self.keep(TokioIo::new(upgraded)),
+            started: self.started,
             _request: request,
         }
     }
@@ -139,7 +181,7 @@ impl Readers {
         let now = millis(self.started.elapsed()) + 1;
         let idle: Vec<_> = live
             .iter()
-            .map(|slot| match slot.left_at.load(Ordering::Relaxed) {
+            .map(|slot| match slot.left_at() {
                 0 => Duration::ZERO,
                 left_at => Duration::from_millis(now.saturating_sub(left_at)),
             })
@@ -184,15 +226,17 @@ impl http_body::Body for Body {
             let stalled = this.slot.was_reset.swap(false, Ordering::Relaxed);
             return Poll::Ready(stalled.then_some(Err(Error::Stalled)));
         };
-        this.slot.left_at.store(0, Ordering::Relaxed);
+        this.slot.waits();
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
         if matches!(frame, Some(Ok(_))) {
-            this.slot.left(body, this.started);
+            if !body.is_end_stream() {
+                this.slot.left(this.started);
+            }
         } else {
             *slot = None;
         }
         Poll::Ready(frame.map(|frame| {
-            frame.map_err(|error| match this.link.ended() {
+            frame.map_err(|error| match this.handle.ended() {
                 Some(reason) => Error::Closed(reason),
                 None => Error::Stream(error),
             })
@@ -212,6 +256,67 @@ impl http_body::Body for Body {
             .as_ref()
             .map(Incoming::size_hint)
             .unwrap_or_default()
+    }
+}
+
+/// A stream of bytes both ways over a tunnel: an accepted CONNECT. Dropping it resets
+/// its stream.
+pub struct Pipe {
+    slot: Arc<Slot<TokioIo<Upgraded>>>,
+    started: Instant,
+    _request: Option<OwnedSemaphorePermit>,
+}
+
+impl fmt::Debug for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipe").finish_non_exhaustive()
+    }
+}
+
+impl Pipe {
+    /// Does something with what is there.
+    fn with<T>(
+        &self,
+        act: impl FnOnce(Pin<&mut TokioIo<Upgraded>>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match self.slot.lock().as_mut() {
+            Some(io) => act(Pin::new(io)),
+            None => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, Error::Stalled))),
+        }
+    }
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        self.slot.waits();
+        let read = self.with(|io| io.poll_read(cx, buffer));
+        if buffer.filled().len() > before {
+            self.slot.left(self.started);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|io| io.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|io| io.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|io| io.poll_shutdown(cx))
     }
 }
 

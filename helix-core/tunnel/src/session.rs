@@ -8,8 +8,8 @@ use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
     CloseCode, CloseReason,
+    handle::Handle,
     io::Parting,
-    link::Link,
     transport::{Message, Transport},
 };
 
@@ -37,21 +37,25 @@ where
 /// reason where neither has one yet.
 pub(crate) async fn finish(
     given_back: oneshot::Receiver<Parting>,
-    link: &Arc<Link>,
+    handle: &Arc<Handle>,
     otherwise: CloseReason,
 ) -> CloseReason {
-    if let Ok(Ok(mut parting)) = timeout(CLOSE_WITHIN, given_back).await {
-        let transport = &mut *parting.transport;
-        if !link.has_ended()
+    // A link that ends while it has no connection has nobody to tell.
+    if let Ok(Ok(parting)) = timeout(CLOSE_WITHIN, given_back).await
+        && let Some(mut transport) = parting.into_transport()
+    {
+        let transport = &mut *transport;
+        if !handle.has_ended()
             && let Ok(heard) = timeout(LISTEN_FOR, listen(transport)).await
         {
-            link.end(heard);
+            handle.end(heard);
         }
-        let reason = link.end(otherwise);
+        let reason = handle.end(otherwise.clone());
         // Whatever the other side does not do in time, it does without us.
         let _ = timeout(CLOSE_WITHIN, say_goodbye(transport, &reason)).await;
     }
-    link.finish()
+    handle.end(otherwise);
+    handle.finish()
 }
 
 /// The other side's reason, passing over what else arrives.
@@ -68,14 +72,17 @@ async fn listen(transport: &mut dyn Transport) -> CloseReason {
                         error: error.to_string(),
                     });
                 }
-                None => {
-                    let error = "the other side hung up".to_owned();
-                    return Poll::Ready(CloseReason::Lost { error });
-                }
+                None => return Poll::Ready(CloseReason::hung_up()),
             }
         }
     })
     .await
+}
+
+/// Refuses a connection that never became a link's own.
+pub(crate) async fn refuse(mut transport: Box<dyn Transport>, reason: &CloseReason) {
+    // Whatever the other side does not do in time, it does without us.
+    let _ = timeout(CLOSE_WITHIN, say_goodbye(&mut *transport, reason)).await;
 }
 
 async fn say_goodbye(transport: &mut dyn Transport, reason: &CloseReason) {

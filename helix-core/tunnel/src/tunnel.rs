@@ -4,111 +4,203 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use http::{Request, Response, Uri, uri::PathAndQuery};
-use hyper::client::conn::http2::SendRequest;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::Authority};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::ext::Protocol;
+use tokio::sync::watch;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::protocol::{Role, WebSocketConfig},
+};
 
-use crate::{AcceptOptions, Body, CloseCode, CloseReason, Error, link::Link, readers::Readers};
+use crate::{
+    AcceptOptions, Body, CloseCode, CloseReason, Error, Lane, LaneStatus, Pipe, channel::Channel,
+};
+
+/// Where the control plane asks the agent to open a lane, on the agent's side of the
+/// control lane.
+pub(crate) const LANES_PATH: &str = "/.well-known/helix-tunnel/lanes/";
+
+/// Longest reason that is taken from an agent.
+const MAX_REASON: usize = 4 << 10;
 
 /// Sends requests to one agent. Cheap to clone; when the last clone and the last body
-/// are gone, the connection closes.
+/// are gone, the tunnel closes.
+#[derive(Clone)]
 pub struct Tunnel {
-    sender: SendRequest<axum::body::Body>,
-    shared: Arc<Shared>,
-}
-
-impl Clone for Tunnel {
-    fn clone(&self) -> Self {
-        self.shared.handles.fetch_add(1, Ordering::Relaxed);
-        Self {
-            sender: self.sender.clone(),
-            shared: Arc::clone(&self.shared),
-        }
-    }
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        self.shared.handles.fetch_sub(1, Ordering::Relaxed);
-    }
+    inner: Arc<Inner>,
 }
 
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tunnel")
-            .field("ended", &self.shared.link.ended())
-            .field("in_flight", &self.in_flight())
+            .field("control", &self.inner.control)
             .finish_non_exhaustive()
     }
 }
 
-/// What the handles and the session share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) link: Arc<Link>,
-    pub(crate) readers: Arc<Readers>,
-    handles: AtomicUsize,
-    slots: Arc<Semaphore>,
-    max_requests: u32,
-    draining: AtomicBool,
-    headers_timeout: Option<Duration>,
+struct Inner {
+    control: Channel,
+    bulk: Side,
+    media: Side,
+    lane_timeout: Duration,
 }
 
-impl Shared {
-    pub(crate) fn new(options: &AcceptOptions, link: Arc<Link>, readers: Arc<Readers>) -> Self {
-        let max_requests = options.limits.max_requests.max(1);
+/// A lane that is there on demand.
+struct Side {
+    lane: Lane,
+    channel: watch::Sender<Option<Channel>>,
+    /// One asks, the others wait.
+    opening: tokio::sync::Mutex<()>,
+    expected: AtomicBool,
+}
+
+impl Side {
+    fn new(lane: Lane) -> Self {
         Self {
-            link,
-            readers,
-            handles: AtomicUsize::new(1),
-            slots: Arc::new(Semaphore::new(max_requests as usize)),
-            max_requests,
-            draining: AtomicBool::new(false),
-            headers_timeout: options.headers_timeout,
+            lane,
+            channel: watch::Sender::new(None),
+            opening: tokio::sync::Mutex::new(()),
+            expected: AtomicBool::new(false),
         }
     }
 
-    /// Takes no new requests, and waits for those under way.
-    pub(crate) async fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-        // The semaphore is never closed.
-        let _ = self.slots.acquire_many(self.max_requests).await;
+    fn current(&self) -> Option<Channel> {
+        let channel = self.channel.borrow();
+        channel
+            .as_ref()
+            .filter(|channel| !channel.is_closed())
+            .cloned()
     }
 
-    /// Whether nobody can send another request.
-    pub(crate) fn is_unused(&self) -> bool {
-        self.handles.load(Ordering::Relaxed) == 0
+    fn status(&self) -> LaneStatus {
+        let channel = self.channel.borrow().clone();
+        channel.map_or_else(
+            || LaneStatus::closed(self.lane, None),
+            |channel| channel.status(self.lane),
+        )
     }
+}
 
-    fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
-        if let Some(reason) = self.link.ended() {
-            return Err(Error::Closed(reason));
-        }
-        if self.draining.load(Ordering::Relaxed) {
-            return Err(Error::Draining);
-        }
-        Arc::clone(&self.slots)
-            .try_acquire_owned()
-            .map_err(|_| Error::Busy {
-                limit: self.max_requests,
-            })
+/// Sets a flag for as long as it lives.
+struct Expecting<'a>(&'a AtomicBool);
+
+impl<'a> Expecting<'a> {
+    fn new(flag: &'a AtomicBool) -> Self {
+        flag.store(true, Ordering::Relaxed);
+        Self(flag)
+    }
+}
+
+impl Drop for Expecting<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 
 impl Tunnel {
-    pub(crate) const fn new(sender: SendRequest<axum::body::Body>, shared: Arc<Shared>) -> Self {
-        Self { sender, shared }
+    pub(crate) fn new(control: Channel, options: &AcceptOptions) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                control,
+                bulk: Side::new(Lane::Bulk),
+                media: Side::new(Lane::Media),
+                lane_timeout: options.lane_timeout,
+            }),
+        }
     }
 
-    /// Sends a request to the agent's router. The URI may be a path alone.
+    fn side(&self, lane: Lane) -> Option<&Side> {
+        match lane {
+            Lane::Control => None,
+            Lane::Bulk => Some(&self.inner.bulk),
+            Lane::Media => Some(&self.inner.media),
+        }
+    }
+
+    /// Whether a connection for this lane was asked for.
+    pub(crate) fn expects(&self, lane: Lane) -> bool {
+        self.side(lane)
+            .is_some_and(|side| side.expected.load(Ordering::Relaxed))
+    }
+
+    /// Takes a lane that the agent has opened.
+    pub(crate) fn opened(&self, lane: Lane, channel: Channel) {
+        if let Some(side) = self.side(lane) {
+            side.channel.send_replace(Some(channel));
+        }
+    }
+
+    /// The channel of a lane, opened if need be.
+    async fn channel(&self, lane: Lane) -> Result<Channel, Error> {
+        let Some(side) = self.side(lane) else {
+            return Ok(self.inner.control.clone());
+        };
+        if let Some(channel) = side.current() {
+            return Ok(channel);
+        }
+        let failed = |reason: String| Error::Lane { lane, reason };
+        let within = self.inner.lane_timeout;
+        let opened = tokio::time::timeout(within, async {
+            let _opening = side.opening.lock().await;
+            if let Some(channel) = side.current() {
+                return Ok(channel);
+            }
+            let _expecting = Expecting::new(&side.expected);
+            match self.ask_for(lane).await {
+                Ok(()) => self.wait_for(side).await,
+                Err(error) => Err(failed(error)),
+            }
+        });
+        opened
+            .await
+            .unwrap_or_else(|_| Err(failed(format!("not within {} s", within.as_secs_f32()))))
+    }
+
+    async fn wait_for(&self, side: &Side) -> Result<Channel, Error> {
+        let mut channel = side.channel.subscribe();
+        let arrived = channel
+            .wait_for(|channel| channel.as_ref().is_some_and(|it| !it.is_closed()))
+            .await;
+        match arrived.ok().and_then(|channel| channel.clone()) {
+            Some(channel) => Ok(channel),
+            None => Err(Error::Lane {
+                lane: side.lane,
+                reason: "the tunnel has ended".to_owned(),
+            }),
+        }
+    }
+
+    /// Has the agent open a lane; its reason, if it cannot.
+    async fn ask_for(&self, lane: Lane) -> Result<(), String> {
+        let request = Request::post(format!("{LANES_PATH}{lane}"))
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| error.to_string())?;
+        let response = self
+            .inner
+            .control
+            .request(request)
+            .await
+            .map_err(|error| error.to_string())?;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        Err(reason(response.into_body()).await)
+    }
+
+    /// Sends a request to the agent's router, on the control lane. The URI may be a path
+    /// alone.
     ///
     /// Dropping the future, or the response's body before its end, cancels the request:
     /// the agent's handler is dropped where it is.
+    ///
+    /// While the tunnel's connection is being replaced, the request waits.
     ///
     /// # Errors
     ///
@@ -116,73 +208,151 @@ impl Tunnel {
     /// own. [`Error::Busy`] and [`Error::Draining`] say that nothing was sent.
     pub async fn request<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
     where
-        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let slot = self.shared.slot()?;
-        let request = with_authority(request)?.map(axum::body::Body::new);
-        let mut sender = self.sender.clone();
-        let answer = sender.try_send_request(request);
-        let answered = match self.shared.headers_timeout {
-            None => answer.await,
-            Some(after) => tokio::time::timeout(after, answer)
-                .await
-                .map_err(|_| Error::HeadersTimeout { after })?,
-        };
-        let response = answered.map_err(|error| self.explain(error.into_error()))?;
-        Ok(response.map(|body| {
-            self.shared
-                .readers
-                .watch(body, Some(slot), &self.shared.link)
-        }))
+        self.inner.control.request(request).await
     }
 
-    fn explain(&self, error: hyper::Error) -> Error {
-        match self.shared.link.ended() {
-            Some(reason) => Error::Closed(reason),
-            // The agent has said that it takes no more on this connection.
-            None if error.is_closed() || error.is_canceled() => Error::Draining,
-            None => Error::Stream(error),
+    /// Sends a request on a lane of the caller's choice, which is opened if need be.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`]; [`Error::Lane`] if the lane cannot be opened. The request is
+    /// not sent on another lane then.
+    pub async fn request_on<B>(
+        &self,
+        lane: Lane,
+        request: Request<B>,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        self.channel(lane).await?.request(request).await
+    }
+
+    /// Opens a WebSocket to the agent's router, by extended CONNECT (RFC 8441). `headers`
+    /// may name subprotocols; the response's headers say what was chosen.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request_on`]; [`Error::Refused`] if the router answers with anything
+    /// but success.
+    pub async fn websocket(
+        &self,
+        lane: Lane,
+        path: &str,
+        headers: HeaderMap,
+        config: WebSocketConfig,
+    ) -> Result<Response<WebSocketStream<Pipe>>, Error> {
+        let mut request = Request::new(Empty::<Bytes>::new());
+        *request.method_mut() = Method::CONNECT;
+        *request.uri_mut() = path
+            .parse::<Uri>()
+            .map_err(|error| Error::Request(error.into()))?;
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(
+            "sec-websocket-version",
+            http::HeaderValue::from_static("13"),
+        );
+        request
+            .extensions_mut()
+            .insert(Protocol::from_static("websocket"));
+        let (parts, pipe) = self.pipe(lane, request).await?.into_parts();
+        let stream = WebSocketStream::from_raw_socket(pipe, Role::Client, Some(config)).await;
+        Ok(Response::from_parts(parts, stream))
+    }
+
+    /// Connects to `target` (`host:port`) from where the agent is, by CONNECT (RFC 9113,
+    /// section 8.5). The agent's [`Forward`](crate::Forward) must allow it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request_on`]; [`Error::Refused`] with 403 if the agent does not allow
+    /// it, and 502 or 504 if there is nothing at the target.
+    pub async fn connect(&self, lane: Lane, target: &str) -> Result<Pipe, Error> {
+        let authority = target
+            .parse::<Authority>()
+            .map_err(|error| Error::Request(error.into()))?;
+        let mut request = Request::new(Empty::<Bytes>::new());
+        *request.method_mut() = Method::CONNECT;
+        *request.uri_mut() = Uri::from(authority);
+        self.pipe(lane, request).await.map(Response::into_body)
+    }
+
+    async fn pipe(
+        &self,
+        lane: Lane,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<Response<Pipe>, Error> {
+        let channel = self.channel(lane).await?;
+        let (mut response, slot) = channel.send(request).await?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            let body = channel
+                .readers()
+                .watch(response.into_body(), Some(slot), channel.handle());
+            return Err(Error::Refused {
+                status,
+                reason: reason(body).await,
+            });
         }
+        let upgraded = hyper::upgrade::on(&mut response)
+            .await
+            .map_err(|error| channel.explain(error))?;
+        let pipe = channel.readers().watch_pipe(upgraded, Some(slot));
+        Ok(response.map(|_| pipe))
     }
 
-    /// Requests under way, bodies included.
+    /// Requests under way on all lanes, bodies and pipes included.
     pub fn in_flight(&self) -> usize {
-        self.shared.max_requests as usize - self.shared.slots.available_permits()
+        self.status().iter().map(|lane| lane.in_flight).sum()
     }
 
-    /// The last measured heartbeat; none before the first answer.
+    /// The control lane's last measured heartbeat; none before the first answer.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.shared.link.round_trip()
+        self.inner.control.handle().round_trip()
+    }
+
+    /// All lanes as they are now.
+    pub fn status(&self) -> [LaneStatus; 3] {
+        [
+            self.inner.control.status(Lane::Control),
+            self.inner.bulk.status(),
+            self.inner.media.status(),
+        ]
     }
 
     /// Whether the tunnel has ended or is about to.
     pub fn is_closed(&self) -> bool {
-        self.shared.link.has_ended() || self.sender.is_closed()
+        self.inner.control.is_closed()
     }
 
-    /// Ends when the connection is gone, with the reason.
+    /// Ends when the tunnel is gone, with the reason. A connection that breaks and is
+    /// replaced in time is no end.
     pub async fn closed(&self) -> CloseReason {
-        self.shared.link.wait_until_closed().await
+        self.inner.control.closed().await
     }
 
-    /// Closes the connection now, with this code and reason; requests under way fail.
-    /// The first reason given counts.
+    /// Closes all lanes now, with this code and reason; requests under way fail. The
+    /// first reason given counts.
     pub fn close(&self, code: CloseCode, reason: impl Into<String>) {
-        self.shared.link.close(code, reason);
+        let reason = reason.into();
+        for side in [&self.inner.bulk, &self.inner.media] {
+            if let Some(channel) = side.current() {
+                channel.close(code, reason.clone());
+            }
+        }
+        self.inner.control.close(code, reason);
     }
 }
 
-/// HTTP/2 wants a scheme and an authority; behind a tunnel they mean nothing.
-fn with_authority<B>(mut request: Request<B>) -> Result<Request<B>, http::Error> {
-    if request.uri().authority().is_none() {
-        let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = Uri::builder()
-            .scheme("http")
-            .authority("tunnel")
-            .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
-            .build()?;
-    }
-    *request.version_mut() = http::Version::HTTP_2;
-    Ok(request)
+/// What the agent says, as far as it is short.
+async fn reason(body: Body) -> String {
+    let text = Limited::new(body, MAX_REASON).collect().await;
+    text.map_or_else(
+        |error| format!("and its reason was lost: {error}"),
+        |text| String::from_utf8_lossy(&text.to_bytes()).into_owned(),
+    )
 }

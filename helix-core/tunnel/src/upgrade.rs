@@ -1,6 +1,6 @@
 //! The axum side of `GET /api/v1/revdial`: from an HTTP request to a [`Tunnel`].
 
-use std::time::Duration;
+use std::{fmt, hash::Hash, time::Duration};
 
 use axum::{
     Json,
@@ -12,13 +12,12 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use helix_base::TaskGroup;
 use helix_proto::{ApiError, ErrorCode, error::ErrorEnvelope};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
-use crate::{AcceptOptions, Tunnel, accept, websocket::WebSocket};
+use crate::{Holder, Hub, Tunnel, websocket::WebSocket};
 
 /// How long the connection may take to change over after the response.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
@@ -73,17 +72,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
 }
 
 impl Upgrade {
-    /// Answers the request; then, when the connection has changed over, calls
-    /// `connected` with the tunnel. Everything runs in `group`.
-    pub fn accept(
+    /// Answers the request; then, when the connection has changed over, gives it to the
+    /// hub. `connected` is called if a tunnel begins with it, and not if a tunnel there is
+    /// goes on.
+    pub fn accept<K>(
         self,
-        options: AcceptOptions,
-        group: &TaskGroup,
+        hub: &Hub<K>,
+        holder: Holder<K>,
         connected: impl FnOnce(Tunnel) + Send + 'static,
-    ) -> Response {
-        let inner = group.clone();
+    ) -> Response
+    where
+        K: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static,
+    {
+        let inner = hub.clone();
         let on_upgrade = self.on_upgrade;
-        group.spawn("tunnel upgrade", async move {
+        hub.group().spawn("tunnel upgrade", async move {
             let upgraded = match tokio::time::timeout(UPGRADE_WITHIN, on_upgrade).await {
                 Ok(Ok(upgraded)) => upgraded,
                 Ok(Err(error)) => {
@@ -96,9 +99,10 @@ impl Upgrade {
                 }
             };
             let transport = WebSocket::server(TokioIo::new(upgraded)).await;
-            match accept(transport, &options, &inner).await {
-                Ok(tunnel) => connected(tunnel),
-                Err(error) => tracing::info!(%error, "an agent left before its tunnel was up"),
+            match inner.accept(holder, transport).await {
+                Ok(Some(tunnel)) => connected(tunnel),
+                Ok(None) => {}
+                Err(error) => tracing::info!(%error, "an agent's connection came to nothing"),
             }
         });
         (StatusCode::SWITCHING_PROTOCOLS, self.headers).into_response()

@@ -21,7 +21,8 @@ use helix_tunnel::{
 };
 use http_body_util::BodyExt as _;
 use support::{
-    Line, Over, RunningAgent, Site, agent_options, dial_to, get_request, impatient, soon, text,
+    Line, Over, RunningAgent, Site, agent_options, dial_to, get_request, hello, impatient, soon,
+    text,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -42,6 +43,14 @@ fn router() -> Router {
     Router::new()
         .route("/never-ends", get(never_ends))
         .route("/quick", get(|| async { "quick" }))
+}
+
+/// As if links could not be resumed.
+fn without_grace() -> AcceptOptions {
+    AcceptOptions {
+        grace: std::time::Duration::ZERO,
+        ..AcceptOptions::default()
+    }
 }
 
 fn key(name: &str) -> String {
@@ -86,8 +95,8 @@ async fn an_agent_that_dies_ends_its_responses_with_an_error() {
 }
 
 #[tokio::test]
-async fn a_cut_line_ends_responses_and_the_agent_comes_back() {
-    let site = Site::start(Over::WebSocket, AcceptOptions::default()).await;
+async fn without_grace_a_cut_line_ends_responses_and_the_agent_comes_back() {
+    let site = Site::start(Over::WebSocket, without_grace()).await;
     let line = Line::to(site.address.unwrap()).await;
     let mut events = site.hub.subscribe();
     let mut agent = RunningAgent::start(dial_to(line.address, "a"), router(), agent_options());
@@ -130,7 +139,7 @@ async fn a_cut_line_ends_responses_and_the_agent_comes_back() {
 async fn a_line_that_goes_dead_without_a_word_is_found_by_both_sides() {
     let options = AcceptOptions {
         heartbeat: impatient(),
-        ..AcceptOptions::default()
+        ..without_grace()
     };
     let site = Site::start(Over::WebSocket, options).await;
     let line = Line::to(site.address.unwrap()).await;
@@ -344,7 +353,7 @@ async fn raw_site() -> (Site, Raw) {
 }
 
 #[tokio::test]
-async fn garbage_instead_of_http2_is_closed_as_a_protocol_error() {
+async fn garbage_instead_of_a_greeting_is_closed_as_a_protocol_error() {
     let (_site, mut socket) = raw_site().await;
     socket
         .send(Message::binary(vec![0xff; 1000]))
@@ -387,11 +396,13 @@ async fn bytes_that_are_no_websocket_frames_are_closed_as_a_protocol_error() {
 async fn a_peer_that_answers_no_pings_is_closed_as_silent() {
     let options = AcceptOptions {
         heartbeat: impatient(),
-        ..AcceptOptions::default()
+        ..without_grace()
     };
     let site = Site::start(Over::WebSocket, options).await;
     let mut events = site.hub.subscribe();
     let mut socket = raw(site.address.unwrap()).await;
+    let hello = Message::Binary(hello(1).write());
+    socket.send(hello).await.unwrap();
     // Pongs are sent by reading, so this one only talks.
     let reason = soon(async {
         loop {

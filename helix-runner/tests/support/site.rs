@@ -16,7 +16,7 @@ use helix_proto::{
     RunnerId, TypedId as _,
     fleet::{CreatedRunner, JoinRequest},
 };
-use helix_tunnel::{AcceptOptions, Hub, HubEvent, REVDIAL_PATH, Upgrade};
+use helix_tunnel::{AcceptOptions, Holder, Hub, HubEvent, REVDIAL_PATH, Upgrade};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,12 +27,6 @@ pub(crate) const CREDENTIAL: &str = "hxr_of-the-test";
 pub(crate) const JOIN_TOKEN: &str = "hxj_of-the-test";
 const RUNNER: &str = "the runner";
 
-#[derive(Clone)]
-struct Known {
-    hub: Hub<String>,
-    tasks: TaskGroup,
-}
-
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     pub(crate) hub: Hub<String>,
@@ -42,15 +36,11 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn start() -> Self {
         let tasks = TaskGroup::new();
-        let hub = Hub::new(&tasks);
-        let known = Known {
-            hub: hub.clone(),
-            tasks: tasks.clone(),
-        };
+        let hub = Hub::new(AcceptOptions::default(), &tasks);
         let router = Router::new()
             .route(REVDIAL_PATH, get(revdial))
             .route("/api/v1/runners/join", post(join))
-            .with_state(known);
+            .with_state(hub.clone());
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
             .await
             .unwrap();
@@ -110,17 +100,14 @@ impl Site {
     }
 }
 
-async fn revdial(State(known): State<Known>, headers: HeaderMap, upgrade: Upgrade) -> Response {
+async fn revdial(State(hub): State<Hub<String>>, headers: HeaderMap, upgrade: Upgrade) -> Response {
     if headers
         .get(header::AUTHORIZATION)
         .is_none_or(|given| given != &format!("Bearer {CREDENTIAL}"))
     {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let hub = known.hub.clone();
-    upgrade.accept(AcceptOptions::default(), &known.tasks, move |tunnel| {
-        hub.insert(RUNNER.to_owned(), tunnel);
-    })
+    upgrade.accept(&hub, Holder::new(RUNNER.to_owned(), CREDENTIAL), |_| {})
 }
 
 async fn join(Json(request): Json<JoinRequest>) -> Response {

@@ -9,7 +9,7 @@ use helix_proto::{
     },
     runner::{InstanceStatus, LogTail},
 };
-use helix_tunnel::{AcceptOptions, CloseCode, Limits, Upgrade};
+use helix_tunnel::{CloseCode, Holder, Upgrade};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -27,9 +27,6 @@ use crate::{
 };
 
 mod join_tokens;
-
-/// Requests under way on one runner at once; the scheduler keeps well below.
-const MAX_REQUESTS: u32 = 16_384;
 
 /// Most log lines that can be asked for.
 const MAX_TAIL: u32 = 1_000;
@@ -239,16 +236,16 @@ async fn revdial(
 ) -> Response {
     let id = *caller;
     let tasks = app.foundation().tasks.clone();
-    let limits = Limits {
-        max_requests: MAX_REQUESTS,
-        ..Limits::default()
-    };
-    let options = AcceptOptions {
-        limits,
-        ..AcceptOptions::default()
-    };
     let credential = headers.get(header::AUTHORIZATION).cloned();
-    upgrade.accept(options, &tasks.clone(), move |tunnel| {
+    // A link goes on only with the credential that it began with.
+    let hash = secret::hash(
+        credential
+            .as_ref()
+            .and_then(|it| it.to_str().ok())
+            .unwrap_or_default(),
+    );
+    let hub = app.fleet().hub().clone();
+    upgrade.accept(&hub, Holder::new(id, hash), move |tunnel| {
         app.fleet().attach(id, &tunnel);
         // A revocation between the check and this moment found no tunnel to close.
         tasks.spawn("check credential again", async move {

@@ -13,8 +13,10 @@ use tokio::sync::mpsc;
 
 use super::{Client, Command, Fleet, client::Error};
 
-/// A runner says something at least every ten seconds; one that does not is dead.
-const SILENCE: Duration = Duration::from_secs(30);
+/// A runner says something at least every ten seconds. Its tunnel may be without a
+/// connection for a minute, and says itself when that was too long; so this is only for
+/// a runner that hangs.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// How often it is stored that the runner was heard of.
 const NOTE_EVERY: Duration = Duration::from_secs(60);

@@ -10,7 +10,6 @@ use std::{
 
 use axum::{
     Router,
-    body::Body,
     extract::{FromRequestParts as _, Request, State, WebSocketUpgrade},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -112,17 +111,6 @@ impl Control {
             self.site.hub.get(&key.to_owned()).ok_or(())
         })
         .await
-    }
-
-    /// Waits until the agent with this credential answers.
-    pub(crate) async fn answers(&self, key: &str) {
-        eventually("an answer", SOON, async || {
-            let tunnel = self.site.hub.get(&key.to_owned()).ok_or("no tunnel")?;
-            let request = Request::get("/hello").body(Body::empty()).unwrap();
-            let answer = tunnel.request(request).await;
-            answer.map(drop).map_err(|_| "no answer")
-        })
-        .await;
     }
 }
 

@@ -1,47 +1,113 @@
-//! One connection of an agent: HTTP/2 as its server, until it ends.
+//! One link of an agent: HTTP/2 as its server, until it ends.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
-use helix_base::TaskGroup;
-use http::Request;
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use helix_base::{Backoff, TaskGroup};
+use http::{Method, Request, Response};
+use hyper::{body::Incoming, ext::Protocol, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::oneshot;
 use tower::Service as _;
 
-use super::AgentOptions;
+use super::{AgentOptions, lanes::Lanes, live::Live};
 use crate::{
-    CloseCode, CloseReason,
-    io::TunnelIo,
-    link::Link,
+    CloseCode, CloseReason, Forward,
+    handle::Handle,
+    io::{LinkIo, Parting, Policy},
+    link::greeting::Identity,
     readers::Readers,
     session::{self, InGroup},
     transport::Transport,
+    tunnel::LANES_PATH,
 };
 
-/// Serves until the connection ends; `proven` is called with the first answered
-/// heartbeat. When the group drains, requests under way finish first.
-pub(super) async fn serve(
-    transport: Box<dyn Transport>,
-    router: Router,
-    options: &AgentOptions,
-    group: &TaskGroup,
-    proven: impl FnOnce(),
+/// What an agent serves, on every lane.
+#[derive(Debug)]
+pub(super) struct Serve {
+    pub(super) router: Router,
+    pub(super) forward: Forward,
+    pub(super) options: AgentOptions,
+}
+
+/// What answers the requests of one link.
+#[derive(Debug)]
+struct Answers {
+    serve: Arc<Serve>,
+    lanes: Option<Arc<Lanes>>,
+    readers: Arc<Readers>,
+    handle: Arc<Handle>,
+    group: TaskGroup,
+}
+
+impl Answers {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        if let Some(lanes) = &self.lanes
+            && request.method() == Method::POST
+            && let Some(lane) = request.uri().path().strip_prefix(LANES_PATH)
+        {
+            return Ok(lanes.answer(lane).await);
+        }
+        if request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none() {
+            let readers = Arc::clone(&self.readers);
+            let forward = &self.serve.forward;
+            return Ok(forward.answer(request, readers, &self.group).await);
+        }
+        let request = request.map(|body| Body::new(self.readers.watch(body, None, &self.handle)));
+        // A router is always ready.
+        self.serve.router.clone().call(request).await
+    }
+}
+
+impl Serve {
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(self.options.backoff)
+    }
+
+    /// Serves on a new link until it ends. When the group drains, requests under way
+    /// finish first.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        transport: Box<dyn Transport>,
+        identity: Identity,
+        (grace, window): (Duration, u32),
+        lanes: Option<Arc<Lanes>>,
+        group: &TaskGroup,
+    ) -> Live {
+        let handle = Arc::new(Handle::new());
+        let policy = Policy {
+            heartbeat: self.options.heartbeat,
+            grace,
+            window: self.options.limits.replay.min(window) as usize,
+        };
+        let (io, given_back) = LinkIo::new(transport, None, policy, Arc::clone(&handle));
+        let answers = Answers {
+            serve: Arc::clone(self),
+            lanes,
+            readers: Arc::new(Readers::new(self.options.limits.clone())),
+            handle: Arc::clone(&handle),
+            group: group.clone(),
+        };
+        let serving = group.spawn("tunnel serve", run(io, given_back, Arc::new(answers)));
+        Live::new(identity, handle, serving)
+    }
+}
+
+async fn run(
+    io: LinkIo,
+    given_back: oneshot::Receiver<Parting>,
+    answers: Arc<Answers>,
 ) -> CloseReason {
-    let link = Arc::new(Link::new());
-    let readers = Arc::new(Readers::new(options.limits.clone()));
-    let (io, given_back) = TunnelIo::new(transport, options.heartbeat, Arc::clone(&link));
+    let limits = &answers.serve.options.limits;
     let service = {
-        let (link, readers) = (Arc::clone(&link), Arc::clone(&readers));
-        service_fn(move |request: Request<Incoming>| {
-            let request = request.map(|body| Body::new(readers.watch(body, None, &link)));
-            // A router is always ready.
-            router.clone().call(request)
+        let answers = Arc::clone(&answers);
+        service_fn(move |request| {
+            let answers = Arc::clone(&answers);
+            async move { answers.answer(request).await }
         })
     };
-    let limits = &options.limits;
     let mut connection = Box::pin(
-        http2::Builder::new(InGroup(group.clone()))
+        http2::Builder::new(InGroup(answers.group.clone()))
             .timer(TokioTimer::new())
             .initial_stream_window_size(limits.stream_window())
             .initial_connection_window_size(limits.connection_window())
@@ -56,30 +122,28 @@ pub(super) async fn serve(
             .enable_connect_protocol()
             .serve_connection(TokioIo::new(io), service),
     );
+    let handle = &answers.handle;
     let mut going = false;
-    let mut proven = Some(proven);
     let ended = loop {
         tokio::select! {
             ended = connection.as_mut() => break ended,
-            () = group.draining(), if !going => {
+            () = answers.group.draining(), if !going => {
                 connection.as_mut().graceful_shutdown();
                 going = true;
             }
-            () = link.wait_until_proven(), if proven.is_some() => {
-                if let Some(proven) = proven.take() {
-                    proven();
-                }
-            }
-            () = readers.sweep() => {}
+            () = answers.readers.sweep() => {}
         }
     };
     if going {
-        link.close(CloseCode::GOING_AWAY, "the agent is shutting down");
+        handle.close(CloseCode::GOING_AWAY, "the agent is shutting down");
     }
     drop(connection);
     let otherwise = match ended {
         Ok(()) => CloseReason::local(CloseCode::NORMAL, "HTTP/2 ended"),
         Err(error) => session::broken(&error),
     };
-    session::finish(given_back, &link, otherwise).await
+    if let Some(lanes) = &answers.lanes {
+        lanes.close().await;
+    }
+    session::finish(given_back, handle, otherwise).await
 }

@@ -4,7 +4,10 @@
 use std::{
     future::Future,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,9 +24,10 @@ use axum::{
 use bytes::Bytes;
 use helix_base::{BackoffPolicy, Outbound, OutboundOptions, TaskGroup, outbound::tune_socket};
 use helix_tunnel::{
-    AcceptOptions, Agent, AgentOptions, AgentState, HeartbeatPolicy, Hub, Limits, REVDIAL_PATH,
-    Stopped, Transport, Tunnel, Upgrade, accept,
+    AcceptOptions, Agent, AgentOptions, AgentState, HeartbeatPolicy, Holder, Hub, Lane, Limits,
+    REVDIAL_PATH, Stopped, Transport, Tunnel, Upgrade,
     agent::{Dial, DialError, WebSocketDial},
+    link::greeting::{Hello, Instance},
     memory::{self, Memory},
 };
 use http_body_util::BodyExt as _;
@@ -84,15 +88,8 @@ pub(crate) struct Site {
     memory: Option<mpsc::Sender<(String, Memory)>>,
 }
 
-#[derive(Debug, Clone)]
-struct App {
-    hub: Hub<String>,
-    group: TaskGroup,
-    options: AcceptOptions,
-}
-
 /// The bearer token is the key; `refused` is nobody's.
-async fn revdial(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
+async fn revdial(State(hub): State<Hub<String>>, headers: HeaderMap, upgrade: Upgrade) -> Response {
     let bearer = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok());
@@ -103,10 +100,7 @@ async fn revdial(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -
     if key == "refused" {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let hub = app.hub.clone();
-    upgrade.accept(app.options, &app.group, move |tunnel| {
-        hub.insert(key, tunnel)
-    })
+    upgrade.accept(&hub, Holder::new(key.clone(), key), |_| {})
 }
 
 impl Site {
@@ -122,17 +116,16 @@ impl Site {
 
     fn in_memory(options: AcceptOptions) -> Self {
         let group = TaskGroup::new();
-        let hub = Hub::new(&group);
+        let hub = Hub::new(options, &group);
         let (sender, mut dialled) = mpsc::channel::<(String, Memory)>(16);
-        let app = App {
-            hub: hub.clone(),
-            group: group.clone(),
-            options,
-        };
+        let (inner, tasks) = (hub.clone(), group.clone());
         group.spawn("acceptor", async move {
             while let Some((key, end)) = dialled.recv().await {
-                let tunnel = accept(end, &app.options, &app.group).await.unwrap();
-                app.hub.insert(key, tunnel);
+                let hub = inner.clone();
+                // A refused connection is the test's own business.
+                tasks.spawn("accept", async move {
+                    hub.accept(Holder::new(key.clone(), key), end).await
+                });
             }
         });
         Self {
@@ -145,16 +138,11 @@ impl Site {
 
     pub(crate) fn listen(listener: TcpListener, options: AcceptOptions) -> Self {
         let group = TaskGroup::new();
-        let hub = Hub::new(&group);
+        let hub = Hub::new(options, &group);
         let address = listener.local_addr().unwrap();
-        let app = App {
-            hub: hub.clone(),
-            group: group.clone(),
-            options,
-        };
         let router = Router::new()
             .route(REVDIAL_PATH, get(revdial))
-            .with_state(app);
+            .with_state(hub.clone());
         let listener = listener.tap_io(|socket| tune_socket(socket).unwrap());
         let inner = group.clone();
         group.spawn("server", async move {
@@ -273,12 +261,17 @@ impl RunningAgent {
     }
 }
 
-/// A TCP line that can be cut, or frozen so that it stays open and carries nothing.
+/// A TCP line that can be cut, closed for a while, or frozen so that it stays open and
+/// carries nothing.
 pub(crate) struct Line {
     pub(crate) address: SocketAddr,
     group: TaskGroup,
     carrying: Arc<Mutex<TaskGroup>>,
-    frozen: watch::Sender<bool>,
+    target: Arc<Mutex<SocketAddr>>,
+    /// Connections with lower numbers carry nothing.
+    frozen: watch::Sender<u64>,
+    dialled: Arc<AtomicU64>,
+    closed: Arc<AtomicBool>,
 }
 
 impl Drop for Line {
@@ -295,18 +288,28 @@ impl Line {
             address: listener.local_addr().unwrap(),
             carrying: Arc::new(Mutex::new(group.child())),
             group,
-            frozen: watch::Sender::new(false),
+            target: Arc::new(Mutex::new(target)),
+            frozen: watch::Sender::new(0),
+            dialled: Arc::default(),
+            closed: Arc::default(),
         };
         let (carrying, frozen) = (Arc::clone(&line.carrying), line.frozen.subscribe());
+        let (target, closed) = (Arc::clone(&line.target), Arc::clone(&line.closed));
+        let dialled = Arc::clone(&line.dialled);
         line.group.spawn("line", async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let mut frozen = frozen.clone();
+            while let Ok((near, _)) = listener.accept().await {
+                if closed.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let number = dialled.fetch_add(1, Ordering::Relaxed);
+                let (mut frozen, target) = (frozen.clone(), *target.lock().unwrap());
                 let group = carrying.lock().unwrap().clone();
                 group.spawn("carry", async move {
+                    let mut near = near;
                     let mut far = TcpStream::connect(target).await.unwrap();
                     tokio::select! {
                         _ = copy_bidirectional(&mut near, &mut far) => {}
-                        _ = async { frozen.wait_for(|frozen| *frozen).await.is_ok() } => {
+                        _ = async { frozen.wait_for(|first| number < *first).await.is_ok() } => {
                             std::future::pending::<()>().await;
                         }
                     }
@@ -323,8 +326,41 @@ impl Line {
         *carrying = self.group.child();
     }
 
+    /// Hangs up on both sides, and on whoever dials.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.cut();
+    }
+
+    pub(crate) fn open(&self) {
+        self.closed.store(false, Ordering::Relaxed);
+    }
+
+    /// New connections come out elsewhere.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        *self.target.lock().unwrap() = target;
+    }
+
+    /// Carries nothing any more, and never will.
     pub(crate) fn freeze(&self) {
-        self.frozen.send_replace(true);
+        self.frozen.send_replace(u64::MAX);
+    }
+
+    /// What is connected carries nothing any more; new connections work.
+    pub(crate) fn freeze_what_there_is(&self) {
+        self.frozen
+            .send_replace(self.dialled.load(Ordering::Relaxed));
+    }
+}
+
+/// What a well-behaved agent says first.
+pub(crate) fn hello(attempt: u64) -> Hello {
+    Hello {
+        lane: Lane::Control,
+        instance: Instance::random(&mut rand::rng()),
+        attempt,
+        window: 1 << 20,
+        resume: None,
     }
 }
 

@@ -28,7 +28,7 @@ use helix_proto::{
     },
 };
 use helix_tunnel::{
-    AcceptOptions, Agent, AgentOptions, AgentState, Transport,
+    Agent, AgentOptions, AgentState, Holder, Transport,
     agent::{Dial, DialError},
     memory,
 };
@@ -84,10 +84,10 @@ impl fmt::Debug for MemoryDial {
 impl Dial for MemoryDial {
     async fn dial(&self) -> Result<Box<dyn Transport>, DialError> {
         let (ours, theirs) = memory::pair();
-        let (fleet, id, group) = (self.fleet.clone(), self.id, self.group.clone());
+        let (fleet, id) = (self.fleet.clone(), self.id);
         self.group.spawn("accept", async move {
-            let options = AcceptOptions::default();
-            if let Ok(tunnel) = helix_tunnel::accept(theirs, &options, &group).await {
+            let holder = Holder::new(id, "a credential");
+            if let Ok(Some(tunnel)) = fleet.hub().accept(holder, theirs).await {
                 fleet.attach(id, &tunnel);
             }
         });

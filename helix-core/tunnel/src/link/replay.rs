@@ -1,0 +1,122 @@
+//! What was sent and is not yet acknowledged.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{MAX_PAYLOAD, Violation, frame::DATA_HEADER};
+
+/// A message that was sent, header and all, so that sending it again copies nothing.
+#[derive(Debug)]
+struct Kept {
+    /// The offset just after its payload.
+    end: u64,
+    message: Bytes,
+}
+
+/// Messages in order: sent ones first, then those that this connection still has to send.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    kept: VecDeque<Kept>,
+    /// How many of them were sent on this connection.
+    cursor: usize,
+    acknowledged: u64,
+    /// The offset after the last message that was ever sent.
+    sent: u64,
+    end: u64,
+    /// A buffer to use again: without, a fast sender walks through memory.
+    spare: Option<BytesMut>,
+}
+
+impl Replay {
+    /// Payload that is not acknowledged. What is kept is up to a message more, since
+    /// messages go as a whole.
+    pub(super) const fn bytes(&self) -> usize {
+        (self.end - self.acknowledged) as usize
+    }
+
+    pub(super) const fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// The offset of the next message to be made.
+    pub(super) const fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(super) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    pub(super) fn push(&mut self, message: Bytes) {
+        let payload = message.len() - DATA_HEADER;
+        self.end += payload as u64;
+        self.kept.push_back(Kept {
+            end: self.end,
+            message,
+        });
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        self.cursor < self.kept.len()
+    }
+
+    /// The next message of this connection; it is forgotten at once unless `keep`.
+    pub(super) fn pop(&mut self, keep: bool) -> Option<Bytes> {
+        let next = self.kept.get(self.cursor)?;
+        self.sent = self.sent.max(next.end);
+        let message = next.message.clone();
+        if keep {
+            self.cursor += 1;
+        } else {
+            self.acknowledged = next.end;
+            self.kept.pop_front();
+        }
+        Some(message)
+    }
+
+    /// Forgets what has arrived. What was acknowledged before is no news.
+    pub(super) fn acknowledge(&mut self, acknowledged: u64) {
+        self.acknowledged = self.acknowledged.max(acknowledged);
+        while let Some(first) = self.kept.front()
+            && first.end <= acknowledged
+        {
+            self.cursor = self.cursor.saturating_sub(1);
+            if let Some(first) = self.kept.pop_front() {
+                self.save(first.message);
+            }
+        }
+    }
+
+    fn save(&mut self, message: Bytes) {
+        if self.spare.is_none()
+            && message.len() > MAX_PAYLOAD / 4
+            && let Ok(mut buffer) = message.try_into_mut()
+        {
+            buffer.clear();
+            self.spare = Some(buffer);
+        }
+    }
+
+    /// An empty buffer; a large one if there is one to use again.
+    pub(super) fn spare(&mut self, capacity: usize) -> BytesMut {
+        if capacity > MAX_PAYLOAD / 16
+            && let Some(spare) = self.spare.take()
+        {
+            return spare;
+        }
+        BytesMut::with_capacity(capacity)
+    }
+
+    /// Sends everything after `received` again.
+    pub(super) fn rewind(&mut self, received: u64) -> Result<(), Violation> {
+        if received < self.acknowledged {
+            return Err(Violation::Forgotten {
+                received,
+                acknowledged: self.acknowledged,
+            });
+        }
+        self.cursor = self.kept.partition_point(|kept| kept.end <= received);
+        Ok(())
+    }
+}
