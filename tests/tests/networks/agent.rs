@@ -117,17 +117,30 @@ pub(crate) async fn works(tunnel: &Tunnel) {
         let answer = tunnel.request(ask("GET", "/hello")).await.unwrap();
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(text, "hello");
-        let mut halves = tunnel
-            .request(ask("GET", "/halves"))
-            .await
-            .unwrap()
-            .into_body();
-        let first = halves.frame().await.unwrap().unwrap();
-        assert_eq!(first.into_data().unwrap(), "first");
-        let answer = tunnel.request(ask("POST", "/go")).await.unwrap();
-        assert!(answer.status().is_success());
-        let rest = halves.collect().await.unwrap().to_bytes();
-        assert_eq!(rest, pattern());
+        Halfway::begin(tunnel).await.finish(tunnel).await;
     };
     timeout(SOON, asked).await.unwrap();
+}
+
+/// A streamed answer of which the first half is here.
+pub(crate) struct Halfway {
+    rest: helix_tunnel::Body,
+}
+
+impl Halfway {
+    pub(crate) async fn begin(tunnel: &Tunnel) -> Self {
+        let answer = tunnel.request(ask("GET", "/halves")).await.unwrap();
+        let mut rest = answer.into_body();
+        let first = rest.frame().await.unwrap().unwrap();
+        assert_eq!(first.into_data().unwrap(), "first");
+        Self { rest }
+    }
+
+    /// Asks for the second half, over whatever carries the tunnel now.
+    pub(crate) async fn finish(self, tunnel: &Tunnel) {
+        let answer = tunnel.request(ask("POST", "/go")).await.unwrap();
+        assert!(answer.status().is_success());
+        let rest = self.rest.collect().await.unwrap().to_bytes();
+        assert_eq!(rest, pattern());
+    }
 }

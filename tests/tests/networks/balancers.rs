@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    agent::{Running, works},
+    agent::{Halfway, Running, works},
     authority::{Authority, Issued},
     control::{Control, SILENT},
     document,
@@ -159,20 +159,27 @@ fn nginx(parts: &[String], folder: &str) -> String {
     )
 }
 
-/// The tunnel outlives the patience of the balancer, its reload and its death.
+/// The tunnel outlives the patience of the balancer, its reload and its death, and so
+/// does what is under way on it.
 async fn carries_tunnels(mut balancer: Balancer, control: &Control) {
     let agent = Running::start(&balancer.url("https"), "agent", &balancer.trusting);
-    works(&control.tunnel("agent").await).await;
+    let tunnel = control.tunnel("agent").await;
+    works(&tunnel).await;
     balancer.cuts_who_is_silent().await;
     balancer.cuts_who_is_silent().await;
     assert_eq!(control.dialled(), 1, "a heartbeat in time keeps the tunnel");
     assert!(agent.is_connected());
-    works(&control.tunnel("agent").await).await;
+    works(&tunnel).await;
 
+    let halfway = Halfway::begin(&tunnel).await;
     balancer.listening.process.signal(balancer.reload);
     dialled_again(control, 2).await;
+    halfway.finish(&tunnel).await;
+    let halfway = Halfway::begin(&tunnel).await;
     balancer.dies_and_comes_back().await;
     dialled_again(control, 3).await;
+    halfway.finish(&tunnel).await;
+    works(&tunnel).await;
 }
 
 async fn dialled_again(control: &Control, times: usize) {
@@ -185,8 +192,6 @@ async fn dialled_again(control: &Control, times: usize) {
         }
     })
     .await;
-    control.answers("agent").await;
-    works(&control.tunnel("agent").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
