@@ -12,7 +12,7 @@ use std::{path::Path, time::Duration};
 
 use helix_base::{ExposeSecret as _, Retry, Retryability, SecretString};
 use sqlx::{
-    AnyConnection, AnyPool, ConnectOptions as _, Executor as _,
+    AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _,
     any::{AnyConnectOptions, AnyPoolOptions},
 };
 use url::Url;
@@ -156,6 +156,7 @@ impl Store {
             .max_connections(connections.max(1))
             .acquire_timeout(PATIENCE)
             .after_connect(move |connection, _| Box::pin(prepare(connection, kind)))
+            .after_release(move |connection, _| Box::pin(is_usable(connection, kind)))
             .connect_with(options.disable_statement_logging())
             .await?;
         MIGRATIONS.run(&pool).await?;
@@ -244,4 +245,17 @@ async fn prepare(connection: &mut AnyConnection, kind: Kind) -> Result<(), sqlx:
         connection.execute("PRAGMA foreign_keys = ON").await?;
     }
     Ok(())
+}
+
+/// Whether a transaction can begin on a connection that comes back. SQLite ends
+/// one by itself when the disk is full; the driver, which counts them, does not
+/// hear of it, and would begin none on that connection ever again.
+async fn is_usable(connection: &mut AnyConnection, kind: Kind) -> Result<bool, sqlx::Error> {
+    if kind != Kind::Sqlite {
+        return Ok(true);
+    }
+    match connection.begin_with("BEGIN").await {
+        Ok(transaction) => transaction.rollback().await.map(|()| true),
+        Err(_) => Ok(false),
+    }
 }
