@@ -24,6 +24,8 @@ parser.add_argument("--batch-size", type=int)
 parser.add_argument("--ubatch-size", type=int)
 parser.add_argument("--chat-template")
 parser.add_argument("--mmproj")
+# Goes on when the context is full, without what was said first.
+parser.add_argument("--context-shift", action="store_true")
 args = parser.parse_args()
 
 params = llama.CommonParams()
@@ -37,6 +39,7 @@ params.n_gpu_layers = args.n_gpu_layers
 params.use_jinja = args.jinja
 params.endpoint_metrics = args.metrics
 params.ui = False
+params.ctx_shift = args.context_shift
 if os.environ.get("LLAMA_API_KEY"):
     params.api_keys = [os.environ["LLAMA_API_KEY"]]
 if args.embeddings:
