@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod database;
+pub mod disk;
 pub mod eventually;
 pub mod process;
 pub mod programs;
@@ -16,5 +17,6 @@ pub mod world;
 
 pub use client::Client;
 pub use database::{Database, DatabaseKind};
+pub use disk::SmallDisk;
 pub use eventually::eventually;
 pub use world::{Runner, Server, World};

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use crate::{
     client::Client,
     database::{Database, DatabaseKind, free_port},
+    disk::{self, SmallDisk},
     eventually::{SOON, eventually},
     process::{Process, with_argument},
     programs::{programs, tiny_model},
@@ -52,12 +53,27 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub async fn with_options(kind: DatabaseKind, options: &str) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("helix-test-")
-            .tempdir()
-            .unwrap();
-        let database = Database::start(kind).await;
-        let mut server = Server::new(folder.path(), database.url().as_deref(), options);
+        let folder = folder();
+        let database = Database::start(kind);
+        let server = Server::new(folder.path(), database.url(), options);
+        Self::around(server, folder, database).await
+    }
+
+    /// The same, with its database on a disk that is soon full.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn on_a_small_disk(kind: DatabaseKind) -> (Self, SmallDisk) {
+        let folder = folder();
+        let (database, disk) = Database::on_a_small_disk(kind);
+        let mut server = Server::new(folder.path(), database.url(), "");
+        server.on_a_small_disk = disk.is_none();
+        let mut world = Self::around(server, folder, database).await;
+        let disk = disk.unwrap_or_else(|| world.server.disk());
+        (world, disk)
+    }
+
+    async fn around(mut server: Server, folder: TempDir, database: Database) -> Self {
         server.start().await;
         let weights = folder.path().join("tiny.gguf");
         fs::copy(tiny_model(), &weights).unwrap();
@@ -79,8 +95,13 @@ impl World {
         (world, runner)
     }
 
-    /// Registers the demo model.
+    /// Registers the demo model, so that an answer without an end does not end
+    /// with the context either.
     pub async fn register_tiny(&self, settings: ModelSettings) -> Model {
+        let settings = ModelSettings {
+            engine_args: vec!["--context-shift".to_owned()],
+            ..settings
+        };
         self.register(TINY, &self.weights, settings).await
     }
 
@@ -155,11 +176,17 @@ impl World {
     }
 }
 
+fn folder() -> TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("helix-test-").tempdir().unwrap()
+}
+
 /// A control plane. It keeps its port when it is started again.
 #[derive(Debug)]
 pub struct Server {
     process: Option<Process>,
     folder: PathBuf,
+    on_a_small_disk: bool,
     url: String,
 }
 
@@ -167,10 +194,12 @@ impl Server {
     fn new(folder: &Path, database: Option<&str>, options: &str) -> Self {
         let folder = folder.join("server");
         fs::create_dir(&folder).unwrap();
+        let data = folder.join("data");
+        fs::create_dir(&data).unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         // An answer that has no end is not waited for.
         let mut config =
-            format!("data_dir = {folder:?}\nlisten = {address:?}\nshutdown_budget_ms = 4000\n");
+            format!("data_dir = {data:?}\nlisten = {address:?}\nshutdown_budget_ms = 4000\n");
         if let Some(database) = database {
             config.push_str(&format!("database_url = {database:?}\n"));
         }
@@ -178,6 +207,7 @@ impl Server {
         Self {
             process: None,
             folder,
+            on_a_small_disk: false,
             url: format!("http://{address}"),
         }
     }
@@ -199,6 +229,9 @@ impl Server {
     pub async fn start(&mut self) {
         let mut command = Command::new(&programs().server);
         command.arg("--config").arg(self.folder.join("helix.toml"));
+        if self.on_a_small_disk {
+            command = disk::mounted(&self.folder.join("data"), SmallDisk::SIZE, &command);
+        }
         let process = self
             .process
             .insert(Process::start(&mut command, &self.folder.join("log")));
@@ -214,8 +247,13 @@ impl Server {
         .await;
     }
 
-    async fn first_admin(&self) -> Client {
-        let link = fs::read_to_string(self.folder.join("setup-link")).unwrap();
+    fn disk(&mut self) -> SmallDisk {
+        let pid = self.process().pid();
+        SmallDisk::new(pid, self.folder.join("data"))
+    }
+
+    async fn first_admin(&mut self) -> Client {
+        let link = self.disk().read("setup-link");
         let stranger = Client::stranger(&self.url);
         let request = RegisterRequest {
             email: "admin@example.com".to_owned(),

@@ -5,17 +5,28 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
 
 use helix_tests::{
-    Client,
+    Client, Database, DatabaseKind,
     database::free_port,
-    eventually,
+    disk, eventually,
     process::{Process, with_argument},
-    programs::programs,
+    programs::{programs, tiny_model},
     python,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 fn up(data: &Path, port: u16) -> Process {
+    up_with(data, port, &[])
+}
+
+fn up_with(data: &Path, port: u16, more: &[&str]) -> Process {
+    let out = data.with_extension("out");
+    // Of an earlier start.
+    let _ = fs::remove_file(&out);
+    Process::start(&mut command(data, port, more), &out)
+}
+
+fn command(data: &Path, port: u16, more: &[&str]) -> Command {
     let mut command = Command::new(&programs().xtask);
     command.args([
         "up",
@@ -25,11 +36,8 @@ fn up(data: &Path, port: u16) -> Process {
         "--port",
         &port.to_string(),
     ]);
-    command.arg("--data").arg(data);
-    let out = data.with_extension("out");
-    // Of an earlier start.
-    let _ = fs::remove_file(&out);
-    Process::start(&mut command, &out)
+    command.arg("--data").arg(data).args(more);
+    command
 }
 
 async fn until_ready(process: &mut Process, port: u16) {
@@ -162,4 +170,80 @@ async fn a_daemon_that_dies_stops_the_rest_and_its_last_words_are_shown() {
         with_argument(&data.display().to_string()),
         Vec::<i32>::new()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_answers_with_the_model_and_keeps_its_state_in_the_database_that_it_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data_folder(folder.path());
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let model = folder.path().join("my own.gguf");
+    fs::copy(tiny_model(), &model).unwrap();
+    let model = model.display().to_string();
+    let database = Database::start(DatabaseKind::Postgres);
+    let more = ["--model", &model, "--database", database.url().unwrap()];
+
+    let mut process = up_with(&data, port, &more);
+    until_ready(&mut process, port).await;
+    let made = account(&data);
+    let key = made["api_key"].as_str().unwrap();
+    python::run("known_answer.py", &url, key, &["default"]).await;
+    let client = Client::stranger(&url).with_key(key);
+    let models = async || {
+        let models: Vec<Value> = client.get("/api/v1/models").await;
+        let named = |model: &Value| (model["name"].to_string(), model["default"] == true);
+        let mut named: Vec<_> = models.iter().map(named).collect();
+        named.sort();
+        named
+    };
+    let both = [
+        ("\"my-own\"".to_owned(), true),
+        ("\"tiny\"".to_owned(), false),
+    ];
+    assert_eq!(models().await, both);
+    assert!(!data.join("helix.db").exists(), "it is in PostgreSQL");
+    assert!(process.stop().await.success());
+
+    let mut again = up_with(&data, port, &more);
+    until_ready(&mut again, port).await;
+    assert_eq!(account(&data), made, "account and key are the same");
+    assert_eq!(models().await, both);
+    assert!(again.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_says_at_once_what_it_cannot_begin_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = async |more: &[&str]| {
+        let mut process = up_with(&folder.path().join("data"), free_port(), more);
+        assert!(!process.wait(Duration::from_secs(30)).await.success());
+        process.log()
+    };
+    let log = refused(&["--model", "nowhere.gguf"]).await;
+    assert!(log.contains("looking at nowhere.gguf"), "{log}");
+    let log = refused(&["--model", "Cargo.toml"]).await;
+    assert!(log.contains("is no GGUF file"), "{log}");
+    let log = refused(&["--database", "mysql://127.0.0.1/x"]).await;
+    assert!(log.contains("postgres"), "{log}");
+    // Nobody listens there.
+    let nobody = format!("postgres://helix@127.0.0.1:{}/helix", free_port());
+    let log = refused(&["--database", &nobody]).await;
+    assert!(log.contains("the control plane ended"), "{log}");
+    assert!(log.contains("database"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_refuses_a_disk_that_is_nearly_full() {
+    if !disk::may_mount() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let mut command = disk::mounted(&data, 2 << 20, &command(&data, free_port(), &[]));
+    let mut process = Process::start(&mut command, &folder.path().join("out"));
+    assert!(!process.wait(Duration::from_secs(30)).await.success());
+    let log = process.log();
+    assert!(log.contains("MB are needed: make room"), "{log}");
 }

@@ -20,6 +20,17 @@ use tokio::{
 
 const CHAT: &str = "/v1/chat/completions";
 
+crate::on_each_database!(
+    what_is_wrong_with_a_request_is_said_in_openais_shape,
+    a_body_of_100_megabytes_is_refused_without_being_kept,
+    a_client_that_reads_nothing_loses_its_place,
+    a_full_queue_says_when_to_come_again,
+    a_model_larger_than_every_device_is_refused_at_once_naming_what_is_available,
+    an_engine_that_cannot_start_says_why_and_is_not_tried_for_ever,
+    a_revoked_runner_is_cut_off_and_gives_up,
+    a_client_that_leaves_frees_its_place,
+);
+
 /// An error in OpenAI's shape; its message.
 fn message(answer: &Value) -> String {
     let error = &answer["error"];
@@ -41,9 +52,8 @@ async fn refused(client: &Client, body: impl Into<reqwest::Body>) -> (StatusCode
     (answer.status(), answer.json().await.unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_request_is_said_in_openais_shape() {
-    let (world, _runner) = World::with_runner(DatabaseKind::Sqlite).await;
+async fn what_is_wrong_with_a_request_is_said_in_openais_shape(database: DatabaseKind) {
+    let (world, _runner) = World::with_runner(database).await;
     let admin = &world.admin;
 
     let (status, answer) = refused(admin, "{\"model\": ").await;
@@ -75,9 +85,8 @@ async fn what_is_wrong_with_a_request_is_said_in_openais_shape() {
     admin.ask_for_paris(TINY).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_body_of_100_megabytes_is_refused_without_being_kept() {
-    let (mut world, _runner) = World::with_runner(DatabaseKind::Sqlite).await;
+async fn a_body_of_100_megabytes_is_refused_without_being_kept(database: DatabaseKind) {
+    let (mut world, _runner) = World::with_runner(database).await;
     let pid = world.server.process().pid();
     let piece = bytes::Bytes::from(vec![b' '; 1 << 20]);
     let whole = vec![b' '; 100 << 20];
@@ -102,10 +111,8 @@ async fn a_body_of_100_megabytes_is_refused_without_being_kept() {
     world.admin.ask_for_paris(TINY).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_reads_nothing_loses_its_place() {
-    let world =
-        World::with_options(DatabaseKind::Sqlite, "[queue]\nclient_stall_ms = 1000\n").await;
+async fn a_client_that_reads_nothing_loses_its_place(database: DatabaseKind) {
+    let world = World::with_options(database, "[queue]\nclient_stall_ms = 1000\n").await;
     world
         .register_tiny(ModelSettings {
             parallel: 1,
@@ -150,10 +157,9 @@ async fn a_client_that_reads_nothing_loses_its_place() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_says_when_to_come_again() {
+async fn a_full_queue_says_when_to_come_again(database: DatabaseKind) {
     let options = "[queue]\ncapacity = 1\n";
-    let world = World::with_options(DatabaseKind::Sqlite, options).await;
+    let world = World::with_options(database, options).await;
     world
         .register_tiny(ModelSettings {
             parallel: 1,
@@ -188,9 +194,10 @@ async fn a_full_queue_says_when_to_come_again() {
     waiting.await.unwrap().unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_model_larger_than_every_device_is_refused_at_once_naming_what_is_available() {
-    let (world, _runner) = World::with_runner(DatabaseKind::Sqlite).await;
+async fn a_model_larger_than_every_device_is_refused_at_once_naming_what_is_available(
+    database: DatabaseKind,
+) {
+    let (world, _runner) = World::with_runner(database).await;
     let settings = ModelSettings {
         memory_bytes: Some(1 << 50),
         ..ModelSettings::default()
@@ -202,9 +209,8 @@ async fn a_model_larger_than_every_device_is_refused_at_once_naming_what_is_avai
     world.admin.ask_for_paris(TINY).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_cannot_start_says_why_and_is_not_tried_for_ever() {
-    let (world, runner) = World::with_runner(DatabaseKind::Sqlite).await;
+async fn an_engine_that_cannot_start_says_why_and_is_not_tried_for_ever(database: DatabaseKind) {
+    let (world, runner) = World::with_runner(database).await;
     let broken = world.folder().join("broken.gguf");
     // A whole header, and no weights: it is the engine that finds out.
     let tiny = fs::read(&world.weights).unwrap();
@@ -238,9 +244,8 @@ async fn an_engine_that_cannot_start_says_why_and_is_not_tried_for_ever() {
     world.admin.ask_for_paris(TINY).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_runner_is_cut_off_and_gives_up() {
-    let (world, mut runner) = World::with_runner(DatabaseKind::Sqlite).await;
+async fn a_revoked_runner_is_cut_off_and_gives_up(database: DatabaseKind) {
+    let (world, mut runner) = World::with_runner(database).await;
     world.admin.ask_for_paris(TINY).await;
     let path = format!("/api/v1/runners/{}", runner.id);
     assert!(
@@ -280,9 +285,8 @@ async fn a_revoked_runner_is_cut_off_and_gives_up() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_frees_its_place() {
-    let world = World::empty(DatabaseKind::Sqlite).await;
+async fn a_client_that_leaves_frees_its_place(database: DatabaseKind) {
+    let world = World::empty(database).await;
     world
         .register_tiny(ModelSettings {
             parallel: 1,

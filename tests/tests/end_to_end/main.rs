@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod disk;
+mod limits;
 mod openai;
 mod recovery;
 mod sessions;
