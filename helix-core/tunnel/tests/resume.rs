@@ -18,7 +18,7 @@ use axum::{
 use futures_util::{SinkExt as _, StreamExt as _, stream};
 use helix_base::Retry as _;
 use helix_tunnel::{
-    AcceptOptions, AgentState, CloseCode, CloseReason, Error, HubEvent, Lane, LaneState, Limits,
+    AcceptOptions, AgentState, CloseCode, CloseReason, HubEvent, Lane, LaneState, Limits,
     REVDIAL_PATH,
     link::greeting::{Hello, Identity, Resume, Welcome},
 };
@@ -439,10 +439,7 @@ async fn a_peer_that_never_acknowledges_is_closed_with_a_reason() {
             }
         }
     };
-    let reason = tokio::select! {
-        () = listen => panic!("hung up without a reason"),
-        reason = ended => reason,
-    };
+    let ((), reason) = tokio::join!(listen, ended);
     assert!(
         reason.to_string().contains("nothing was acknowledged"),
         "{reason}"

@@ -240,7 +240,10 @@ impl Drop for RunningAgent {
 
 impl RunningAgent {
     pub(crate) fn start(dial: Arc<dyn Dial>, router: Router, options: AgentOptions) -> Self {
-        let agent = Agent::with_dial(dial, router, options);
+        Self::run(Agent::with_dial(dial, router, options))
+    }
+
+    pub(crate) fn run(agent: Agent) -> Self {
         let (group, state) = (TaskGroup::new(), agent.state());
         let inner = group.clone();
         group.spawn("agent", async move { agent.run(&inner).await });
