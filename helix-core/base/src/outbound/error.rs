@@ -103,7 +103,11 @@ pub enum Error {
         source: Box<tokio_tungstenite::tungstenite::Error>,
     },
     /// No usable connection in time.
-    #[error("no connection to {host} within {} s", after.as_secs_f32())]
+    #[error(
+        "no connection to {host} within {} s; it is not there, a firewall drops what is sent to \
+         it, or a proxy has to be used",
+        after.as_secs_f32()
+    )]
     Timeout {
         /// Host and port.
         host: String,
