@@ -20,7 +20,8 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    AcceptOptions, Body, CloseCode, CloseReason, Error, Lane, LaneStatus, Pipe, channel::Channel,
+    AcceptOptions, Body, CloseCode, CloseReason, Error, Lane, LaneState, LaneStatus, Pipe,
+    channel::Channel,
 };
 
 /// Where the control plane asks the agent to open a lane, on the agent's side of the
@@ -322,6 +323,29 @@ impl Tunnel {
             self.inner.bulk.status(),
             self.inner.media.status(),
         ]
+    }
+
+    /// Where the tunnel stands: its control lane's state.
+    pub fn state(&self) -> LaneState {
+        self.inner.control.status(Lane::Control).state
+    }
+
+    /// Ends when the tunnel no longer stands where it is known to stand; where it stands
+    /// then. An interruption that is over before anybody looks may go unnoticed; nothing
+    /// follows [`LaneState::Closed`].
+    pub async fn state_other_than(&self, known: LaneState) -> LaneState {
+        let mut phase = self.inner.control.handle().phase();
+        loop {
+            let state = self.state();
+            if state != known {
+                return state;
+            }
+            tokio::select! {
+                // The sender lives as long as this tunnel.
+                _ = phase.changed() => {}
+                _ = self.closed() => return LaneState::Closed,
+            }
+        }
     }
 
     /// Whether the tunnel has ended or is about to.

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -206,8 +206,10 @@ impl Drop for Site {
 
 pub(crate) fn dial_to(address: SocketAddr, key: &str) -> Arc<dyn Dial> {
     let url = format!("http://{address}").parse().unwrap();
-    let outbound = Outbound::new(&OutboundOptions::default()).unwrap();
-    Arc::new(WebSocketDial::new(&url, key.into(), outbound).unwrap())
+    // Reading the system's certificates takes a while, and is needed once.
+    static OUTBOUND: LazyLock<Outbound> =
+        LazyLock::new(|| Outbound::new(&OutboundOptions::default()).unwrap());
+    Arc::new(WebSocketDial::new(&url, key.into(), OUTBOUND.clone()).unwrap())
 }
 
 #[derive(Debug)]
