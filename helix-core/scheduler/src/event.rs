@@ -31,6 +31,18 @@ pub enum Event {
         /// Which one.
         runner: RunnerId,
     },
+    /// The connection to a runner broke and may be replaced: what is in flight
+    /// on it goes on, and it is given nothing new until then. It ends with
+    /// [`Event::RunnerBack`] or [`Event::RunnerDown`].
+    RunnerAway {
+        /// Which one.
+        runner: RunnerId,
+    },
+    /// The connection to a runner was replaced; nothing on it was lost.
+    RunnerBack {
+        /// Which one.
+        runner: RunnerId,
+    },
     /// A runner will not come back.
     RunnerRemoved {
         /// Which one.

@@ -17,6 +17,8 @@ pub(crate) struct Runner {
     pub(crate) boot_id: String,
     /// Since when it is gone; `None` while it is connected.
     pub(crate) offline_since: Option<u64>,
+    /// Since when its connection is being replaced, if it is.
+    pub(crate) away_since: Option<u64>,
     pub(crate) draining: bool,
     pub(crate) engines: BTreeSet<EngineKind>,
     pub(crate) devices: Vec<DeviceState>,
@@ -28,15 +30,21 @@ impl Runner {
             name: info.hostname.clone(),
             boot_id: info.boot_id.clone(),
             offline_since: None,
+            away_since: None,
             draining,
             engines: engines(info),
             devices: Vec::new(),
         }
     }
 
+    /// Whether what it is told reaches it now.
+    pub(crate) const fn is_reachable(&self) -> bool {
+        self.offline_since.is_none() && self.away_since.is_none()
+    }
+
     /// Whether it may be given new work.
     pub(crate) const fn takes_work(&self) -> bool {
-        self.offline_since.is_none() && !self.draining
+        self.is_reachable() && !self.draining
     }
 
     /// Its devices by class: one instance is spread over devices of one class.

@@ -19,7 +19,9 @@ pub struct Options {
     /// two counts.
     pub headroom_percent: u8,
     /// How long a runner that is gone is expected back: its instances count as
-    /// capacity to come and requests wait for it. Also how long after the
+    /// capacity to come and requests wait for it. So do those of a runner whose
+    /// connection is being replaced; after this time they stay, but others are
+    /// started elsewhere if there is room. Also how long after the
     /// scheduler's first event runners are expected that it has not seen yet.
     pub reconnect_grace_ms: u64,
     /// How long a request waits for a place on the instances there are before

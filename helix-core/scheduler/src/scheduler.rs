@@ -153,6 +153,8 @@ impl Scheduler {
                 draining,
             } => self.runner_up(runner, &info, draining),
             Event::RunnerDown { runner } => self.runner_down(runner),
+            Event::RunnerAway { runner } => self.runner_away(runner),
+            Event::RunnerBack { runner } => self.runner_back(runner),
             Event::RunnerRemoved { runner } => self.runner_removed(runner),
             Event::RunnerDraining { runner } => self.set_draining(runner, true),
             Event::RunnerResumed { runner } => self.set_draining(runner, false),

@@ -35,6 +35,12 @@ pub enum WaitReason {
         /// The runner's name; `None` if none was seen since the start.
         runner: Option<String>,
     },
+    /// The connection to a runner that has an instance, or could have one,
+    /// broke and is being replaced.
+    Restoring {
+        /// The runner's name.
+        runner: String,
+    },
     /// Instances of other models are ending to make room.
     MakingRoom {
         /// The model's name.
@@ -110,6 +116,9 @@ impl fmt::Display for WaitReason {
                 runner: Some(runner),
             } => {
                 write!(f, "waiting for {runner} to reconnect")
+            }
+            Self::Restoring { runner } => {
+                write!(f, "the connection to {runner} is being restored")
             }
             Self::Reconnecting { runner: None } => f.write_str("waiting for a runner to connect"),
             Self::MakingRoom {

@@ -39,7 +39,8 @@ impl Scheduler {
             };
         }
         let coming = mine().filter(|i| i.is_usable() && self.is_coming(i));
-        if let Some(instance) = coming.max_by_key(|i| matches!(i.phase, Phase::Starting { .. })) {
+        let starting = |i: &Instance| matches!(i.phase, Phase::Starting { .. });
+        if let Some(instance) = coming.max_by_key(|i| (self.is_reachable(i), starting(i))) {
             return self.why_coming(name(), instance);
         }
         self.why_no_instance(model)
@@ -47,12 +48,9 @@ impl Scheduler {
 
     fn why_coming(&self, model: String, instance: &Instance) -> WaitReason {
         let runner = self.runner_name(instance.runner);
-        let online = self
-            .runners
-            .get(&instance.runner)
-            .is_some_and(|r| r.offline_since.is_none());
         match &instance.phase {
-            _ if !online => WaitReason::Reconnecting {
+            _ if self.is_away(instance) => WaitReason::Restoring { runner },
+            _ if !self.is_reachable(instance) => WaitReason::Reconnecting {
                 runner: Some(runner),
             },
             Phase::Planned { victims } => {
@@ -85,9 +83,14 @@ impl Scheduler {
             .filter(|(_, r)| r.takes_work())
             .collect();
         if capable.is_empty() {
-            let away = self.capable(model).find(|(_, r)| r.offline_since.is_some());
+            let known = || self.capable(model).map(|(_, runner)| runner);
+            if let Some(away) = known().find(|r| r.away_since.is_some() && !r.draining) {
+                let runner = away.name.clone();
+                return WaitReason::Restoring { runner };
+            }
+            let gone = known().find(|r| r.offline_since.is_some());
             return WaitReason::Reconnecting {
-                runner: away.map(|(_, r)| r.name.clone()),
+                runner: gone.map(|r| r.name.clone()),
             };
         }
         let pauses = || {
@@ -180,7 +183,7 @@ impl Scheduler {
         young
             || self
                 .capable(model)
-                .any(|(_, r)| r.offline_since.is_some() && !r.draining)
+                .any(|(_, r)| !r.is_reachable() && !r.draining)
     }
 
     fn no_runner(&self, model: &Model) -> RejectReason {

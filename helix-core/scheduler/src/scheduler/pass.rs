@@ -5,7 +5,7 @@ use helix_proto::{InstanceId, ModelId, RequestId};
 use super::Scheduler;
 use crate::{
     decision::{RejectReason, StopReason},
-    fleet::{Instance, Phase},
+    fleet::{Instance, Phase, Runner},
 };
 
 impl Scheduler {
@@ -43,7 +43,7 @@ impl Scheduler {
             Phase::Starting {
                 told_at_ms,
                 acknowledged: false,
-            } => scheduler.is_online(instance) && scheduler.is_overdue(told_at_ms),
+            } => scheduler.is_reachable(instance) && scheduler.is_overdue(told_at_ms),
             _ => false,
         });
         for id in silent {
@@ -67,7 +67,7 @@ impl Scheduler {
     fn repeat_stops(&mut self) {
         let silent = self.ids_where(|scheduler, instance| match instance.phase {
             Phase::Stopping { told_at_ms, .. } => {
-                scheduler.is_online(instance) && scheduler.is_overdue(told_at_ms)
+                scheduler.is_reachable(instance) && scheduler.is_overdue(told_at_ms)
             }
             _ => false,
         });
@@ -86,10 +86,16 @@ impl Scheduler {
         told_at_ms.saturating_add(self.options.acknowledge_ms) <= self.now_ms
     }
 
-    pub(super) fn is_online(&self, instance: &Instance) -> bool {
+    pub(super) fn is_reachable(&self, instance: &Instance) -> bool {
         self.runners
             .get(&instance.runner)
-            .is_some_and(|r| r.offline_since.is_none())
+            .is_some_and(Runner::is_reachable)
+    }
+
+    pub(super) fn is_away(&self, instance: &Instance) -> bool {
+        self.runners
+            .get(&instance.runner)
+            .is_some_and(|r| r.away_since.is_some())
     }
 
     pub(super) fn ids_where(&self, which: impl Fn(&Self, &Instance) -> bool) -> Vec<InstanceId> {
@@ -176,7 +182,7 @@ impl Scheduler {
                 .is_some_and(|r| r.draining);
             if draining {
                 retired.push((instance.id, StopReason::RunnerDraining));
-            } else if self.is_idle_too_long(instance) {
+            } else if !self.is_away(instance) && self.is_idle_too_long(instance) {
                 retired.push((instance.id, StopReason::Idle));
             }
         }
@@ -198,10 +204,12 @@ impl Scheduler {
             && instance.last_used_ms.saturating_add(timeout) <= self.now_ms
     }
 
-    /// Stops instances that take nothing new and have nothing left to do.
+    /// Stops instances that take nothing new and have nothing left to do, once
+    /// their runners can be told.
     pub(super) fn stop_retired(&mut self) {
-        let done = self.ids_where(|_, instance| {
+        let done = self.ids_where(|scheduler, instance| {
             instance.retire.is_some()
+                && !scheduler.is_away(instance)
                 && instance.in_flight == 0
                 && !instance.is_planned()
                 && !instance.is_stopping()

@@ -87,7 +87,7 @@ impl Scheduler {
         for instance in self
             .instances
             .values()
-            .filter(|instance| instance.model == id)
+            .filter(|instance| instance.model == id && !self.is_out_of_sight(instance))
         {
             all += 1;
             if instance.is_usable() {
@@ -130,9 +130,19 @@ impl Scheduler {
     pub(super) fn is_coming(&self, instance: &Instance) -> bool {
         match instance.phase {
             Phase::Planned { .. } | Phase::Starting { .. } => true,
-            Phase::Ready => !self.is_online(instance),
+            Phase::Ready => !self.is_reachable(instance),
             Phase::Stopping { .. } => false,
         }
+    }
+
+    /// Whether its runner's connection is being replaced for so long that
+    /// nobody should count on it.
+    fn is_out_of_sight(&self, instance: &Instance) -> bool {
+        let grace = self.options.reconnect_grace_ms;
+        self.runners
+            .get(&instance.runner)
+            .and_then(|runner| runner.away_since)
+            .is_some_and(|at| at.saturating_add(grace) <= self.now_ms)
     }
 
     /// A plan of the model for which nothing was stopped yet.
@@ -161,7 +171,7 @@ impl Scheduler {
         let has_one = self
             .instances
             .values()
-            .any(|i| i.model == id && i.is_usable() && !i.is_planned());
+            .any(|i| i.model == id && i.is_usable() && !i.is_planned() && !self.is_out_of_sight(i));
         let has_plan = self.waiting_plan(id).is_some();
         let idle_for_ms = if has_one { self.options.hold_ms } else { 0 };
         let idle = Mode::EvictIdle { idle_for_ms };

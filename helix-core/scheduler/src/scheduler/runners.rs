@@ -24,6 +24,7 @@ impl Scheduler {
         runner.name.clone_from(&info.hostname);
         runner.boot_id.clone_from(&info.boot_id);
         runner.offline_since = None;
+        runner.away_since = None;
         runner.draining = draining;
         runner.engines = engines(info);
         if rebooted {
@@ -131,8 +132,36 @@ impl Scheduler {
         let now_ms = self.now_ms;
         if let Some(runner) = self.runners.get_mut(&id) {
             runner.offline_since.get_or_insert(now_ms);
+            runner.away_since = None;
         }
         self.cancel_plans_on(id);
+    }
+
+    pub(super) fn runner_away(&mut self, id: RunnerId) {
+        let now_ms = self.now_ms;
+        let known = self.runners.get_mut(&id);
+        if let Some(runner) = known.filter(|runner| runner.offline_since.is_none()) {
+            runner.away_since.get_or_insert(now_ms);
+            self.cancel_plans_on(id);
+        }
+    }
+
+    /// It could confirm nothing meanwhile: what it was told counts as told now.
+    pub(super) fn runner_back(&mut self, id: RunnerId) {
+        let now_ms = self.now_ms;
+        let known = self.runners.get_mut(&id);
+        if known.and_then(|runner| runner.away_since.take()).is_none() {
+            return;
+        }
+        let here = self.instances.values_mut().filter(|it| it.runner == id);
+        for instance in here {
+            match &mut instance.phase {
+                Phase::Starting { told_at_ms, .. } | Phase::Stopping { told_at_ms, .. } => {
+                    *told_at_ms = now_ms;
+                }
+                Phase::Planned { .. } | Phase::Ready => {}
+            }
+        }
     }
 
     pub(super) fn runner_removed(&mut self, id: RunnerId) {

@@ -15,7 +15,7 @@ use crate::world::*;
 
 /// Few ids, so that events meet.
 fn event() -> impl Strategy<Value = (u8, u64, u64, u64)> {
-    (0_u8..18, 0_u64..3, 0_u64..6, 0_u64..30_000)
+    (0_u8..20, 0_u64..3, 0_u64..6, 0_u64..30_000)
 }
 
 const STATES: [InstanceState; 6] = [
@@ -109,6 +109,8 @@ fn make(bench: &Bench, (kind, a, b, _): (u8, u64, u64, u64)) -> Event {
                 Outcome::LostBeforeResponse,
             ][a as usize],
         },
+        17 => Event::RunnerAway { runner },
+        18 => Event::RunnerBack { runner },
         _ => {
             let failure = failure(FailureKind::Crashed, "no");
             Event::StartRefused {

@@ -63,6 +63,14 @@ enum Happening {
     Cut {
         runner: usize,
     },
+    /// The connection breaks, and the tunnel waits for the next one.
+    Falter {
+        runner: usize,
+    },
+    Recover {
+        runner: usize,
+        session: u32,
+    },
     Connect {
         runner: usize,
         session: u32,
@@ -160,13 +168,14 @@ impl World {
         }
         for _ in 0..self.random.random_range(0..12) {
             let runner = self.random.random_range(0..self.runners.len());
-            let happening = match self.random.random_range(0..9) {
+            let happening = match self.random.random_range(0..11) {
                 0 | 1 => Happening::Cancel,
                 2 | 3 => Happening::Cut { runner },
                 4 => Happening::Crash { runner },
                 5 => Happening::Drain { runner },
                 6 => Happening::Restart,
                 7 => Happening::Prewarm,
+                8 | 9 => Happening::Falter { runner },
                 _ => Happening::AdminStop,
             };
             self.later(0, STORM_MS, happening);

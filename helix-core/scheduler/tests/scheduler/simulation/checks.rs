@@ -19,7 +19,7 @@ impl World {
                 devices,
             } => {
                 let runner = &self.runners[self.index(*runner)];
-                assert!(runner.connected && !runner.draining, "{at}");
+                assert!(runner.takes_work(), "{at}");
                 assert!(!runner.instances.contains_key(instance), "{at}");
                 assert_eq!(
                     devices.len(),
@@ -34,8 +34,9 @@ impl World {
             Action::StopInstance {
                 instance,
                 why: StopReason::Evicted { .. },
-                ..
+                runner,
             } => {
+                assert!(!self.runners[self.index(*runner)].away, "{at}");
                 let in_flight = self.requests.values().any(|state| {
                     matches!(state, RequestState::InFlight { instance: on, .. } if on == instance)
                 });
@@ -52,7 +53,7 @@ impl World {
                     "{state:?}: {at}"
                 );
                 let runner = &self.runners[self.index(*runner)];
-                assert!(runner.connected && !runner.draining, "{at}");
+                assert!(runner.takes_work(), "{at}");
                 let view = self
                     .scheduler
                     .instance(*instance)
@@ -73,7 +74,11 @@ impl World {
                 }
                 assert!(!why.to_string().is_empty(), "{at}");
             }
-            Action::StopInstance { .. } | Action::RecordNeed { .. } => {}
+            Action::StopInstance { runner, why, .. } => {
+                let runner = &self.runners[self.index(*runner)];
+                assert!(!runner.away || *why == StopReason::Requested, "{at}");
+            }
+            Action::RecordNeed { .. } => {}
         }
     }
 

@@ -20,6 +20,10 @@ pub(super) struct SimRunner {
     /// Goes up with each connection and cut: commands of before are lost.
     pub(super) session: u32,
     pub(super) connected: bool,
+    /// Its connection is being replaced.
+    pub(super) away: bool,
+    /// What it says meanwhile, which arrives when it is back.
+    unheard: Vec<Event>,
     pub(super) draining: bool,
     /// Id, size, and what other programs use.
     pub(super) devices: Vec<(String, u64, u64)>,
@@ -61,10 +65,16 @@ impl SimRunner {
             boot: 0,
             session: 0,
             connected: false,
+            away: false,
+            unheard: Vec::new(),
             draining: false,
             devices,
             instances: BTreeMap::new(),
         }
+    }
+
+    pub(super) const fn takes_work(&self) -> bool {
+        self.connected && !self.away && !self.draining
     }
 
     pub(super) fn is_ready(&self, instance: InstanceId) -> bool {
@@ -142,7 +152,16 @@ impl World {
                 model,
                 bytes,
             } => {
-                if self.runners[runner].session == session {
+                if self.runners[runner].away {
+                    let again = Happening::Start {
+                        runner,
+                        session,
+                        instance,
+                        model,
+                        bytes,
+                    };
+                    self.later(100, 100, again);
+                } else if self.runners[runner].session == session {
                     self.start(runner, instance, model, bytes);
                 }
             }
@@ -151,7 +170,14 @@ impl World {
                 session,
                 instance,
             } => {
-                if self.runners[runner].session == session {
+                if self.runners[runner].away {
+                    let again = Happening::Stop {
+                        runner,
+                        session,
+                        instance,
+                    };
+                    self.later(100, 100, again);
+                } else if self.runners[runner].session == session {
                     self.stop(runner, instance);
                 }
             }
@@ -170,6 +196,12 @@ impl World {
             }
             Happening::Measure { runner } => self.measure(runner),
             Happening::Cut { runner } => self.cut(runner),
+            Happening::Falter { runner } => self.falter(runner),
+            Happening::Recover { runner, session } => {
+                if self.runners[runner].session == session {
+                    self.recover(runner);
+                }
+            }
             Happening::Connect { runner, session } => {
                 if self.runners[runner].session == session {
                     self.connect(runner);
@@ -330,7 +362,15 @@ impl World {
             runner: runner.id,
             status: Box::new(status),
         };
-        self.tell(event);
+        self.say(index, event);
+    }
+
+    fn say(&mut self, index: usize, event: Event) {
+        if self.runners[index].away {
+            self.runners[index].unheard.push(event);
+        } else {
+            self.tell(event);
+        }
     }
 
     fn measure(&mut self, index: usize) {
@@ -350,13 +390,46 @@ impl World {
             runner: runner.id,
             devices: runner.measure(),
         };
-        self.tell(event);
+        self.say(index, event);
         self.later(3_000, 3_000, Happening::Measure { runner: index });
     }
 
     pub(super) fn disconnect(&mut self, index: usize) {
-        self.runners[index].connected = false;
-        self.runners[index].session += 1;
+        let runner = &mut self.runners[index];
+        (runner.connected, runner.away) = (false, false);
+        runner.unheard.clear();
+        runner.session += 1;
+    }
+
+    /// The connection breaks and is replaced in time, or the tunnel is cut then.
+    fn falter(&mut self, index: usize) {
+        if !self.runners[index].connected || self.runners[index].away {
+            return;
+        }
+        self.runners[index].away = true;
+        let runner = self.runners[index].id;
+        self.tell(Event::RunnerAway { runner });
+        let session = self.runners[index].session;
+        let back = Happening::Recover {
+            runner: index,
+            session,
+        };
+        match self.random.random_range(0..4) {
+            0 => self.later(1_000, 20_000, Happening::Cut { runner: index }),
+            _ => self.later(50, 20_000, back),
+        }
+    }
+
+    fn recover(&mut self, index: usize) {
+        let runner = &mut self.runners[index];
+        if !std::mem::take(&mut runner.away) {
+            return;
+        }
+        let (runner, unheard) = (runner.id, std::mem::take(&mut runner.unheard));
+        self.tell(Event::RunnerBack { runner });
+        for event in unheard {
+            self.tell(event);
+        }
     }
 
     /// The tunnel is cut; sometimes since the machine reboots.
