@@ -67,14 +67,26 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         rig::build(workspace)?;
     }
     rathole::install(workspace)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for name in parts {
         println!("measuring: {name}");
-        rows.extend(part(workspace, name, arguments)?);
+        match part(workspace, name, arguments) {
+            Ok(measured) => rows.extend(measured),
+            Err(error) if workspace.stopped() => return Err(error),
+            Err(error) => {
+                println!("FAILED: {name}: {error:#}");
+                failed.push(name);
+            }
+        }
     }
-    if arguments.only.is_some() {
+    if arguments.only.is_some() || !failed.is_empty() {
         println!("{}", report::table(&rows));
         report::print_verdict(&rows);
+        ensure!(
+            failed.is_empty(),
+            "not measured, so nothing is written: {}",
+            failed.join(", ")
+        );
         return Ok(());
     }
     let introduction = introduction(arguments);
@@ -121,7 +133,7 @@ fn introduction(arguments: &Arguments) -> String {
          run. Figures are medians over the rounds, a ratio is the median of each round's own \
          ratio; differences under 20 % are noise. *forwarder*: a TCP port of the server leads \
          through one WebSocket to a TCP port behind the agent, as with rathole {} (plain TCP, no \
-         encryption, as ours). *embedded*: the HTTP client is in the server and the router in the \
+         encryption, as ours; its release build has link-time optimisation, ours has none). *embedded*: the HTTP client is in the server and the router in the \
          agent, so what it costs includes making and taking the bytes. *direct* is the same client \
          without a tunnel. *CPU* is user and system time of both ends; the load generator and the \
          backend are not in it. A round trip is 64 bytes there and back on an open stream; *beside \

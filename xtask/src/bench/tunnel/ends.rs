@@ -114,23 +114,25 @@ pub(super) fn cuts(workspace: &Workspace) -> Result<Vec<Row>> {
         let _: Value = line.ask(&json!({"do": "cut_every", "bytes": EVERY, "times": CUTS}))?;
         let cut: Result<Exact> = ours.control.ask(&transfer);
         let told: Cuts = line.ask(&json!({"do": "cuts"}))?;
-        match cut {
-            Ok(cut) => {
-                ensure!(told.cuts == CUTS, "{} of {CUTS} cuts were made", told.cuts);
-                complete += 1;
-                let aside: f64 = told.gaps_seconds.iter().sum();
-                println!(
-                    "{TRANSFER} bytes: {:.2} s; with {CUTS} cuts {:.2} s, of which {aside:.2} s without a connection",
-                    whole.seconds, cut.seconds
-                );
-                ratios.push((cut.seconds - aside) / whole.seconds);
-                gaps.extend(told.gaps_seconds);
-            }
+        let cut = cut.and_then(|cut| {
+            ensure!(told.cuts == CUTS, "there were {} cuts of {CUTS}", told.cuts);
+            Ok(cut)
+        });
+        let cut = match cut {
+            Ok(cut) => cut,
             Err(error) => {
                 println!("after {} cuts: {error:#}", told.cuts);
                 break;
             }
-        }
+        };
+        complete += 1;
+        let aside: f64 = told.gaps_seconds.iter().sum();
+        println!(
+            "{TRANSFER} bytes: {:.2} s; with {CUTS} cuts {:.2} s, of which {aside:.2} s without a connection",
+            whole.seconds, cut.seconds
+        );
+        ratios.push((cut.seconds - aside) / whole.seconds);
+        gaps.extend(told.gaps_seconds);
     }
     rig.programs.stop();
     let metric = format!("1 GiB with {CUTS} cuts: byte-exact transfers of {TRANSFERS}");
