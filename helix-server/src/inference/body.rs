@@ -1,7 +1,7 @@
 //! An answer on its way from engine or provider to the client.
 //!
 //! Nothing is read from upstream before the client took what came before, so
-//! that a slow client holds one piece and no more. That alone would let a client
+//! that a slow client holds one chunk and no more. That alone would let a client
 //! that reads nothing keep its place on the engine for ever, and an engine that
 //! says nothing keep its client: the [`Watch`] ends both.
 
@@ -22,9 +22,6 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 
 use super::{Error, sse::Events};
-use gather::Gathered;
-
-mod gather;
 
 /// Why an upstream body broke off.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -94,7 +91,6 @@ enum Waits {
 struct State {
     upstream: Option<(Upstream, Box<dyn Hold>)>,
     events: Option<Events>,
-    gathered: Gathered,
     who: Arc<str>,
     waits: Waits,
     since: Instant,
@@ -192,7 +188,6 @@ impl Watch {
             state: Mutex::new(State {
                 upstream: Some((answer.upstream, answer.hold)),
                 events: answer.events.then(Events::default),
-                gathered: Gathered::default(),
                 who: answer.who,
                 waits: Waits::Client,
                 since: self.clock.now(),
@@ -265,23 +260,20 @@ impl State {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
+            if let Some(error) = self.ended_by.take() {
+                return Poll::Ready(Some(self.broken_off(error)));
+            }
             let Some((upstream, _)) = &mut self.upstream else {
-                return Poll::Ready(self.rest());
+                return Poll::Ready(None);
             };
             match Pin::new(upstream).poll_frame(context) {
-                Poll::Pending if self.gathered.ask_again() => {
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Pending => {
-                    let out = self.gathered.take();
-                    return out.map_or(Poll::Pending, |out| Poll::Ready(Some(Ok(out))));
-                }
+                Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data()
-                        && self.pass(data)
-                    {
-                        return Poll::Ready(self.gathered.take().map(Ok));
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
+                    if let Some(out) = self.pass(data) {
+                        return Poll::Ready(Some(Ok(out)));
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -290,42 +282,36 @@ impl State {
                     tracing::warn!(%who, %reason, "upstream broke off in the middle of an answer");
                     self.ended_by = Some(Error::Cut { who, reason });
                 }
-                Poll::Ready(None) => self.complete(),
+                Poll::Ready(None) => {
+                    self.close(End::Complete);
+                    let rest = self.events.as_mut().and_then(Events::finish);
+                    return Poll::Ready(rest.map(Ok));
+                }
             }
         }
     }
 
-    /// Gathers what of `data` may go out now; whether that is enough. Lets go of
-    /// the upstream with its last byte, not only when the client has taken it.
-    fn pass(&mut self, data: Bytes) -> bool {
-        let out = match &mut self.events {
-            Some(events) => events.push(data),
-            None => Some(data),
+    /// What of `data` may go out now. Lets go of the upstream with its last byte,
+    /// not only when the client has taken it.
+    fn pass(&mut self, data: Bytes) -> Option<Bytes> {
+        let at_end = self
+            .upstream
+            .as_ref()
+            .is_some_and(|(body, _)| body.is_end_stream());
+        if at_end {
+            self.close(End::Complete);
+        }
+        let Some(events) = &mut self.events else {
+            return Some(data);
         };
-        let enough = out.is_some_and(|out| self.gathered.add(out));
-        if let Some((body, _)) = &self.upstream
-            && body.is_end_stream()
-        {
-            self.complete();
+        let out = events.push(data);
+        if !at_end {
+            return out;
         }
-        enough
-    }
-
-    /// The upstream said all that it has to say.
-    fn complete(&mut self) {
-        self.close(End::Complete);
-        if let Some(rest) = self.events.as_mut().and_then(Events::finish) {
-            self.gathered.add(rest);
+        match (out, events.finish()) {
+            (Some(out), Some(rest)) => Some([out, rest].concat().into()),
+            (out, rest) => out.or(rest),
         }
-    }
-
-    /// What is still to go out when there is no upstream any more.
-    fn rest(&mut self) -> Option<Result<Bytes, Error>> {
-        if let Some(out) = self.gathered.take() {
-            return Some(Ok(out));
-        }
-        let error = self.ended_by.take()?;
-        Some(self.broken_off(error))
     }
 
     /// An event where events were promised, an error that cuts the connection else.
@@ -377,7 +363,7 @@ impl http_body::Body for BodyStream {
 
     fn is_end_stream(&self) -> bool {
         let state = lock(&self.relay.state);
-        state.upstream.is_none() && state.ended_by.is_none() && state.gathered.is_empty()
+        state.upstream.is_none() && state.ended_by.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

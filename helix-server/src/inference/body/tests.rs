@@ -71,40 +71,6 @@ async fn bytes_are_passed_on_and_the_place_is_freed_at_the_end() {
 }
 
 #[tokio::test]
-async fn what_the_upstream_has_ready_goes_out_in_one_piece_and_what_comes_later_by_itself() {
-    let mut scene = scene(true);
-    let tasks = TaskGroup::new();
-    let upstream = scene.upstream.clone();
-    let sending = tasks.spawn("upstream", async move {
-        for _ in 0..20 {
-            upstream.send(Ok("data: 1\n\n")).await.unwrap();
-        }
-    });
-    let first = scene.body.next().await.unwrap().unwrap();
-    assert_eq!(first, "data: 1\n\n".repeat(20));
-    sending.await.unwrap();
-    scene.upstream.send(Ok("data: 2\n\n")).await.unwrap();
-    assert_eq!(scene.body.next().await.unwrap().unwrap(), "data: 2\n\n");
-    scene.upstream.send(Ok("data: 3\n\n")).await.unwrap();
-    drop(scene.upstream);
-    assert_eq!(scene.body.next().await.unwrap().unwrap(), "data: 3\n\n");
-    assert!(scene.body.next().await.is_none());
-}
-
-#[tokio::test]
-async fn an_upstream_that_always_has_more_does_not_keep_what_came_from_going_out() {
-    let mut scene = scene(false);
-    let tasks = TaskGroup::new();
-    const LONG: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    let upstream = scene.upstream.clone();
-    tasks.spawn("upstream", async move {
-        while upstream.send(Ok(LONG)).await.is_ok() {}
-    });
-    let first = scene.body.next().await.unwrap().unwrap();
-    assert!(first.len() <= 20 << 10, "{}", first.len());
-}
-
-#[tokio::test]
 async fn an_upstream_that_breaks_off_leaves_an_error_event_and_a_proper_end() {
     let mut scene = scene(true);
     scene.upstream.send(Ok("data: 1\n\ndata: 2")).await.unwrap();
