@@ -33,7 +33,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The certificate or its key.
-    #[error("TLS cannot be set up: {0}")]
+    #[error(transparent)]
     Tls(#[from] helix_base::tls::Error),
     /// How to dial out.
     #[error("the outbound options cannot be used: {0}")]

@@ -1,6 +1,9 @@
 use std::{path::PathBuf, time::Duration};
 
-use helix_base::{Outbound, outbound};
+use helix_base::{
+    Outbound,
+    outbound::{self, why},
+};
 use helix_server::{
     Server,
     options::{ClientCertificates, TlsOptions},
@@ -72,7 +75,11 @@ async fn where_certificates_are_required_nobody_comes_in_without_a_valid_one() {
             "has expired: renew it",
         ),
     ] {
-        assert!(!answers(&site, &outbound).await);
+        let asked = outbound
+            .http()
+            .get(format!("https://{}/healthz", site.address));
+        let error = why(&asked.send().await.unwrap_err());
+        assert!(error.contains("client_certificate"), "{error}");
         let error = refusal(&site, &outbound).await.to_string();
         assert!(error.contains(advice), "{error}");
     }

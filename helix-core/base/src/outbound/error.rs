@@ -3,6 +3,7 @@
 use std::{io, iter::successors, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use rustls::AlertDescription;
 
 use super::tls;
 use crate::{Retry, Retryability, tls::Error as FileError};
@@ -23,10 +24,10 @@ pub enum Error {
     },
     /// The bundle of certificate authorities cannot be used.
     #[error("the CA bundle: {0}")]
-    CaBundle(#[source] FileError),
+    CaBundle(FileError),
     /// The client certificate or its key cannot be used.
     #[error("the client certificate: {0}")]
-    ClientCertificate(#[source] FileError),
+    ClientCertificate(FileError),
     /// A client certificate without its key, or the other way round.
     #[error("`client_certificate` and `client_key` go together: `{0}` is missing")]
     HalfAnIdentity(&'static str),
@@ -128,7 +129,22 @@ pub fn why(error: &reqwest::Error) -> String {
     if let Some((error, cause)) = connection.and_then(|error| Some((error, tls::cause(error)?))) {
         return format!("{cause}{}", tls_hint(error));
     }
-    chain().last().unwrap_or(first).to_string()
+    let hung_up = chain()
+        .find_map(|error| error.downcast_ref::<hyper::Error>())
+        .is_some_and(|error| {
+            error.is_canceled() || error.is_closed() || error.is_incomplete_message()
+        });
+    if hung_up && error.url().is_some_and(|url| url.scheme() == "https") {
+        return "the server hung up without an answer; if it wants a client certificate, set \
+                `client_certificate` and `client_key`"
+            .to_owned();
+    }
+    let text = chain().last().unwrap_or(first).to_string();
+    let hint = ALERTS
+        .iter()
+        .find(|alert| text.contains(&rustls::Error::AlertReceived(**alert).to_string()))
+        .map_or("", |alert| alert_hint(*alert));
+    format!("{text}{hint}")
 }
 
 /// What to do about a proxy's refusal.
@@ -151,9 +167,6 @@ fn proxy_hint(status: StatusCode) -> &'static str {
 /// What to do about a failed handshake, on this side or on the other.
 fn tls_hint(error: &io::Error) -> &'static str {
     use rustls::{
-        AlertDescription::{
-            BadCertificate, CertificateExpired, CertificateRequired, DecryptError, UnknownCA,
-        },
         CertificateError as Theirs,
         Error::{AlertReceived, InvalidCertificate, InvalidMessage},
     };
@@ -171,17 +184,34 @@ fn tls_hint(error: &io::Error) -> &'static str {
         Some(InvalidCertificate(
             Theirs::NotValidForName | Theirs::NotValidForNameContext { .. },
         )) => "; use a name that is in the certificate, or have one issued for this name",
-        Some(AlertReceived(CertificateRequired)) => {
+        Some(AlertReceived(alert)) => alert_hint(*alert),
+        Some(InvalidMessage(_)) => "; this port does not seem to speak TLS: is it an http URL?",
+        _ => "",
+    }
+}
+
+/// What servers say about the certificate of a client.
+const ALERTS: [AlertDescription; 5] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::CertificateExpired,
+    AlertDescription::UnknownCA,
+    AlertDescription::BadCertificate,
+    AlertDescription::DecryptError,
+];
+
+/// What to do about what a server says.
+fn alert_hint(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::CertificateRequired => {
             "; the server wants a client certificate: set `client_certificate` and `client_key`"
         }
-        Some(AlertReceived(CertificateExpired)) => {
+        AlertDescription::CertificateExpired => {
             "; the server finds that `client_certificate` has expired: renew it"
         }
-        Some(AlertReceived(UnknownCA | BadCertificate | DecryptError)) => {
+        alert if ALERTS.contains(&alert) => {
             "; the server does not accept `client_certificate`: have it issued by the authority \
              in the server's `client_ca`"
         }
-        Some(InvalidMessage(_)) => "; this port does not seem to speak TLS: is it an http URL?",
         _ => "",
     }
 }
