@@ -45,6 +45,7 @@ impl SmallDisk {
 }
 
 /// Whether this process may mount anything; says so if not.
+#[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
 pub fn may_mount() -> bool {
     let may = rustix::process::geteuid().is_root();
     if !may {
