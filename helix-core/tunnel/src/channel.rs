@@ -27,6 +27,7 @@ use crate::{
     readers::Readers,
     session::{self, InGroup},
     transport::Transport,
+    upload::{self, Waiting},
 };
 
 type Connection = http2::Connection<TokioIo<LinkIo>, axum::body::Body, InGroup>;
@@ -61,6 +62,14 @@ impl fmt::Debug for Channel {
             .field("in_flight", &self.in_flight())
             .finish_non_exhaustive()
     }
+}
+
+/// A request that was sent and answered: held with the response's body. When it goes,
+/// there is room for another, and what is left of the request's body is not sent.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    _slot: OwnedSemaphorePermit,
+    _waiting: Waiting,
 }
 
 /// What the handles and the session share.
@@ -195,12 +204,12 @@ impl Channel {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let (response, slot) = self.send(request).await?;
+        let (response, request) = self.send(request).await?;
         let shared = &self.shared;
-        Ok(response.map(|body| shared.readers.watch(body, Some(slot), &shared.handle)))
+        Ok(response.map(|body| shared.readers.watch(body, Some(request), &shared.handle)))
     }
 
-    /// Sends a request, and leaves its body and its slot to the caller.
+    /// Sends a request, and leaves the response's body to the caller.
     ///
     /// # Errors
     ///
@@ -208,13 +217,15 @@ impl Channel {
     pub(crate) async fn send<B>(
         &self,
         request: Request<B>,
-    ) -> Result<(Response<Incoming>, OwnedSemaphorePermit), Error>
+    ) -> Result<(Response<Incoming>, UnderWay), Error>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
         let slot = self.shared.slot()?;
-        let request = with_authority(request)?.map(axum::body::Body::new);
+        let (parts, body) = with_authority(request)?.into_parts();
+        let (waiting, body) = upload::tied(body);
+        let request = Request::from_parts(parts, body);
         let mut sender = self.sender.clone();
         let answer = sender.try_send_request(request);
         let answered = match self.shared.headers_timeout {
@@ -224,7 +235,13 @@ impl Channel {
                 .map_err(|_| Error::HeadersTimeout { after })?,
         };
         match answered {
-            Ok(response) => Ok((response, slot)),
+            Ok(response) => {
+                let under_way = UnderWay {
+                    _slot: slot,
+                    _waiting: waiting,
+                };
+                Ok((response, under_way))
+            }
             Err(error) => Err(self.explain(error.into_error())),
         }
     }

@@ -17,6 +17,7 @@ mod session;
 pub mod transport;
 mod tunnel;
 pub mod upgrade;
+mod upload;
 
 pub use self::{
     agent::{Agent, AgentOptions, AgentState, Stopped},

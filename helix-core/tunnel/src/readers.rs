@@ -22,18 +22,17 @@ use hyper::{body::Incoming, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
     time::Instant,
 };
 
-use crate::{Error, Limits, handle::Handle};
+use crate::{Error, Limits, channel::UnderWay, handle::Handle};
 
 /// A body that arrives over a tunnel. Dropping it resets its stream.
 pub struct Body {
     slot: Arc<Slot<Incoming>>,
     started: Instant,
     handle: Arc<Handle>,
-    _request: Option<OwnedSemaphorePermit>,
+    _request: Option<UnderWay>,
 }
 
 impl fmt::Debug for Body {
@@ -114,11 +113,11 @@ impl Readers {
         }
     }
 
-    /// Watches a body; the permit is given back with it.
+    /// Watches a body; the request that it answers is over with it.
     pub(crate) fn watch(
         &self,
         body: Incoming,
-        request: Option<OwnedSemaphorePermit>,
+        request: Option<UnderWay>,
         handle: &Arc<Handle>,
     ) -> Body {
         let ended = body.is_end_stream();
@@ -144,12 +143,8 @@ impl Readers {
         slot
     }
 
-    /// Watches a pipe; the permit is given back with it.
-    pub(crate) fn watch_pipe(
-        &self,
-        upgraded: Upgraded,
-        request: Option<OwnedSemaphorePermit>,
-    ) -> Pipe {
+    /// Watches a pipe; the request that it answers is over with it.
+    pub(crate) fn watch_pipe(&self, upgraded: Upgraded, request: Option<UnderWay>) -> Pipe {
         Pipe {
             slot: self.keep(TokioIo::new(upgraded)),
             started: self.started,
@@ -264,7 +259,7 @@ impl http_body::Body for Body {
 pub struct Pipe {
     slot: Arc<Slot<TokioIo<Upgraded>>>,
     started: Instant,
-    _request: Option<OwnedSemaphorePermit>,
+    _request: Option<UnderWay>,
 }
 
 impl fmt::Debug for Pipe {

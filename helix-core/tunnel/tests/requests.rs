@@ -194,6 +194,27 @@ over_both! {
         assert_eq!(tunnel.in_flight(), 0);
     }
 
+    async fn dropping_a_response_body_cancels_an_upload_that_never_ends(over) {
+        let cancelled = CancellationToken::new();
+        let token = cancelled.clone();
+        let router = Router::new().route("/swallow", post(async move |body: Body| {
+            let guard = token.drop_guard();
+            let swallowed = body.into_data_stream().map(move |piece| {
+                let _held = &guard;
+                piece.map(|piece| Bytes::from(piece.len().to_string()))
+            });
+            Body::from_stream(swallowed)
+        }));
+        let site = site(over).await;
+        let (_agent, tunnel) = site.connected("a", router).await;
+        let endless = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[7; 4096])));
+        let request = Request::post("/swallow").body(Body::from_stream(endless)).unwrap();
+        let mut body = soon(tunnel.request(request)).await.unwrap().into_body();
+        soon(body.frame()).await.unwrap().unwrap();
+        drop(body);
+        soon(cancelled.cancelled()).await;
+    }
+
     async fn dropping_a_request_that_waits_for_headers_cancels_the_handler(over) {
         let (started, cancelled) = (CancellationToken::new(), CancellationToken::new());
         let tokens = (started.clone(), cancelled.clone());

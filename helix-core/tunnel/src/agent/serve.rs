@@ -103,7 +103,8 @@ async fn run(
         let answers = Arc::clone(&answers);
         service_fn(move |request| {
             let answers = Arc::clone(&answers);
-            async move { answers.answer(request).await }
+            // Boxed, since it lies in every stream's task for as long as the stream does.
+            Box::pin(async move { answers.answer(request).await })
         })
     };
     let mut connection = Box::pin(

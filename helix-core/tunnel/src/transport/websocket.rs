@@ -19,8 +19,9 @@ use tokio_tungstenite::{
 use super::{MAX_MESSAGE, Message, Transport, TransportError};
 use crate::CloseCode;
 
-/// Buffer for reading, one per tunnel.
-const READ_BUFFER: usize = 64 << 10;
+/// Buffer for reading, one per connection, and touched whole: it is most of what an idle
+/// tunnel holds.
+const READ_BUFFER: usize = 16 << 10;
 
 /// The bounds with which a tunnel's WebSocket must be opened, on either side.
 pub fn config() -> WebSocketConfig {
