@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     JoinTokenId, RunnerId,
     runner::{Device, EngineInfo, InstanceStatus},
+    tunnel::RunnerTunnel,
 };
 
 /// Whether a runner takes part.
@@ -16,6 +17,9 @@ pub enum RunnerState {
     Online,
     /// Connected, finishes what it has and takes nothing new.
     Draining,
+    /// Its connection broke and is being replaced: what it is doing goes on, and
+    /// it takes nothing new until then.
+    Reconnecting,
     /// Not connected.
     Offline,
 }
@@ -29,6 +33,8 @@ pub struct Runner {
     pub name: String,
     /// Whether it takes part.
     pub state: RunnerState,
+    /// How it is connected.
+    pub tunnel: RunnerTunnel,
     /// When it was registered.
     pub created_at_ms: u64,
     /// When it was last heard of.

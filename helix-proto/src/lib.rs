@@ -21,6 +21,7 @@ mod redact;
 pub mod runner;
 pub mod session;
 pub mod status;
+pub mod tunnel;
 
 pub use error::{ApiError, ErrorCode};
 pub use id::{

@@ -92,6 +92,10 @@ pub(crate) struct Options {
     /// A PEM file with that certificate's private key.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) client_key: Option<PathBuf>,
+    /// How often the control plane is asked whether it lives, in milliseconds; at
+    /// most 15000.
+    #[arg(long, global = true, value_name = "MS")]
+    pub(crate) tunnel_heartbeat_ms: Option<u64>,
     /// A configuration file (TOML).
     #[arg(
         long,

@@ -67,6 +67,12 @@ pub(crate) fn resolve(flags: &cli::Options) -> anyhow::Result<Config> {
             figment = figment.merge(Serialized::default(key, value));
         }
     }
+    if let Some(interval) = flags.tunnel_heartbeat_ms {
+        figment = figment.merge(Serialized::default(
+            "tunnel.heartbeat_interval_ms",
+            interval,
+        ));
+    }
     split(&figment)
         .context("the configuration cannot be used")
         .and_then(absolute)

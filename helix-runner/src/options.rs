@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 use crate::{
+    Error,
     devices::DeviceChoice,
     engine::{
         external::ExternalOptions, llamacpp::LlamaCppOptions, ollama::OllamaOptions,
@@ -49,6 +50,8 @@ pub struct RunnerOptions {
     pub life: LifeOptions,
     /// How requests reach engines.
     pub http: HttpOptions,
+    /// The tunnel to the control plane.
+    pub tunnel: TunnelOptions,
     /// Proxies and certificates for everything that it dials.
     pub outbound: OutboundOptions,
     /// Within this time everything has stopped once it is told to.
@@ -70,6 +73,7 @@ impl Default for RunnerOptions {
             hub: HubOptions::default(),
             life: LifeOptions::default(),
             http: HttpOptions::default(),
+            tunnel: TunnelOptions::default(),
             outbound: OutboundOptions::default(),
             shutdown_budget: Duration::from_secs(30),
         }
@@ -108,6 +112,40 @@ impl Default for HttpOptions {
             max_body_bytes: 64 << 20,
             response_timeout: Duration::from_secs(30 * 60),
         }
+    }
+}
+
+/// The tunnel to the control plane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TunnelOptions {
+    /// How often the control plane is asked whether it lives; two questions without an
+    /// answer, and it is dialled again. At least 100 ms, and at most 15 s.
+    #[serde(rename = "heartbeat_interval_ms", with = "millis")]
+    pub heartbeat_interval: Duration,
+}
+
+impl Default for TunnelOptions {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+impl TunnelOptions {
+    /// # Errors
+    ///
+    /// The heartbeats are too rare or too many.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let heartbeats = Duration::from_millis(100)..=Duration::from_secs(15);
+        if heartbeats.contains(&self.heartbeat_interval) {
+            return Ok(());
+        }
+        Err(Error::Option {
+            option: "tunnel.heartbeat_interval_ms",
+            reason: "it is from 100 to 15000: proxies cut connections that are idle for longer",
+        })
     }
 }
 

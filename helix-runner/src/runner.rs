@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use axum::Router;
 use helix_base::{Clock, Outbound, OutboundOptions, ShutdownReport, SystemClock, TaskGroup};
 use helix_proto::{model::EngineKind, runner::RunnerEvent};
-use helix_tunnel::{Agent, AgentOptions, Stopped};
+use helix_tunnel::{Agent, AgentOptions, HeartbeatPolicy, Stopped};
 use rand::RngExt as _;
 use tokio::sync::{broadcast, watch};
 
@@ -70,7 +70,7 @@ impl RunnerBuilder {
         self
     }
 
-    /// Other bounds and waits for the tunnel.
+    /// Other bounds and waits for the tunnel than those of the options.
     #[must_use]
     pub fn agent(mut self, agent: AgentOptions) -> Self {
         self.agent = agent;
@@ -126,6 +126,7 @@ impl RunnerBuilder {
             handle: Handle::new(parts(None)),
             proxy,
         });
+        options.tunnel.check()?;
         let agent = match &options.server {
             Some(server) => {
                 let credential = credential::resolve(&options, server, &outbound).await?;
@@ -171,6 +172,10 @@ impl Runner {
     /// Begins a runner. Of its parts only the supervisor has no default: see
     /// [`Supervisor`].
     pub fn builder(options: RunnerOptions, supervisor: Supervisor) -> RunnerBuilder {
+        let heartbeat = HeartbeatPolicy {
+            interval: options.tunnel.heartbeat_interval,
+            ..HeartbeatPolicy::default()
+        };
         RunnerBuilder {
             options,
             supervisor,
@@ -178,7 +183,10 @@ impl Runner {
             devices: None,
             engines: Vec::new(),
             clock: Arc::new(SystemClock),
-            agent: AgentOptions::default(),
+            agent: AgentOptions {
+                heartbeat,
+                ..AgentOptions::default()
+            },
         }
     }
 

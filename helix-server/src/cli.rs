@@ -45,6 +45,16 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) frontend_url: Option<Url>,
+    /// How long a runner whose connection broke may take to come back, in
+    /// milliseconds, before what it is answering ends with an error.
+    #[arg(long, value_name = "MS")]
+    #[serde(skip)]
+    pub(crate) tunnel_grace_ms: Option<u64>,
+    /// How often runners' connections are asked whether they live, in
+    /// milliseconds; at most 15000.
+    #[arg(long, value_name = "MS")]
+    #[serde(skip)]
+    pub(crate) tunnel_heartbeat_ms: Option<u64>,
     /// Let people register themselves.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -36,6 +36,14 @@ pub(crate) fn resolve(
     if let Some(filter) = &flags.log {
         figment = figment.merge(Serialized::default("log.filter", filter));
     }
+    for (key, value) in [
+        ("tunnel.grace_ms", flags.tunnel_grace_ms),
+        ("tunnel.heartbeat_interval_ms", flags.tunnel_heartbeat_ms),
+    ] {
+        if let Some(value) = value {
+            figment = figment.merge(Serialized::default(key, value));
+        }
+    }
     figment
         .extract()
         .context("the configuration cannot be used")
@@ -138,6 +146,22 @@ mod tests {
         assert_eq!(options.queue.capacity, 7);
         assert_eq!(options.queue.deadline, Duration::from_secs(1));
         assert!(options.registration_open);
+    }
+
+    #[test]
+    fn the_tunnels_grace_and_heartbeat_come_from_the_file_a_variable_or_a_flag() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("helix.toml");
+        let text = "[tunnel]\ngrace_ms = 1\nheartbeat_interval_ms = 2000\n";
+        std::fs::write(&file, text).unwrap();
+        let file = ["--config", file.to_str().unwrap()];
+        let variable = [("HELIX_SERVER_TUNNEL__GRACE_MS", "20000")];
+        let tunnel = resolved(&file, &variable).unwrap().tunnel;
+        assert_eq!(tunnel.grace, Duration::from_secs(20));
+        assert_eq!(tunnel.heartbeat_interval, Duration::from_secs(2));
+        let flag = [file[0], file[1], "--tunnel-grace-ms", "30000"];
+        let tunnel = resolved(&flag, &variable).unwrap().tunnel;
+        assert_eq!(tunnel.grace, Duration::from_secs(30));
     }
 
     #[test]

@@ -10,13 +10,21 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use helix_base::{Clock, TaskGroup};
-use helix_proto::{InstanceId, RunnerId, runner::StartInstance};
+use helix_proto::{
+    InstanceId, RunnerId,
+    fleet::RunnerState,
+    runner::StartInstance,
+    tunnel::{RunnerTunnel, TunnelState},
+};
 use helix_scheduler::Event;
-use helix_tunnel::{AcceptOptions, CloseCode, Hub, Limits, Tunnel};
+use helix_tunnel::{AcceptOptions, CloseCode, HeartbeatPolicy, Hub, Limits, Tunnel};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -29,9 +37,13 @@ use crate::{
 pub(crate) mod client;
 mod connection;
 mod lines;
+mod metrics;
+mod reach;
 
 pub(crate) use client::Client;
 pub use client::Error;
+
+use reach::Reach;
 
 /// Events on their way to the scheduler; when full, runners are read no further.
 const NEWS: usize = 1_024;
@@ -75,6 +87,8 @@ struct Inner {
     news: mpsc::Sender<Event>,
     unread: Mutex<Option<mpsc::Receiver<Event>>>,
     runners: RwLock<BTreeMap<RunnerId, Entry>>,
+    /// How many tunnels there were.
+    tunnels: AtomicU64,
     /// Everybody's tunnel.
     hub: Hub<RunnerId>,
 }
@@ -84,6 +98,17 @@ struct Entry {
     /// As it is stored, but for `info` and `last_seen_at_ms`, which are as of now.
     known: StoredRunner,
     live: Option<Live>,
+    reach: Reach,
+}
+
+impl Entry {
+    fn new(known: StoredRunner) -> Self {
+        Self {
+            known,
+            live: None,
+            reach: Reach::default(),
+        }
+    }
 }
 
 /// A runner that is connected.
@@ -92,6 +117,7 @@ struct Live {
     /// Tells this tunnel from the ones before and after it.
     number: u64,
     client: Client,
+    tunnel: Tunnel,
     commands: mpsc::Sender<Command>,
 }
 
@@ -100,8 +126,30 @@ struct Live {
 pub(crate) struct RunnerView {
     /// What is known of it.
     pub(crate) known: StoredRunner,
-    /// Whether it is connected.
-    pub(crate) connected: bool,
+    reach: Reach,
+    tunnel: Option<Tunnel>,
+}
+
+impl RunnerView {
+    /// Whether it takes part.
+    pub(crate) const fn state(&self) -> RunnerState {
+        match self.reach.state(self.tunnel.is_some()) {
+            TunnelState::Disconnected => RunnerState::Offline,
+            TunnelState::Reconnecting => RunnerState::Reconnecting,
+            TunnelState::Connected if self.known.draining => RunnerState::Draining,
+            TunnelState::Connected => RunnerState::Online,
+        }
+    }
+
+    /// Whether it can be asked something now.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.reach.state(self.tunnel.is_some()) == TunnelState::Connected
+    }
+
+    /// How it is connected, or was.
+    pub(crate) fn tunnel(&self) -> RunnerTunnel {
+        self.reach.shown(self.tunnel.as_ref())
+    }
 }
 
 impl Fleet {
@@ -111,9 +159,21 @@ impl Fleet {
     /// When the database cannot be read.
     pub async fn start(foundation: &Foundation) -> Result<Self, serve::Error> {
         let stored = foundation.store.runners().await?;
-        let entry = |known: StoredRunner| (known.id, Entry { known, live: None });
+        let entry = |known: StoredRunner| (known.id, Entry::new(known));
         let (news, unread) = mpsc::channel(NEWS);
+        let options = &foundation.options.tunnel;
+        if let Some((option, reason)) = options.fault() {
+            return Err(serve::Error::Option {
+                option: option.into(),
+                reason: reason.into(),
+            });
+        }
         let accept = AcceptOptions {
+            grace: options.grace,
+            heartbeat: HeartbeatPolicy {
+                interval: options.heartbeat_interval,
+                ..HeartbeatPolicy::default()
+            },
             limits: Limits {
                 max_requests: MAX_REQUESTS,
                 ..Limits::default()
@@ -128,6 +188,7 @@ impl Fleet {
             news,
             unread: Mutex::new(Some(unread)),
             runners: RwLock::new(stored.into_iter().map(entry).collect()),
+            tunnels: AtomicU64::new(0),
             hub: Hub::new(accept, &foundation.tasks),
         };
         Ok(Self {
@@ -153,30 +214,39 @@ impl Fleet {
     pub(crate) fn attach(&self, id: RunnerId, tunnel: &Tunnel) {
         let (commands, orders) = mpsc::channel(COMMANDS);
         let client = Client::new(tunnel.clone());
+        let number = self.inner.tunnels.fetch_add(1, Ordering::Relaxed);
+        let now_ms = self.inner.clock.now_ms();
         let mut runners = self.write();
         let Some(entry) = runners.get_mut(&id) else {
             drop(runners);
             tunnel.close(CloseCode::REVOKED, "the runner was deleted");
             return;
         };
-        let number = entry.live.as_ref().map_or(0, |live| live.number) + 1;
         let live = Live {
             number,
             client: client.clone(),
+            tunnel: tunnel.clone(),
             commands,
         };
-        entry.live = Some(live);
+        if let Some(before) = entry.live.replace(live) {
+            entry.reach.ended(reach::last_close(&before.tunnel), now_ms);
+        }
+        entry.reach.began(now_ms);
         drop(runners);
         connection::Connection::new(self.clone(), id, number, client, tunnel.clone()).spawn(orders);
     }
 
     /// Ends a runner's tunnel for good: its credential is no longer valid.
     fn revoke(&self, id: RunnerId, reason: &str) {
-        if let Some(entry) = self.write().get_mut(&id) {
-            entry.live = None;
-        }
         if self.inner.hub.close(&id, CloseCode::REVOKED, reason) {
             tracing::info!(runner = %id, reason, "tunnel closed");
+        }
+        let now_ms = self.inner.clock.now_ms();
+        if let Some(entry) = self.write().get_mut(&id)
+            && let Some(live) = entry.live.take()
+        {
+            live.tunnel.close(CloseCode::REVOKED, reason);
+            entry.reach.ended(reach::last_close(&live.tunnel), now_ms);
         }
     }
 
@@ -200,13 +270,7 @@ impl Fleet {
     /// Takes note of a runner that the store knows already.
     pub(crate) fn registered(&self, runner: StoredRunner) {
         tracing::info!(runner = %runner.id, name = runner.name, "runner registered");
-        self.write().insert(
-            runner.id,
-            Entry {
-                known: runner,
-                live: None,
-            },
-        );
+        self.write().insert(runner.id, Entry::new(runner));
         self.changed();
     }
 
@@ -309,16 +373,36 @@ impl Fleet {
         true
     }
 
-    /// Takes note that a connection ended. Whether it was the runner's own.
+    /// Takes note that a tunnel ended. Whether it was the runner's own.
     fn detach(&self, id: RunnerId, number: u64) -> bool {
+        let now_ms = self.inner.clock.now_ms();
         let mut runners = self.write();
         let Some(entry) = runners.get_mut(&id) else {
             return false;
         };
-        if entry.live.as_ref().is_none_or(|live| live.number != number) {
+        let Some(live) = entry.live.take_if(|live| live.number == number) else {
             return false;
+        };
+        entry.reach.ended(reach::last_close(&live.tunnel), now_ms);
+        true
+    }
+
+    /// Takes note that a tunnel's connection broke, or was replaced. Whether it was the
+    /// runner's own.
+    fn noticed(&self, id: RunnerId, number: u64, away: bool) -> bool {
+        let now_ms = self.inner.clock.now_ms();
+        let mut runners = self.write();
+        let Some(Entry { live, reach, .. }) = runners.get_mut(&id) else {
+            return false;
+        };
+        let Some(live) = live.as_ref().filter(|live| live.number == number) else {
+            return false;
+        };
+        if away {
+            reach.broke(reach::last_close(&live.tunnel), now_ms);
+        } else {
+            reach.resumed(now_ms);
         }
-        entry.live = None;
         true
     }
 
@@ -350,6 +434,7 @@ impl Fleet {
 fn view(entry: &Entry) -> RunnerView {
     RunnerView {
         known: entry.known.clone(),
-        connected: entry.live.is_some(),
+        reach: entry.reach.clone(),
+        tunnel: entry.live.as_ref().map(|live| live.tunnel.clone()),
     }
 }

@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 mod tls;
+mod tunnel;
 mod wire;
 
 pub use tls::{ClientCertificates, TlsOptions};
+pub use tunnel::TunnelOptions;
 
 /// How the control plane runs. Fields with a unit in their name on the wire
 /// (`*_ms`) are milliseconds there and [`Duration`]s here.
@@ -43,6 +45,8 @@ pub struct Options {
     pub trusted_proxies: Vec<IpNet>,
     /// Serves HTTPS with this certificate; plain HTTP if absent.
     pub tls: Option<TlsOptions>,
+    /// Runners' tunnels.
+    pub tunnel: TunnelOptions,
     /// How long a shutdown may take in all.
     #[serde(rename = "shutdown_budget_ms", with = "wire::millis")]
     pub shutdown_budget: Duration,
@@ -73,6 +77,7 @@ impl Default for Options {
             registration_open: false,
             trusted_proxies: Vec::new(),
             tls: None,
+            tunnel: TunnelOptions::default(),
             shutdown_budget: Duration::from_secs(30),
             queue: QueueOptions::default(),
             limits: LimitOptions::default(),

@@ -5,9 +5,9 @@ use helix_proto::{
     InstanceId, RunnerId,
     fleet::{
         CreateRunnerRequest, CreatedRunner, JoinRequest, Runner, RunnerDevice, RunnerInstance,
-        RunnerState,
     },
     runner::{InstanceStatus, LogTail},
+    tunnel::RunnerTunnel,
 };
 use helix_tunnel::{CloseCode, Holder, Upgrade};
 use http::{HeaderMap, StatusCode, header};
@@ -36,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, delete))
+        .routes(routes!(tunnel))
         .routes(routes!(drain))
         .routes(routes!(resume))
         .routes(routes!(rotate))
@@ -105,6 +106,23 @@ async fn get(
     Path(id): Path<RunnerId>,
 ) -> Result<Json<Runner>, Failure> {
     found(&app, id)
+}
+
+/// How a runner is connected: each lane of its tunnel, or when and why it ended.
+#[utoipa::path(get, path = "/api/v1/runners/{id}/tunnel", tag = "runners",
+    params(("id" = RunnerId, Path, description = "The runner")),
+    responses((status = 200, body = RunnerTunnel), (status = 401), (status = 403), (status = 404)),
+    security(("session" = ["admin"]), ("api_key" = ["admin"])))]
+async fn tunnel(
+    _: Caller<AdminOnly>,
+    State(app): State<App>,
+    Path(id): Path<RunnerId>,
+) -> Result<Json<RunnerTunnel>, Failure> {
+    let view = app
+        .fleet()
+        .runner(id)
+        .ok_or_else(|| Failure::not_found("runner"))?;
+    Ok(Json(view.tunnel()))
 }
 
 /// Forgets a runner; its tunnel is closed at once and its credential is worth nothing.
@@ -289,17 +307,14 @@ fn found(app: &App, id: RunnerId) -> Result<Json<Runner>, Failure> {
 
 /// A runner with what the scheduler has set aside and in flight on it.
 fn shown(app: &App, view: RunnerView) -> Runner {
-    let RunnerView { known, connected } = view;
-    let state = match (connected, known.draining) {
-        (false, _) => RunnerState::Offline,
-        (true, true) => RunnerState::Draining,
-        (true, false) => RunnerState::Online,
-    };
+    let (state, tunnel) = (view.state(), view.tunnel());
+    let known = view.known;
     let info = known.info;
     app.inference().ask_scheduler(|scheduler| Runner {
         id: known.id,
         name: known.name,
         state,
+        tunnel,
         created_at_ms: known.created_at_ms,
         last_seen_at_ms: known.last_seen_at_ms,
         version: info.as_ref().map(|info| info.version.clone()),

@@ -53,7 +53,8 @@ async fn metrics(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    (kind, app.foundation().metrics.render())
+    let tunnels = app.fleet().render_metrics();
+    (kind, app.foundation().metrics.render() + &tunnels)
 }
 
 /// What runs here.
@@ -70,7 +71,7 @@ async fn version(_: Caller<Public>) -> Json<Version> {
     security(("session" = ["member"]), ("api_key" = ["admin"])))]
 async fn status(_: Caller<Member>, State(app): State<App>) -> Json<Status> {
     let runners = app.fleet().runners();
-    let connected = || runners.iter().filter(|runner| runner.connected);
+    let connected = || runners.iter().filter(|runner| runner.is_connected());
     let ready = connected()
         .filter_map(|runner| runner.known.info.as_ref())
         .flat_map(|info| &info.instances)

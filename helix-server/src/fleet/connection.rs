@@ -8,15 +8,14 @@ use helix_proto::{
     runner::{InstanceStatus, RunnerEvent, RunnerInfo},
 };
 use helix_scheduler::Event;
-use helix_tunnel::{CloseCode, Tunnel};
+use helix_tunnel::{CloseCode, LaneState, Tunnel};
 use tokio::sync::mpsc;
 
 use super::{Client, Command, Fleet, client::Error};
 
-/// A runner says something at least every ten seconds. Its tunnel may be without a
-/// connection for a minute, and says itself when that was too long; so this is only for
-/// a runner that hangs.
-const SILENCE: Duration = Duration::from_secs(120);
+/// A runner says something at least every ten seconds, while its tunnel has a
+/// connection. Without one, the tunnel itself says when that was too long.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// How often it is stored that the runner was heard of.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
@@ -30,6 +29,8 @@ pub(super) struct Connection {
     number: u64,
     client: Client,
     tunnel: Tunnel,
+    /// Where the tunnel stood when the scheduler was last told.
+    told: LaneState,
     /// When it was last stored that the runner was heard of.
     noted_at_ms: u64,
 }
@@ -48,6 +49,7 @@ impl Connection {
             number,
             client,
             tunnel,
+            told: LaneState::Connected,
             noted_at_ms: 0,
         }
     }
@@ -88,10 +90,24 @@ impl Connection {
         let mut events = self.client.events().await?;
         let mut orders = Some(orders);
         loop {
-            let next = tokio::time::timeout(SILENCE, events.next::<RunnerEvent>()).await;
-            let next = next.map_err(|_| {
-                Error::Lost(format!("it said nothing for {} s", SILENCE.as_secs()))
-            })??;
+            let silence = async {
+                if self.told == LaneState::Resuming {
+                    return std::future::pending().await;
+                }
+                tokio::time::sleep(SILENCE).await;
+            };
+            let next = tokio::select! {
+                biased;
+                state = self.tunnel.state_other_than(self.told) => {
+                    self.tell_state(state).await?;
+                    continue;
+                }
+                next = events.next::<RunnerEvent>() => next?,
+                () = silence => {
+                    let why = format!("it said nothing for {} s", SILENCE.as_secs());
+                    return Err(Error::Lost(why));
+                }
+            };
             let Some(event) = next else { return Ok(()) };
             self.heard(event).await;
             // Commands make sense once the scheduler knows what the runner has.
@@ -106,11 +122,37 @@ impl Connection {
         }
     }
 
+    /// The tunnel's connection broke, or was replaced.
+    async fn tell_state(&mut self, state: LaneState) -> Result<(), Error> {
+        let away = match state {
+            LaneState::Connected => false,
+            LaneState::Resuming => true,
+            _ => return Err(Error::Lost(self.tunnel.closed().await.to_string())),
+        };
+        self.told = state;
+        let runner = self.id;
+        if self.fleet.noticed(runner, self.number, away) {
+            tracing::info!(%runner, away, "the runner's connection broke or was replaced");
+            let event = if away {
+                Event::RunnerAway { runner }
+            } else {
+                Event::RunnerBack { runner }
+            };
+            self.fleet.tell(event).await;
+            self.fleet.changed();
+        }
+        Ok(())
+    }
+
     async fn heard(&mut self, event: RunnerEvent) {
         let now_ms = self.fleet.inner.clock.now_ms();
         let mut visible = true;
         let told = match event {
-            RunnerEvent::Snapshot { info } => self.snapshot(info, now_ms),
+            RunnerEvent::Snapshot { info } => {
+                // With this the scheduler takes the runner for connected.
+                self.told = LaneState::Connected;
+                self.snapshot(info, now_ms)
+            }
             RunnerEvent::Devices { devices } => {
                 let current = self.fleet.update(self.id, self.number, |known| {
                     known.last_seen_at_ms = Some(now_ms);

@@ -286,7 +286,7 @@ impl Inference {
             .fleet
             .runners()
             .iter()
-            .filter(|view| view.connected)
+            .filter(|view| view.is_connected())
         {
             if self.estimate_on(model, view.known.id).await {
                 return;

@@ -24,6 +24,7 @@ mod queue;
 mod requests;
 mod runner;
 mod runners;
+mod tunnels;
 
 use crate::{App, Options, Server, api, store::runners::StoredRunner};
 use runner::{Runner, Script, device};

@@ -4,7 +4,13 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -17,7 +23,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture};
-use helix_base::TaskGroup;
+use helix_base::{BackoffPolicy, TaskGroup};
 use helix_proto::{
     ApiError, ErrorCode, InstanceId, RunnerId,
     error::ErrorEnvelope,
@@ -31,10 +37,12 @@ use helix_tunnel::{
     Agent, AgentOptions, AgentState, Holder, Transport,
     agent::{Dial, DialError},
     memory,
+    transport::{Message, TransportError},
 };
 use http::StatusCode;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::fleet::Fleet;
 
@@ -55,6 +63,7 @@ pub(super) struct Runner {
     state: Arc<Mutex<Inner>>,
     agent: watch::Receiver<AgentState>,
     group: TaskGroup,
+    line: Line,
 }
 
 struct Inner {
@@ -72,6 +81,73 @@ struct MemoryDial {
     fleet: Fleet,
     id: RunnerId,
     group: TaskGroup,
+    line: Line,
+}
+
+/// What lies between a runner and the control plane.
+#[derive(Clone, Default)]
+struct Line {
+    is_down: Arc<AtomicBool>,
+    /// Breaks what is connected now.
+    current: Arc<Mutex<CancellationToken>>,
+}
+
+/// One end of a connection, until the line is cut.
+#[derive(Debug)]
+struct Cuttable {
+    inner: Option<memory::Memory>,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Cuttable {
+    /// Polled before everything else, so that a cut wakes whoever waits.
+    fn whole(&mut self, cx: &mut Context<'_>) -> Result<&mut memory::Memory, TransportError> {
+        if self.cut.as_mut().poll(cx).is_ready() {
+            self.inner = None;
+        }
+        self.inner.as_mut().ok_or_else(cut_off)
+    }
+}
+
+fn cut_off() -> TransportError {
+    TransportError::Io(std::io::ErrorKind::ConnectionReset.into())
+}
+
+impl Transport for Cuttable {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Message, TransportError>>> {
+        match self.whole(cx) {
+            Ok(inner) => inner.poll_receive(cx),
+            Err(error) => Poll::Ready(Some(Err(error))),
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        match self.whole(cx) {
+            Ok(inner) => inner.poll_ready(cx),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn start_send(&mut self, message: Message) -> Result<(), TransportError> {
+        self.inner.as_mut().ok_or_else(cut_off)?.start_send(message)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        match self.whole(cx) {
+            Ok(inner) => inner.poll_flush(cx),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.whole(cx) {
+            Ok(inner) => inner.poll_discard(cx),
+            Err(_) => Poll::Ready(()),
+        }
+    }
 }
 
 impl fmt::Debug for MemoryDial {
@@ -83,7 +159,15 @@ impl fmt::Debug for MemoryDial {
 #[async_trait]
 impl Dial for MemoryDial {
     async fn dial(&self) -> Result<Box<dyn Transport>, DialError> {
+        if self.line.is_down.load(Ordering::Relaxed) {
+            return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into());
+        }
         let (ours, theirs) = memory::pair();
+        let cut = lock(&self.line.current).clone().cancelled_owned();
+        let ours = Cuttable {
+            inner: Some(ours),
+            cut: Box::pin(cut),
+        };
         let (fleet, id) = (self.fleet.clone(), self.id);
         self.group.spawn("accept", async move {
             let holder = Holder::new(id, "a credential");
@@ -148,12 +232,21 @@ impl Runner {
             .route("/runner/v1/instances/{id}/engine/{*path}", any(engine_call))
             .with_state(Arc::clone(&state));
         let group = group.child();
+        let line = Line::default();
         let dial = MemoryDial {
             fleet: fleet.clone(),
             id,
             group: group.clone(),
+            line: line.clone(),
         };
-        let agent = Agent::with_dial(Arc::new(dial), router, AgentOptions::default());
+        let options = AgentOptions {
+            backoff: BackoffPolicy {
+                base: Duration::from_millis(5),
+                cap: Duration::from_millis(20),
+            },
+            ..AgentOptions::default()
+        };
+        let agent = Agent::with_dial(Arc::new(dial), router, options);
         let watched = agent.state();
         let inner = group.clone();
         group.spawn("agent", async move { agent.run(&inner).await });
@@ -161,6 +254,7 @@ impl Runner {
             state,
             agent: watched,
             group,
+            line,
         }
     }
 
@@ -204,13 +298,24 @@ impl Runner {
         self.agent.borrow().clone()
     }
 
+    /// Breaks its connection, and every one that it dials.
+    pub(super) fn cut(&self) {
+        self.line.is_down.store(true, Ordering::Relaxed);
+        std::mem::take(&mut *lock(&self.line.current)).cancel();
+    }
+
+    /// Lets it dial again.
+    pub(super) fn mend(&self) {
+        self.line.is_down.store(false, Ordering::Relaxed);
+    }
+
     /// Is gone at once, as if the power had failed.
     pub(super) fn vanish(&self) {
         self.group.cancel();
     }
 }
 
-fn lock(state: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

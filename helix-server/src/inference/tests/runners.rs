@@ -44,7 +44,7 @@ async fn a_new_credential_ends_the_tunnel_of_the_old_one() {
         .await;
     assert_eq!(response.status(), StatusCode::OK);
     eventually(|| matches!(runner.agent(), AgentState::Stopped { .. })).await;
-    assert!(!scene.app.fleet().runner(id).unwrap().connected);
+    assert!(!scene.app.fleet().runner(id).unwrap().is_connected());
 }
 
 #[tokio::test]

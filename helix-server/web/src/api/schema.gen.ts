@@ -466,6 +466,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runners/{id}/tunnel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a runner is connected: each lane of its tunnel, or when and why it ended. */
+        get: operations["runners_tunnel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions": {
         parameters: {
             query?: never;
@@ -1485,6 +1502,8 @@ export interface components {
             platform?: string | null;
             /** @description Whether it takes part. */
             state: components["schemas"]["RunnerState"];
+            /** @description How it is connected. */
+            tunnel: components["schemas"]["RunnerTunnel"];
             /** @description Its version, as it last said. */
             version?: string | null;
         };
@@ -1509,7 +1528,26 @@ export interface components {
          * @description Whether a runner takes part.
          * @enum {string}
          */
-        RunnerState: "online" | "draining" | "offline";
+        RunnerState: "online" | "draining" | "reconnecting" | "offline";
+        /** @description A runner's tunnel as it is now. */
+        RunnerTunnel: {
+            /**
+             * Format: int64
+             * @description When it came to that; absent for a runner that was not connected since the control plane
+             *     started.
+             */
+            changed_at_ms?: number | null;
+            /** @description Its lanes; none while it is disconnected. */
+            lanes: components["schemas"]["TunnelLaneStatus"][];
+            last_close?: components["schemas"]["TunnelClose"] | null;
+            /**
+             * Format: int64
+             * @description When that was.
+             */
+            last_close_at_ms?: number | null;
+            /** @description Where it stands. */
+            state: components["schemas"]["TunnelState"];
+        };
         /** @description A request that an instance is answering. */
         RunningRequest: {
             /** @description Its id. */
@@ -1735,6 +1773,73 @@ export interface components {
             /** @description The release. */
             version: string;
         };
+        /** @description Why a connection ended. */
+        TunnelClose: {
+            /**
+             * Format: int32
+             * @description The WebSocket's close code; absent if the connection broke without a word.
+             */
+            code?: number | null;
+            /** @description For people. */
+            reason: string;
+        };
+        /**
+         * @description A connection of a tunnel, by what it carries.
+         * @enum {string}
+         */
+        TunnelLane: "control" | "bulk" | "media";
+        /**
+         * @description Where a lane stands.
+         * @enum {string}
+         */
+        TunnelLaneState: "closed" | "connected" | "resuming";
+        /**
+         * @description A lane as it is now. Counts begin with the tunnel: a connection that was replaced
+         *     keeps them.
+         */
+        TunnelLaneStatus: {
+            /**
+             * Format: int32
+             * @description Requests under way.
+             */
+            in_flight: number;
+            /** @description Which. */
+            lane: components["schemas"]["TunnelLane"];
+            last_close?: components["schemas"]["TunnelClose"] | null;
+            /**
+             * Format: int64
+             * @description Bytes from the runner, each counted once.
+             */
+            received_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes that were sent and are not acknowledged: kept, in case that the connection
+             *     breaks.
+             */
+            replay_bytes: number;
+            /**
+             * Format: int64
+             * @description How often its connection was replaced.
+             */
+            resumes: number;
+            /**
+             * Format: int64
+             * @description The last measured heartbeat, there and back, in microseconds.
+             */
+            round_trip_us?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes to the runner, each counted once.
+             */
+            sent_bytes: number;
+            /** @description Where it stands. */
+            state: components["schemas"]["TunnelLaneState"];
+        };
+        /**
+         * @description Where a runner's tunnel stands.
+         * @enum {string}
+         */
+        TunnelState: "connected" | "reconnecting" | "disconnected";
         /** @description One question and its answer. */
         Turn: {
             /** @description The answer so far. */
@@ -2910,6 +3015,46 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Runner"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    runners_tunnel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The runner */
+                id: components["schemas"]["RunnerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunnerTunnel"];
                 };
             };
             401: {

@@ -5,6 +5,7 @@ import type { InstanceState, Model, RunnerState } from '../api/types';
 const RUNNER: Record<RunnerState, { label: string; color: string }> = {
   online: { label: 'Online', color: 'teal' },
   draining: { label: 'Draining', color: 'yellow' },
+  reconnecting: { label: 'Reconnecting', color: 'orange' },
   offline: { label: 'Offline', color: 'gray' },
 };
 
