@@ -19,6 +19,7 @@
 mod dial;
 mod error;
 mod options;
+mod request;
 mod resolve;
 mod tcp;
 mod tls;
@@ -26,17 +27,14 @@ mod tls;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper::body::Incoming;
 use reqwest::redirect;
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::WebSocketConfig};
 use url::Url;
 
-use self::dial::Dialler;
+use self::{dial::Dialler, request::Requests};
 pub use self::{
     dial::{BoxedIo, Io},
     error::{Error, why},
@@ -44,9 +42,6 @@ pub use self::{
     resolve::{Resolve, SharedResolver, SystemResolver},
     tcp::tune_socket,
 };
-
-/// See [`Outbound::plain`].
-pub type PlainClient = legacy::Client<HttpConnector<SharedResolver>, Full<Bytes>>;
 
 /// Redirects followed for one request.
 const MAX_REDIRECTS: usize = 10;
@@ -63,9 +58,9 @@ pub struct Outbound {
 
 struct Inner {
     http: reqwest::Client,
-    plain: PlainClient,
     downloads: reqwest::Client,
-    websockets: Dialler,
+    requests: Requests,
+    dialler: Arc<Dialler>,
     connect_timeout: Duration,
 }
 
@@ -73,7 +68,7 @@ impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // `Matcher` leaves credentials out of its own output.
         f.debug_struct("Outbound")
-            .field("proxies", &self.inner.websockets.proxies)
+            .field("proxies", &self.inner.dialler.proxies)
             .field("connect_timeout", &self.inner.connect_timeout)
             .finish_non_exhaustive()
     }
@@ -103,15 +98,17 @@ impl Outbound {
         let settings = tls::Settings::new(options)?;
         let shared = SharedResolver(Arc::clone(&resolver));
         let client = |redirects| client(options, &settings, shared.clone(), redirects);
+        let dialler = Arc::new(Dialler {
+            proxies,
+            tls: Arc::new(settings.config(&[b"http/1.1"])?),
+            tls_of_requests: Arc::new(settings.config(&[b"h2", b"http/1.1"])?),
+            resolver,
+        });
         let inner = Inner {
-            plain: plain_client(options.connect_timeout, shared.clone()),
             http: client(redirect::Policy::custom(within_one_origin))?,
             downloads: client(redirect::Policy::limited(MAX_REDIRECTS))?,
-            websockets: Dialler {
-                proxies,
-                tls: Arc::new(settings.config(&[b"http/1.1"])?),
-                resolver,
-            },
+            requests: Requests::new(Arc::clone(&dialler), options.connect_timeout),
+            dialler,
             connect_timeout: options.connect_timeout,
         };
         Ok(Self {
@@ -127,13 +124,18 @@ impl Outbound {
         &self.inner.http
     }
 
-    /// A leaner client, for an `http://` URL that no proxy is asked for: requests to
-    /// a machine nearby, where [`Self::http`] would be much of the time they take. It
-    /// follows no redirects. `None` where the other client is needed.
-    pub fn plain(&self, uri: &http::Uri) -> Option<PlainClient> {
-        let plain = uri.scheme_str() == Some("http")
-            && self.inner.websockets.proxies.intercept(uri).is_none();
-        plain.then(|| self.inner.plain.clone())
+    /// Sends one request whose body is there, over connections that are kept: for what
+    /// is asked all the time, where [`Self::http`] would be much of the time it takes.
+    /// Redirects are returned as they came. There is a connect timeout and no total one.
+    ///
+    /// # Errors
+    ///
+    /// No connection, or one that ended without an answer.
+    pub async fn request(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Error> {
+        self.inner.requests.send(request).await
     }
 
     /// The HTTP client for files. It follows redirects to other hosts, as download
@@ -175,7 +177,7 @@ impl Outbound {
     ) -> Result<WebSocketStream<BoxedIo>, Error> {
         let target = dial::Target::new(url)?;
         let dial = async {
-            let io = self.inner.websockets.connect(&target).await?;
+            let io = self.inner.dialler.connect(&target.destination).await?;
             dial::upgrade(&target, headers, config, io).await
         };
         let after = self.inner.connect_timeout;
@@ -183,20 +185,11 @@ impl Outbound {
             .await
             .unwrap_or_else(|_| {
                 Err(Error::Timeout {
-                    host: target.host_and_port(),
+                    host: target.destination.host_and_port(),
                     after,
                 })
             })
     }
-}
-
-fn plain_client(connect_timeout: Duration, resolver: SharedResolver) -> PlainClient {
-    let mut connector = HttpConnector::new_with_resolver(resolver);
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(connect_timeout));
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .build(connector)
 }
 
 fn client(

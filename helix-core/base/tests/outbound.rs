@@ -6,6 +6,8 @@
 mod addresses;
 #[path = "outbound/certificates.rs"]
 mod certificates;
+#[path = "outbound/requests.rs"]
+mod requests;
 #[path = "outbound/support.rs"]
 mod support;
 

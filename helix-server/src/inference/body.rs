@@ -324,7 +324,7 @@ impl State {
 }
 
 /// The innermost reason: the ones around it say only that something failed.
-pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .last()
         .map_or_else(String::new, ToString::to_string)

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{
     Endpoint, Error,
-    body::{self, Upstream, root_cause},
+    body::{self, Upstream},
 };
 use crate::options::ProviderOptions;
 
@@ -31,8 +31,6 @@ pub(crate) struct Provider {
     who: Arc<str>,
     base_url: Url,
     /// For [`Endpoint::ALL`].
-    urls: [Url; 3],
-    /// The same.
     uris: [Uri; 3],
     headers: HeaderMap,
     models: Vec<String>,
@@ -50,16 +48,13 @@ impl Provider {
             return Err(fail("its name must not be empty and have no `/` in it"));
         }
         let base = options.base_url.as_str().trim_end_matches('/');
-        let url = |endpoint: Endpoint| Url::parse(&format!("{base}/{}", endpoint.path()));
-        let [Ok(chat), Ok(completions), Ok(embeddings)] = Endpoint::ALL.map(url) else {
+        let uri = |endpoint: Endpoint| format!("{base}/{}", endpoint.path()).parse::<Uri>();
+        let [Ok(chat), Ok(completions), Ok(embeddings)] = Endpoint::ALL.map(uri) else {
             return Err(fail("its base URL cannot be used"));
         };
-        let urls = [chat, completions, embeddings];
-        let uri = |url: &Url| url.as_str().parse::<Uri>();
-        let [Ok(chat), Ok(completions), Ok(embeddings)] = urls.each_ref().map(uri) else {
-            return Err(fail("its base URL cannot be used"));
-        };
-        let uris = [chat, completions, embeddings];
+        if !options.base_url.username().is_empty() || options.base_url.password().is_some() {
+            return Err(fail("its base URL holds credentials; set `api_key`"));
+        }
         if !matches!(options.base_url.scheme(), "http" | "https") {
             return Err(fail("its base URL must begin with `http://` or `https://`"));
         }
@@ -67,8 +62,7 @@ impl Provider {
             name: options.name.clone(),
             who: format!("provider `{}`", options.name).into(),
             base_url: options.base_url.clone(),
-            urls,
-            uris,
+            uris: [chat, completions, embeddings],
             headers: headers(options.api_key.as_ref())
                 .ok_or_else(|| fail("its API key has characters in it that no header may have"))?,
             models: options.models.clone(),
@@ -130,29 +124,16 @@ impl Provider {
         timeout: Duration,
     ) -> Result<Response<Upstream>, Error> {
         let after = self.timeout.unwrap_or(timeout);
-        let failed = |reason| Error::Upstream {
-            who: self.who.to_string(),
-            reason,
-        };
         let asking = async {
-            let uri = &self.uris[endpoint as usize];
-            if let Some(plain) = outbound.plain(uri) {
-                let mut request = Request::new(Full::new(body));
-                *request.method_mut() = Method::POST;
-                *request.uri_mut() = uri.clone();
-                *request.headers_mut() = self.headers.clone();
-                let response = plain.request(request).await;
-                let response = response.map_err(|error| failed(root_cause(&error)))?;
-                return Ok(response.map(body::upstream));
-            }
-            let request = outbound
-                .http()
-                .post(self.urls[endpoint as usize].clone())
-                .headers(self.headers.clone())
-                .body(body)
-                .send();
-            let response = request.await.map_err(|error| failed(root_cause(&error)))?;
-            let response: Response<reqwest::Body> = response.into();
+            let mut request = Request::new(Full::new(body));
+            *request.method_mut() = Method::POST;
+            *request.uri_mut() = self.uris[endpoint as usize].clone();
+            *request.headers_mut() = self.headers.clone();
+            let response = outbound.request(request).await;
+            let response = response.map_err(|error| Error::Upstream {
+                who: self.who.to_string(),
+                reason: error.to_string(),
+            })?;
             Ok(response.map(body::upstream))
         };
         let answered = tokio::time::timeout(after, asking).await;
@@ -207,4 +188,23 @@ fn headers(api_key: Option<&SecretString>) -> Option<HeaderMap> {
         headers.insert(header::AUTHORIZATION, value);
     }
     Some(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_that_cannot_be_used_is_refused_without_repeating_it() {
+        for (base_url, reason) in [
+            ("ftp://127.0.0.1/v1", "must begin with"),
+            ("http://alice:secret@127.0.0.1/v1", "set `api_key`"),
+        ] {
+            let options = serde_json::json!({ "name": "other", "base_url": base_url });
+            let error = Provider::new(&serde_json::from_value(options).unwrap()).unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains(reason), "{message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! HTTP CONNECT through squid.
 
-use helix_base::OutboundOptions;
+use axum::http::{Request, StatusCode};
+use helix_base::{Outbound, OutboundOptions};
 use helix_tests::eventually::{SOON, eventually};
+use http_body_util::Full;
 use tempfile::TempDir;
 
 use crate::{
@@ -56,11 +58,15 @@ impl Squid {
     /// Waits until it wrote that it joined somebody to this place, as it does when the
     /// connection has ended.
     async fn has_joined(&self, place: &str) {
+        self.has_noted(&format!("CONNECT {place}")).await;
+    }
+
+    /// Waits until it wrote that it was asked for this.
+    async fn has_noted(&self, line: &str) {
         let log = self.folder.path().join("access.log");
-        let line = format!("CONNECT {place}");
         eventually("a line in squid's log", SOON, async || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            if text.contains(&line) {
+            if text.contains(line) {
                 Ok(())
             } else {
                 Err(text)
@@ -146,6 +152,36 @@ async fn a_destination_that_the_proxy_denies_is_an_error_that_says_so_and_no_pro
         let _agent = Running::start(&control.url(), key, &options);
         works(&control.tunnel(key).await).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_with_tls_are_joined_to_their_destination_and_plain_ones_are_forwarded() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path());
+    let plain = Control::start().await;
+    let tls = Control::start_tls(&authority.issue("127.0.0.1")).await;
+    let squid = Squid::start(&format!(
+        "acl tls port {}\nhttp_access deny CONNECT !tls\n{SIGNED_IN}",
+        tls.address.port()
+    ))
+    .await;
+    let options = OutboundOptions {
+        ca_bundle: Some(authority.bundle()),
+        ..squid.proxied("alice:pass%3Aw%40rd@")
+    };
+    let outbound = Outbound::new(&options).unwrap();
+    let (forwarded, joined) = (
+        format!("http://{}/nothing", plain.address),
+        format!("https://{}/nothing", tls.address),
+    );
+    for url in [&forwarded, &joined] {
+        let request = Request::post(url).body(Full::from("{}")).unwrap();
+        let answer = outbound.request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{url}");
+    }
+    squid.has_noted(&format!("POST {forwarded}")).await;
+    drop(outbound);
+    squid.has_joined(&tls.address.to_string()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,8 +36,21 @@ impl fmt::Debug for dyn Io {
 /// What a connection is made with.
 pub(super) struct Dialler {
     pub(super) proxies: Matcher,
+    /// For HTTP/1.1: WebSockets, and proxies themselves.
     pub(super) tls: Arc<ClientConfig>,
+    /// For requests, over HTTP/2 where the server knows it.
+    pub(super) tls_of_requests: Arc<ClientConfig>,
     pub(super) resolver: Arc<dyn Resolve>,
+}
+
+/// The end of a connection.
+#[derive(Debug)]
+pub(super) struct Destination {
+    /// With scheme `http` or `https`, for proxy rules and connectors.
+    uri: Uri,
+    host: String,
+    port: u16,
+    tls: bool,
 }
 
 /// Where a WebSocket goes.
@@ -45,11 +58,41 @@ pub(super) struct Dialler {
 pub(super) struct Target {
     /// With scheme `ws` or `wss`, for the upgrade request.
     websocket: Url,
-    /// With scheme `http` or `https`, for proxy rules and connectors.
-    uri: Uri,
-    host: String,
-    port: u16,
-    tls: bool,
+    pub(super) destination: Destination,
+}
+
+/// A connection for requests.
+pub(super) struct Opened {
+    pub(super) io: BoxedIo,
+    /// To a proxy that forwards each request.
+    pub(super) forwarded: bool,
+    /// Whether HTTP/2 was agreed on.
+    pub(super) http2: bool,
+}
+
+impl Destination {
+    /// Of a request's URI, whose scheme is `http` or `https`.
+    pub(super) fn of(uri: &Uri) -> Result<Self, Error> {
+        let invalid = |reason: &str| Error::Url {
+            reason: reason.to_owned(),
+        };
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(invalid("its scheme must be http or https")),
+        };
+        let host = uri.host().ok_or_else(|| invalid("it has no host"))?;
+        Ok(Self {
+            uri: uri.clone(),
+            host: host.to_owned(),
+            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            tls,
+        })
+    }
+
+    pub(super) fn host_and_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
 }
 
 impl Target {
@@ -81,41 +124,76 @@ impl Target {
         websocket
             .set_scheme(if tls { "wss" } else { "ws" })
             .map_err(|()| invalid("its scheme must be ws, wss, http or https"))?;
-        Ok(Self {
-            websocket,
+        let destination = Destination {
             uri,
             host,
             port,
             tls,
+        };
+        Ok(Self {
+            websocket,
+            destination,
         })
-    }
-
-    pub(super) fn host_and_port(&self) -> String {
-        format!("{}:{}", self.host, self.port)
     }
 }
 
 impl Dialler {
-    /// A connection to the target, with TLS where its scheme says so.
-    pub(super) async fn connect(&self, target: &Target) -> Result<BoxedIo, Error> {
-        let io = match self.proxies.intercept(&target.uri) {
-            Some(proxy) => self.through(&proxy, target).await?,
-            None => self.tcp(&target.uri).await?,
+    /// A connection to speak HTTP/1.1 over, with TLS where the scheme says so.
+    pub(super) async fn connect(&self, to: &Destination) -> Result<BoxedIo, Error> {
+        let io = match self.proxies.intercept(&to.uri) {
+            Some(proxy) => self.through(&proxy, to).await?,
+            None => self.tcp(&to.uri).await?,
         };
-        if target.tls {
-            tls::connect(&self.tls, &target.host, io).await
+        if to.tls {
+            Ok(Box::new(tls::connect(&self.tls, &to.host, io).await?))
         } else {
             Ok(io)
         }
     }
 
-    /// A connection to a proxy that it has joined to the target.
-    async fn through(&self, proxy: &Intercept, target: &Target) -> Result<BoxedIo, Error> {
-        let mut io = self.tcp(proxy.uri()).await?;
-        if proxy.uri().scheme_str() == Some("https") {
-            io = tls::connect(&self.tls, proxy.uri().host().unwrap_or_default(), io).await?;
+    /// A connection for requests: where a proxy is to be used without TLS, one to the
+    /// proxy, which forwards them. Many allow `CONNECT` to TLS ports only.
+    pub(super) async fn open(&self, to: &Destination) -> Result<Opened, Error> {
+        let proxy = self.proxies.intercept(&to.uri);
+        let forwarded = proxy.is_some() && !to.tls;
+        let io = match &proxy {
+            Some(proxy) if forwarded => self.proxy(proxy).await?,
+            Some(proxy) => self.through(proxy, to).await?,
+            None => self.tcp(&to.uri).await?,
+        };
+        if !to.tls {
+            return Ok(Opened {
+                io,
+                forwarded,
+                http2: false,
+            });
         }
-        join(io, proxy, target).await
+        let stream = tls::connect(&self.tls_of_requests, &to.host, io).await?;
+        Ok(Opened {
+            http2: stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            io: Box::new(stream),
+            forwarded,
+        })
+    }
+
+    /// The proxy that forwards a request for this URI, if one does.
+    pub(super) fn forwards(&self, uri: &Uri) -> Option<Intercept> {
+        let plain = uri.scheme_str() == Some("http");
+        plain.then(|| self.proxies.intercept(uri)).flatten()
+    }
+
+    /// A connection to a proxy that it has joined to the destination.
+    async fn through(&self, proxy: &Intercept, to: &Destination) -> Result<BoxedIo, Error> {
+        join(self.proxy(proxy).await?, proxy, to).await
+    }
+
+    async fn proxy(&self, proxy: &Intercept) -> Result<BoxedIo, Error> {
+        let io = self.tcp(proxy.uri()).await?;
+        if proxy.uri().scheme_str() != Some("https") {
+            return Ok(io);
+        }
+        let host = proxy.uri().host().unwrap_or_default();
+        Ok(Box::new(tls::connect(&self.tls, host, io).await?))
     }
 
     async fn tcp(&self, uri: &Uri) -> Result<BoxedIo, Error> {
@@ -124,9 +202,9 @@ impl Dialler {
 }
 
 /// Has a proxy join its connection to the target.
-async fn join(io: BoxedIo, proxy: &Intercept, target: &Target) -> Result<BoxedIo, Error> {
+async fn join(io: BoxedIo, proxy: &Intercept, to: &Destination) -> Result<BoxedIo, Error> {
     let name = authority(proxy.uri());
-    let host = target.host_and_port();
+    let host = to.host_and_port();
     let mut request = Request::builder()
         .method(Method::CONNECT)
         .uri(&host)
@@ -153,6 +231,7 @@ async fn join(io: BoxedIo, proxy: &Intercept, target: &Target) -> Result<BoxedIo
             let (proxy, status) = (name.clone(), response.status());
             return Err(Error::ProxyRefused {
                 proxy,
+                method: Method::CONNECT,
                 host,
                 status,
             });
@@ -180,7 +259,7 @@ pub(super) async fn upgrade(
     config: WebSocketConfig,
     io: BoxedIo,
 ) -> Result<WebSocketStream<BoxedIo>, Error> {
-    let host = target.host_and_port();
+    let host = target.destination.host_and_port();
     let failed = |error| match error {
         tungstenite::Error::Http(answer) => Error::Refused {
             host: host.clone(),

@@ -2,13 +2,16 @@
 
 use std::{io, iter::successors, time::Duration};
 
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use http::{HeaderMap, Method, StatusCode, header::RETRY_AFTER};
+use hyper_util::client::legacy;
 use rustls::AlertDescription;
 
 use super::tls;
 use crate::{Retry, Retryability, tls::Error as FileError};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+type Source = dyn std::error::Error + 'static;
 
 /// Why dialling out failed. Messages name hosts, never credentials or paths.
 #[derive(Debug, thiserror::Error)]
@@ -59,11 +62,13 @@ pub enum Error {
         /// What the last attempt said.
         source: Cause,
     },
-    /// The proxy did not open a way to the destination.
-    #[error("proxy {proxy} answered {status} to CONNECT {host}{}", proxy_hint(*status))]
+    /// The proxy did not open a way to the destination, or did not forward a request.
+    #[error("proxy {proxy} answered {status} to {method} {host}{}", proxy_hint(*status))]
     ProxyRefused {
         /// Host and port of the proxy.
         proxy: String,
+        /// What it was asked for: `CONNECT`, or the request's own method.
+        method: Method,
         /// Host and port of the destination.
         host: String,
         /// What it answered.
@@ -103,6 +108,16 @@ pub enum Error {
         /// What went wrong.
         source: Box<tokio_tungstenite::tungstenite::Error>,
     },
+    /// A request got no answer.
+    #[error("{}", no_answer(host, *tls, source))]
+    Request {
+        /// Host and port.
+        host: String,
+        /// Whether it was to go over TLS.
+        tls: bool,
+        /// What went wrong.
+        source: legacy::Error,
+    },
     /// No usable connection in time.
     #[error(
         "no connection to {host} within {} s; it is not there, a firewall drops what is sent to \
@@ -123,28 +138,51 @@ pub fn why(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it took too long".to_owned();
     }
-    let first: &dyn std::error::Error = error;
-    let chain = || successors(Some(first), |error| error.source());
-    let connection = chain().find_map(|error| error.downcast_ref::<io::Error>());
+    reason(
+        error,
+        error.url().is_some_and(|url| url.scheme() == "https"),
+    )
+}
+
+/// An error and what is behind it, the outermost first.
+fn chain<'a>(error: &'a Source) -> impl Iterator<Item = &'a Source> {
+    successors(Some(error), |error| error.source())
+}
+
+/// The same for any client, and whether it was to use TLS.
+fn reason(error: &Source, tls: bool) -> String {
+    let connection = chain(error).find_map(|error| error.downcast_ref::<io::Error>());
     if let Some((error, cause)) = connection.and_then(|error| Some((error, tls::cause(error)?))) {
         return format!("{cause}{}", tls_hint(error));
     }
-    let hung_up = chain()
+    let hung_up = chain(error)
         .find_map(|error| error.downcast_ref::<hyper::Error>())
         .is_some_and(|error| {
             error.is_canceled() || error.is_closed() || error.is_incomplete_message()
         });
-    if hung_up && error.url().is_some_and(|url| url.scheme() == "https") {
+    if hung_up && tls {
         return "the server hung up without an answer; if it wants a client certificate, set \
                 `client_certificate` and `client_key`"
             .to_owned();
     }
-    let text = chain().last().unwrap_or(first).to_string();
+    let text = chain(error).last().unwrap_or(error).to_string();
     let hint = ALERTS
         .iter()
         .find(|alert| text.contains(&rustls::Error::AlertReceived(**alert).to_string()))
         .map_or("", |alert| alert_hint(*alert));
     format!("{text}{hint}")
+}
+
+/// What dialling failed with, where that is why a request got no answer.
+fn of_dialling(error: &legacy::Error) -> Option<&Error> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+fn no_answer(host: &str, tls: bool, error: &legacy::Error) -> String {
+    of_dialling(error).map_or_else(
+        || format!("no answer from {host}: {}", reason(error, tls)),
+        ToString::to_string,
+    )
 }
 
 /// What to do about a proxy's refusal.
@@ -242,6 +280,9 @@ impl Retry for Error {
             | Self::Handshake { .. }
             | Self::Timeout { .. } => Retryability::Transient,
             Self::Tls { source, .. } => of_tls(source),
+            Self::Request { source, .. } => {
+                of_dialling(source).map_or(Retryability::Transient, Retry::retryability)
+            }
             Self::ProxyRefused { status, .. } => of_status(*status, None),
             Self::Refused {
                 status,

@@ -10,7 +10,7 @@ use rustls::{
     ClientConfig, RootCertStore, SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey,
 };
 use rustls_pki_types::ServerName;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{BoxedIo, Error, OutboundOptions};
 use crate::tls::{self, Identity, PemFile, Renewable, Renewal};
@@ -120,7 +120,7 @@ pub(super) async fn connect(
     config: &Arc<ClientConfig>,
     host: &str,
     io: BoxedIo,
-) -> Result<BoxedIo, Error> {
+) -> Result<TlsStream<BoxedIo>, Error> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(bare.to_owned()).map_err(|_| Error::Url {
         reason: "its host is not a valid TLS name".to_owned(),
@@ -128,11 +128,10 @@ pub(super) async fn connect(
     let connected = TlsConnector::from(Arc::clone(config))
         .connect(name, io)
         .await;
-    let stream = connected.map_err(|source| Error::Tls {
+    connected.map_err(|source| Error::Tls {
         host: host.to_owned(),
         source,
-    })?;
-    Ok(Box::new(stream))
+    })
 }
 
 /// What rustls says inside the error of a connection, if it was about TLS.

@@ -12,7 +12,8 @@ use helix_base::{
     Outbound, OutboundOptions,
     outbound::{BoxedIo, Error, Resolve},
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::Full;
 use socket2::{Domain, Socket, Type};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -121,8 +122,8 @@ async fn a_name_that_moved_is_found_by_the_next_connection_of_every_client() {
         told.tell(&[at]);
         let answer = outbound.http().get(&address).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), status);
-        let plain = outbound.plain(&uri).unwrap();
-        let answer = plain.get(uri.clone()).await.unwrap();
+        let request = Request::get(uri.clone()).body(Full::default()).unwrap();
+        let answer = outbound.request(request).await.unwrap();
         assert_eq!(answer.status().as_u16(), status);
         let error = dial(&outbound, port).await.unwrap_err();
         assert_eq!(

@@ -7,8 +7,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use helix_base::{TaskGroup, outbound::BoxedIo, tls};
+use http::{Request, Response, header::PROXY_AUTHORIZATION};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::{
@@ -109,6 +114,7 @@ impl Issued {
 pub(crate) struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    http2: bool,
 }
 
 /// A server at work; it stops with the value.
@@ -125,9 +131,14 @@ impl Drop for Running {
 }
 
 impl Running {
+    /// What it noted.
+    pub(crate) fn noted(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
     /// The values of `Authorization` that arrived, in order.
     pub(crate) fn seen_authorizations(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+        self.noted()
     }
 }
 
@@ -136,6 +147,7 @@ impl Server {
         Self {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             tls: None,
+            http2: false,
         }
     }
 
@@ -155,7 +167,35 @@ impl Server {
         Self {
             listener: TcpListener::bind(address).await.unwrap(),
             tls: None,
+            http2: false,
         }
+    }
+
+    /// Agrees on HTTP/2 in its handshakes.
+    pub(crate) fn with_http2(mut self) -> Self {
+        let mut config = rustls::ServerConfig::clone(self.tls.unwrap().config());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        self.tls = Some(TlsAcceptor::from(Arc::new(config)));
+        self.http2 = true;
+        self
+    }
+
+    /// Answers each request with its version, method and target, and its body; keeps
+    /// connections. Notes each connection, and each `Proxy-Authorization`.
+    pub(crate) fn repeat(self) -> Running {
+        let http2 = self.http2;
+        self.run(move |io, seen| async move {
+            seen.lock().unwrap().push("connection".to_owned());
+            let io = TokioIo::new(io);
+            let service = service_fn(move |request| repeated(request, Arc::clone(&seen)));
+            let _ = if http2 {
+                let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                server.serve_connection(io, service).await
+            } else {
+                let server = hyper::server::conn::http1::Builder::new();
+                server.serve_connection(io, service).await
+            };
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -172,6 +212,11 @@ impl Server {
         self.fixed(format!(
             "HTTP/1.1 {status} X\r\n{wait}content-length: 0\r\n\r\n"
         ))
+    }
+
+    /// Takes requests and says nothing.
+    pub(crate) fn hang_up(self) -> Running {
+        self.fixed(String::new())
     }
 
     /// Sends every request elsewhere.
@@ -229,6 +274,23 @@ impl Server {
         });
         running
     }
+}
+
+async fn repeated(
+    request: Request<Incoming>,
+    seen: Arc<Mutex<Vec<String>>>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    if let Some(value) = request.headers().get(PROXY_AUTHORIZATION) {
+        seen.lock()
+            .unwrap()
+            .push(value.to_str().unwrap().to_owned());
+    }
+    let (version, method) = (request.version(), request.method().clone());
+    let path = request.uri().path().to_owned();
+    let body = request.into_body().collect().await?.to_bytes();
+    let body = String::from_utf8_lossy(&body);
+    let text = format!("{version:?} {method} {path} {body}");
+    Ok(Response::new(Full::from(text)))
 }
 
 /// Echoes binary messages; a request that is no upgrade gets 400.
