@@ -314,6 +314,8 @@ impl LinkIo {
 
     fn gather(&mut self, slices: &[IoSlice<'_>]) -> usize {
         let mut gathered = 0;
+        self.link
+            .expect(slices.iter().map(|slice| slice.len()).sum());
         for slice in slices {
             let taken = self.link.write(slice);
             gathered += taken;

@@ -20,7 +20,7 @@ use self::{
 };
 
 /// Bytes gathered into one message at most.
-pub const MAX_PAYLOAD: usize = 256 << 10;
+pub const MAX_PAYLOAD: usize = 128 << 10;
 
 /// What the other end did that no honest end does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -134,17 +134,20 @@ impl Link {
         let taken = bytes.len().min(room);
         if taken > 0 {
             if self.gathered.is_empty() {
-                self.begin(bytes.len());
+                self.expect(bytes.len());
+                self.gathered.extend_from_slice(&[0; DATA_HEADER]);
             }
             self.gathered.extend_from_slice(&bytes[..taken]);
         }
         taken
     }
 
-    /// Leaves room for the header, so that the message is never copied again.
-    fn begin(&mut self, expected: usize) {
-        self.gathered = self.replay.spare(DATA_HEADER + expected);
-        self.gathered.extend_from_slice(&[0; DATA_HEADER]);
+    /// Says how much will be written, so that there is room for it at once. The header's
+    /// is part of it, so that no message is ever copied again.
+    pub fn expect(&mut self, bytes: usize) {
+        if self.gathered.capacity() == 0 {
+            self.gathered = self.replay.buffer(DATA_HEADER + bytes);
+        }
     }
 
     /// Makes a message of what is gathered; it comes out of [`Self::pop`].
@@ -191,8 +194,9 @@ impl Link {
 
     /// Has the next message tell how far this end is, however little that is: called now
     /// and then, so that an idle link keeps nothing.
-    pub const fn tell(&mut self) {
+    pub fn tell(&mut self) {
         self.tell = true;
+        self.replay.shrink();
     }
 
     /// Takes a message; the bytes in it that are new, perhaps none.

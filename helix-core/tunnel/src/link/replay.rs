@@ -6,6 +6,16 @@ use bytes::{Bytes, BytesMut};
 
 use super::{MAX_PAYLOAD, Violation, frame::DATA_HEADER};
 
+/// Room for the largest message.
+const BUFFER: usize = DATA_HEADER + MAX_PAYLOAD;
+
+/// Messages up to this size have a buffer of just their own size: they may be kept for
+/// long, and there may be many.
+const SMALL: usize = 32 << 10;
+
+/// Buffers kept for use again, by a link that is busy.
+const SPARES: usize = 16;
+
 /// A message that was sent, header and all, so that sending it again copies nothing.
 #[derive(Debug)]
 struct Kept {
@@ -24,8 +34,11 @@ pub(super) struct Replay {
     /// The offset after the last message that was ever sent.
     sent: u64,
     end: u64,
-    /// A buffer to use again: without, a fast sender walks through memory.
-    spare: Option<BytesMut>,
+    /// Buffers of [`BUFFER`] bytes to use again: without, a fast sender walks through
+    /// memory, and the allocator gives each page back and asks for it again.
+    spares: Vec<BytesMut>,
+    /// The fewest spares since they were last looked at: nobody needed those.
+    unused: usize,
 }
 
 impl Replay {
@@ -89,23 +102,29 @@ impl Replay {
     }
 
     fn save(&mut self, message: Bytes) {
-        if self.spare.is_none()
-            && message.len() > MAX_PAYLOAD / 4
+        if self.spares.len() < SPARES
             && let Ok(mut buffer) = message.try_into_mut()
+            && buffer.capacity() >= BUFFER
         {
             buffer.clear();
-            self.spare = Some(buffer);
+            self.spares.push(buffer);
         }
     }
 
-    /// An empty buffer; a large one if there is one to use again.
-    pub(super) fn spare(&mut self, capacity: usize) -> BytesMut {
-        if capacity > MAX_PAYLOAD / 16
-            && let Some(spare) = self.spare.take()
-        {
-            return spare;
+    /// An empty buffer for this much at first, and perhaps more later.
+    pub(super) fn buffer(&mut self, capacity: usize) -> BytesMut {
+        if capacity <= SMALL {
+            return BytesMut::with_capacity(capacity);
         }
-        BytesMut::with_capacity(capacity)
+        let spare = self.spares.pop();
+        self.unused = self.unused.min(self.spares.len());
+        spare.unwrap_or_else(|| BytesMut::with_capacity(BUFFER))
+    }
+
+    /// Gives back what was not needed since the last time.
+    pub(super) fn shrink(&mut self) {
+        self.spares.truncate(self.spares.len() - self.unused);
+        self.unused = self.spares.len();
     }
 
     /// Sends everything after `received` again.
