@@ -122,11 +122,16 @@ impl World {
 
     /// Registers a runner, starts its daemon and waits until it is connected.
     pub async fn runner(&self, name: &str) -> Runner {
+        self.runner_by(name, self.server.url()).await
+    }
+
+    /// The same, with another way to the control plane.
+    pub async fn runner_by(&self, name: &str, url: &str) -> Runner {
         let request = CreateRunnerRequest {
             name: name.to_owned(),
         };
         let created: CreatedRunner = self.admin.post("/api/v1/runners", &request).await;
-        let runner = Runner::start(self, &created, &self.folder.path().join(name));
+        let runner = Runner::start(url, &created, &self.folder.path().join(name));
         self.until_online(runner.id).await;
         runner
     }
@@ -302,12 +307,11 @@ pub struct Runner {
 }
 
 impl Runner {
-    fn start(world: &World, created: &CreatedRunner, folder: &Path) -> Self {
+    fn start(url: &str, created: &CreatedRunner, folder: &Path) -> Self {
         fs::create_dir(folder).unwrap();
         symlink(&programs().engines, folder.join("engines")).unwrap();
         let config = format!(
-            "data_dir = {folder:?}\nserver = {:?}\ncredential = {:?}\ndevices = \"cpu\"\n",
-            world.server.url(),
+            "data_dir = {folder:?}\nserver = {url:?}\ncredential = {:?}\ndevices = \"cpu\"\n",
             created.credential
         );
         fs::write(folder.join("runner.toml"), config).unwrap();

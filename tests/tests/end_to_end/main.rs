@@ -9,6 +9,7 @@ mod limits;
 mod openai;
 mod recovery;
 mod sessions;
+mod tunnels;
 
 /// Makes two tests of each function: one for each database.
 macro_rules! on_each_database {
