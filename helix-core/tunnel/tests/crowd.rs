@@ -8,21 +8,19 @@
 
 mod support;
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use axum::{Router, extract::Path, routing::get};
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
-use helix_tunnel::{
-    AcceptOptions, AgentState, CloseCode, HeartbeatPolicy, HubEvent, REVDIAL_PATH,
-    link::greeting::Welcome,
+use futures_util::{SinkExt as _, future::join_all};
+use helix_tunnel::{AcceptOptions, AgentState, CloseCode, HeartbeatPolicy, HubEvent};
+use support::{
+    Over, Site, get_request, impatient,
+    raw::{Raw, begun},
+    soon, text,
 };
-use support::{Over, Site, get_request, hello, impatient, soon, text};
-use tokio::{net::TcpStream, time::Instant};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Message, client::IntoClientRequest as _},
-};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
 
 const CROWD: usize = 2_000;
 
@@ -71,7 +69,7 @@ async fn two_thousand_agents_are_connected_at_once_and_each_answers_for_itself()
 #[tokio::test]
 async fn a_revoked_agent_is_gone_within_five_seconds_even_if_it_does_not_listen() {
     let site = Site::start(Over::WebSocket, AcceptOptions::default()).await;
-    let _deaf = begun(&site, "deaf").await;
+    let (_deaf, ..) = begun(&site, "deaf").await;
     let tunnel = site.tunnel("deaf").await;
     let revoked = Instant::now();
     site.hub
@@ -84,36 +82,6 @@ async fn a_revoked_agent_is_gone_within_five_seconds_even_if_it_does_not_listen(
         }
     })
     .await;
-}
-
-type Raw = WebSocketStream<TcpStream>;
-
-async fn raw(address: SocketAddr, credential: &str) -> Raw {
-    let mut request = format!("ws://{address}{REVDIAL_PATH}")
-        .into_client_request()
-        .unwrap();
-    let bearer = format!("Bearer {credential}");
-    request
-        .headers_mut()
-        .insert("authorization", bearer.parse().unwrap());
-    let socket = TcpStream::connect(address).await.unwrap();
-    soon(tokio_tungstenite::client_async(request, socket))
-        .await
-        .unwrap()
-        .0
-}
-
-/// A link begun by hand.
-async fn begun(site: &Site, credential: &str) -> Raw {
-    let mut socket = raw(site.address.unwrap(), credential).await;
-    let hello = Message::Binary(hello(1).write());
-    socket.send(hello).await.unwrap();
-    loop {
-        if let Message::Binary(welcome) = soon(socket.next()).await.unwrap().unwrap() {
-            assert!(matches!(Welcome::read(welcome), Ok(Welcome::New { .. })));
-            return socket;
-        }
-    }
 }
 
 /// A frame of HTTP/2 (RFC 9113, section 4.1).
@@ -186,7 +154,7 @@ async fn agents_that_flood_are_closed_and_an_honest_one_does_not_notice() {
             http2(4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]).repeat(200_000),
         ),
     ] {
-        let mut socket = begun(&site, name).await;
+        let (mut socket, ..) = begun(&site, name).await;
         let bytes = [settings.clone(), flood].concat();
         pour(&mut socket, &bytes).await;
         if name == "settings" {
@@ -218,7 +186,7 @@ async fn a_peer_that_never_reads_is_given_up_and_an_honest_one_does_not_notice()
     let site = Site::start(Over::WebSocket, options).await;
     let mut events = site.hub.subscribe();
     let (_agent, honest) = site.connected("honest", router("honest")).await;
-    let _deaf = begun(&site, "deaf").await;
+    let (_deaf, ..) = begun(&site, "deaf").await;
     let deaf = site.tunnel("deaf").await;
     // Far more than any socket holds.
     for _ in 0..200 {

@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::convert::Infallible;
 
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
@@ -21,17 +21,15 @@ use helix_tunnel::{
 };
 use http_body_util::BodyExt as _;
 use support::{
-    Line, Over, RunningAgent, Site, agent_options, dial_to, get_request, hello, impatient, soon,
-    text,
+    Line, Over, RunningAgent, Site, agent_options, dial_to, get_request, hello, impatient,
+    raw::{Raw, closed_with, raw},
+    soon, text,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Message, client::IntoClientRequest as _},
-};
+use tokio_tungstenite::tungstenite::Message;
 
 /// One piece, then nothing for ever.
 async fn never_ends() -> Body {
@@ -317,38 +315,9 @@ async fn an_agent_whose_group_drains_stops_wherever_it_is() {
 
 // Peers that do not play by the rules.
 
-type Raw = WebSocketStream<TcpStream>;
-
-async fn raw(address: SocketAddr) -> Raw {
-    let mut request = format!("ws://{address}{REVDIAL_PATH}")
-        .into_client_request()
-        .unwrap();
-    request
-        .headers_mut()
-        .insert("authorization", "Bearer raw".parse().unwrap());
-    let socket = TcpStream::connect(address).await.unwrap();
-    soon(tokio_tungstenite::client_async(request, socket))
-        .await
-        .unwrap()
-        .0
-}
-
-/// The code and reason with which the other side closes.
-async fn closed_with(socket: &mut Raw) -> (u16, String) {
-    loop {
-        match soon(socket.next()).await {
-            Some(Ok(Message::Close(Some(frame)))) => {
-                return (frame.code.into(), frame.reason.as_str().to_owned());
-            }
-            Some(Ok(_)) => {}
-            other => panic!("no close frame but {other:?}"),
-        }
-    }
-}
-
 async fn raw_site() -> (Site, Raw) {
     let site = Site::start(Over::WebSocket, AcceptOptions::default()).await;
-    let socket = raw(site.address.unwrap()).await;
+    let socket = raw(site.address.unwrap(), "raw").await;
     (site, socket)
 }
 
@@ -400,7 +369,7 @@ async fn a_peer_that_answers_no_pings_is_closed_as_silent() {
     };
     let site = Site::start(Over::WebSocket, options).await;
     let mut events = site.hub.subscribe();
-    let mut socket = raw(site.address.unwrap()).await;
+    let mut socket = raw(site.address.unwrap(), "raw").await;
     let hello = Message::Binary(hello(1).write());
     socket.send(hello).await.unwrap();
     // Pongs are sent by reading, so this one only talks.

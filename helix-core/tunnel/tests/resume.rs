@@ -8,29 +8,24 @@
 
 mod support;
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Router,
     body::{Body, Bytes},
     routing::{get, post},
 };
-use futures_util::{SinkExt as _, StreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use helix_base::Retry as _;
 use helix_tunnel::{
     AcceptOptions, AgentState, CloseCode, CloseReason, HubEvent, Lane, LaneState, Limits,
-    REVDIAL_PATH,
     link::greeting::{Hello, Identity, Resume, Welcome},
 };
 use http_body_util::BodyExt as _;
+use support::raw::{begun, closed_with, hear, raw, say};
 use support::{
     Line, Over, RunningAgent, Site, agent_options, dial_to, get_request, hello, impatient, pattern,
     soon, text,
-};
-use tokio::net::TcpStream;
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Message, client::IntoClientRequest as _},
 };
 
 const PIECE: usize = 64 << 10;
@@ -239,60 +234,6 @@ async fn a_control_plane_that_was_replaced_is_noticed_at_once_and_the_agent_begi
 }
 
 // Who may resume.
-
-type Raw = WebSocketStream<TcpStream>;
-
-async fn raw(address: SocketAddr, credential: &str) -> Raw {
-    let mut request = format!("ws://{address}{REVDIAL_PATH}")
-        .into_client_request()
-        .unwrap();
-    let bearer = format!("Bearer {credential}");
-    request
-        .headers_mut()
-        .insert("authorization", bearer.parse().unwrap());
-    let socket = TcpStream::connect(address).await.unwrap();
-    soon(tokio_tungstenite::client_async(request, socket))
-        .await
-        .unwrap()
-        .0
-}
-
-async fn say(socket: &mut Raw, message: Bytes) {
-    socket.send(Message::Binary(message)).await.unwrap();
-}
-
-async fn hear(socket: &mut Raw) -> Bytes {
-    loop {
-        match soon(socket.next()).await.unwrap().unwrap() {
-            Message::Binary(message) => return message,
-            Message::Ping(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-async fn closed_with(socket: &mut Raw) -> (u16, String) {
-    loop {
-        match soon(socket.next()).await {
-            Some(Ok(Message::Close(Some(frame)))) => {
-                return (frame.code.into(), frame.reason.as_str().to_owned());
-            }
-            Some(Ok(_)) => {}
-            other => panic!("no close frame but {other:?}"),
-        }
-    }
-}
-
-/// A link begun by hand: what to resume it with.
-async fn begun(site: &Site, credential: &str) -> (Raw, Hello, Identity) {
-    let mut socket = raw(site.address.unwrap(), credential).await;
-    let hello = hello(1);
-    say(&mut socket, hello.write()).await;
-    match Welcome::read(hear(&mut socket).await).unwrap() {
-        Welcome::New { identity, .. } => (socket, hello, identity),
-        other => panic!("{other:?}"),
-    }
-}
 
 fn resuming(hello: &Hello, identity: &Identity, attempt: u64, received: u64) -> Hello {
     Hello {

@@ -1,6 +1,8 @@
 //! A control plane and agents for the tests, over memory or over real WebSockets, and a
 //! line between them that can be cut or frozen.
 
+pub(crate) mod raw;
+
 use std::{
     future::Future,
     net::SocketAddr,
