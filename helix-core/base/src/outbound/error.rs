@@ -145,7 +145,7 @@ pub fn why(error: &reqwest::Error) -> String {
 }
 
 /// An error and what is behind it, the outermost first.
-fn chain<'a>(error: &'a Source) -> impl Iterator<Item = &'a Source> {
+fn chain(error: &Source) -> impl Iterator<Item = &Source> {
     successors(Some(error), |error| error.source())
 }
 
