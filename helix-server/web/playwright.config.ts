@@ -34,5 +34,6 @@ export default defineConfig({
   projects: [
     { name: 'journey', testMatch: 'journey.spec.ts' },
     { name: 'pages', testMatch: 'pages.spec.ts', dependencies: ['journey'] },
+    { name: 'tunnel', testMatch: 'tunnel.spec.ts', dependencies: ['journey'] },
   ],
 });

@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 
-import { count, dayGroup, formatBytes, formatDuration, formatRelative } from './format';
+import {
+  count,
+  dayGroup,
+  formatBytes,
+  formatDuration,
+  formatRelative,
+  formatRoundTrip,
+} from './format';
 
 describe('formatting', () => {
   it.each([
@@ -25,6 +32,17 @@ describe('formatting', () => {
     [90_061_000, '1 d 1 h'],
   ])('writes %d ms as %s', (ms, text) => {
     expect(formatDuration(ms)).toBe(text);
+  });
+
+  it.each([
+    [40, '< 0.1 ms'],
+    [420, '0.4 ms'],
+    [9_960, '10 ms'],
+    [12_300, '12 ms'],
+    [999_600, '1.0 s'],
+    [1_540_000, '1.5 s'],
+  ])('writes a round trip of %d µs as %s', (micros, text) => {
+    expect(formatRoundTrip(micros)).toBe(text);
   });
 
   it('says how long ago, or how soon', () => {

@@ -14,6 +14,14 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits).replace(/\.0$/, '')} ${UNITS[unit] ?? ''}`;
 }
 
+/** `420` → `0.4 ms`, `12300` → `12 ms`, `1500000` → `1.5 s`; from microseconds. */
+export function formatRoundTrip(micros: number): string {
+  const ms = micros / 1_000;
+  if (ms < 0.1) return '< 0.1 ms';
+  if (ms < 9.95) return `${ms.toFixed(1)} ms`;
+  return ms < 999.5 ? `${ms.toFixed(0)} ms` : `${(ms / 1_000).toFixed(1)} s`;
+}
+
 /** A length of time in its two largest units: `3 h 20 min`. */
 export function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1_000));

@@ -66,14 +66,24 @@ export async function startServer(folder: string): Promise<{ url: string; link: 
 }
 
 /** Runs the command that the web app shows for joining. */
-export function joinAsRunner({ folder, runner, engines }: World, command: string): void {
+export function joinAsRunner(world: World, command: string): void {
   const [name, ...args] = command.trim().split(/\s+/);
   if (name !== 'helix-runner') throw new Error(`the command begins with ${name ?? 'nothing'}`);
-  const data = join(folder, 'runner');
+  startRunner(world, 'runner', [...args, '--name', 'workbench'], {});
+}
+
+/** Runs a runner in a folder of its own. */
+export function startRunner(
+  { folder, runner, engines }: World,
+  name: string,
+  args: string[],
+  env: object,
+): void {
+  const data = join(folder, name);
   mkdirSync(data);
   symlinkSync(engines, join(data, 'engines'));
-  const more = ['--data-dir', data, '--name', 'workbench'];
-  start(folder, 'runner', runner, [...args, ...more], { HELIX_RUNNER_DEVICES: 'cpu' });
+  const more = ['--data-dir', data];
+  start(folder, name, runner, [...args, ...more], { HELIX_RUNNER_DEVICES: 'cpu', ...env });
 }
 
 async function eventually(what: string, log: string, done: () => Promise<boolean>): Promise<void> {

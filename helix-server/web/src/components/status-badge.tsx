@@ -1,12 +1,24 @@
 import { Badge } from '@mantine/core';
 
-import type { InstanceState, Model, RunnerState } from '../api/types';
+import type { InstanceState, Model, RunnerState, TunnelLaneState, TunnelState } from '../api/types';
 
 const RUNNER: Record<RunnerState, { label: string; color: string }> = {
   online: { label: 'Online', color: 'teal' },
   draining: { label: 'Draining', color: 'yellow' },
   reconnecting: { label: 'Reconnecting', color: 'orange' },
   offline: { label: 'Offline', color: 'gray' },
+};
+
+const TUNNEL: Record<TunnelState, { label: string; color: string }> = {
+  connected: { label: 'Connected', color: 'teal' },
+  reconnecting: { label: 'Reconnecting', color: 'orange' },
+  disconnected: { label: 'Disconnected', color: 'gray' },
+};
+
+const LANE: Record<TunnelLaneState, { label: string; color: string }> = {
+  connected: { label: 'Connected', color: 'teal' },
+  resuming: { label: 'Resuming', color: 'orange' },
+  closed: { label: 'Not open', color: 'gray' },
 };
 
 const INSTANCE: Record<InstanceState, { label: string; color: string }> = {
@@ -20,6 +32,16 @@ const INSTANCE: Record<InstanceState, { label: string; color: string }> = {
 
 export function RunnerBadge({ state }: { state: RunnerState }) {
   const { label, color } = RUNNER[state];
+  return <StateBadge label={label} color={color} />;
+}
+
+export function TunnelBadge({ state }: { state: TunnelState }) {
+  const { label, color } = TUNNEL[state];
+  return <StateBadge label={label} color={color} />;
+}
+
+export function LaneBadge({ state }: { state: TunnelLaneState }) {
+  const { label, color } = LANE[state];
   return <StateBadge label={label} color={color} />;
 }
 

@@ -24,10 +24,14 @@ import { formatDateTime } from '../format';
 import { InstanceCard } from './instance-card';
 import { MemoryBar } from './memory-bar';
 import { RunnerActions } from './runner-actions';
+import { TunnelCard } from './tunnel-card';
+
+/** What its tunnel carries changes without an event that would say so. */
+const FIGURES_MS = 5_000;
 
 export default function RunnerPage() {
   const { runnerId = '' } = useParams();
-  const runner = useQuery(runnerQuery(runnerId));
+  const runner = useQuery({ ...runnerQuery(runnerId), refetchInterval: FIGURES_MS });
   const above = (
     <Breadcrumbs mb="sm" fz="sm">
       <Anchor component={Link} to="/runners" size="sm" underline="hover">
@@ -63,6 +67,7 @@ function Detail({ runner, above }: { runner: Runner; above: React.ReactNode }) {
       actions={<RunnerActions runner={runner} />}
     >
       {runner.state === 'offline' && <OfflineNotice runner={runner} />}
+      {runner.state === 'reconnecting' && <ReconnectingNotice />}
       <Stack gap={36}>
         <section aria-labelledby="devices">
           <Title order={2} id="devices" mb="sm">
@@ -87,6 +92,12 @@ function Detail({ runner, above }: { runner: Runner; above: React.ReactNode }) {
               <InstanceCard key={instance.id} runner={runner} instance={instance} />
             ))}
           </Stack>
+        </section>
+        <section aria-labelledby="connection">
+          <Title order={2} id="connection" mb="sm">
+            Connection
+          </Title>
+          <TunnelCard tunnel={runner.tunnel} />
         </section>
         <section aria-labelledby="engines">
           <Title order={2} id="engines" mb="sm">
@@ -133,6 +144,15 @@ function OfflineNotice({ runner }: { runner: Runner }) {
       )}
       Check that <code>helix-runner</code> runs on the machine and reaches this server; it connects
       again by itself. What is below is what it last said.
+    </Alert>
+  );
+}
+
+function ReconnectingNotice() {
+  return (
+    <Alert color="orange" mb="xl" title="The connection is being restored">
+      The runner’s connection broke, and it is expected back. What it was answering waits and goes
+      on where it was; nothing new is sent to it until then.
     </Alert>
   );
 }

@@ -25,12 +25,16 @@ import { count } from '../format';
 import { AddRunner } from './add-runner';
 import { JoinTokens } from './join-tokens';
 import { MemoryBar } from './memory-bar';
+import { TunnelLine } from './tunnel-card';
+
+/** What tunnels carry changes without an event that would say so. */
+const FIGURES_MS = 5_000;
 
 /** More devices than this are on the runner's own page only. */
 const DEVICES_SHOWN = 4;
 
 export default function RunnersPage() {
-  const runners = useQuery(runnersQuery);
+  const runners = useQuery({ ...runnersQuery, refetchInterval: FIGURES_MS });
   const [adding, { open, close }] = useDisclosure(false);
   const add = (
     <Button leftSection={<IconPlus size={16} />} onClick={open}>
@@ -92,6 +96,7 @@ function RunnerCard({ runner }: { runner: Runner }) {
           <Text size="xs" c="dimmed" mt={4}>
             <Facts runner={runner} />
           </Text>
+          <TunnelLine tunnel={runner.tunnel} />
         </div>
         <Button component={Link} to={`/runners/${runner.id}`} variant="default" size="xs">
           Details
