@@ -4,29 +4,26 @@ import { sentence } from '../api/failure';
 import type { RunnerTunnel, TunnelClose, TunnelLaneStatus } from '../api/types';
 import { StackedTable } from '../components/stacked-table';
 import { LaneBadge, TunnelBadge } from '../components/status-badge';
-import { RelativeTime } from '../components/time';
-import { count, formatBytes, formatRoundTrip } from '../format';
+import { RelativeTime, useNow } from '../components/time';
+import { count, formatBytes, formatDuration, formatRoundTrip } from '../format';
 import { LANE_NAMES, totals, tunnelFacts } from './tunnel-facts';
 
 const COLUMNS = ['Lane', 'State', 'Round trip', 'Received', 'Sent', 'Resumed', 'In flight'];
 
 /** How a runner is connected: its tunnel, lane by lane, and why the last connection ended. */
 export function TunnelCard({ tunnel }: { tunnel: RunnerTunnel }) {
+  const now = useNow();
   const { received, sent } = totals(tunnel);
   const lanes = tunnel.lanes.length > 0;
   return (
     <Card padding={0}>
-      <Stack gap={6} p="md">
+      <Stack gap={6} px={20} py="md">
         <Group gap="xs">
           <TunnelBadge state={tunnel.state} />
           <Text size="xs" c="dimmed">
-            {tunnel.changed_at_ms == null ? (
-              'not connected since this server started'
-            ) : (
-              <>
-                since <RelativeTime atMs={tunnel.changed_at_ms} />
-              </>
-            )}
+            {tunnel.changed_at_ms == null
+              ? 'not connected since this server started'
+              : `for ${formatDuration(now - tunnel.changed_at_ms)}`}
             {lanes && ` · ${formatBytes(received)} received · ${formatBytes(sent)} sent`}
           </Text>
         </Group>
