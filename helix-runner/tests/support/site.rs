@@ -1,7 +1,7 @@
 //! As much of a control plane as a runner needs: it registers, and it accepts
 //! tunnels.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::body::Body;
 use axum::{
@@ -36,7 +36,12 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn start() -> Self {
         let tasks = TaskGroup::new();
-        let hub = Hub::new(AcceptOptions::default(), &tasks);
+        let options = AcceptOptions {
+            // A runner that was killed is gone at once.
+            grace: Duration::from_millis(100),
+            ..AcceptOptions::default()
+        };
+        let hub = Hub::new(options, &tasks);
         let router = Router::new()
             .route(REVDIAL_PATH, get(revdial))
             .route("/api/v1/runners/join", post(join))
