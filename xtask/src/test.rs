@@ -88,7 +88,7 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
             command.env("HELIX_TEST_PYTHON", &python);
             command
         });
-        run_each(workspace, tally, tests, 15 * MINUTE)
+        run_each(workspace, tally, tests, 30 * MINUTE)
     });
     report.stage(workspace, "end to end, in a browser", || {
         let mut npm = setup::node(workspace)?.npm(workspace);

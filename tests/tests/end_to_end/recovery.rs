@@ -43,13 +43,15 @@ async fn a_runner_that_was_killed_leaves_no_engine_and_recovers_by_being_started
     let (world, mut runner) = World::with_runner(database).await;
     let answer = world.admin.endless(TINY).await;
     runner.process.kill().await;
+    world.until_no_engine().await;
+    // Nobody can tell a dead runner from a broken line before the grace is over, or the
+    // runner is back and has forgotten.
+    runner.start_again();
     let said = answer.to_its_end().await;
     assert!(
         said.contains("\"error\""),
         "the stream ends with an error event: {said}"
     );
-    world.until_no_engine().await;
-    runner.start_again();
     world.admin.ask_for_paris(TINY).await;
 }
 
