@@ -18,7 +18,7 @@ mod line;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use helix_base::{TaskGroup, telemetry};
+use helix_base::{Outbound, OutboundOptions, TaskGroup, telemetry};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -67,7 +67,9 @@ async fn both(group: &TaskGroup) -> anyhow::Result<()> {
     while agents.get(&"demo".to_owned()).is_none() {
         events.recv().await.context("the hub is gone")?;
     }
-    let mut response = reqwest::get(format!("http://{address}/agents/demo/count")).await?;
+    let outbound = Outbound::new(&OutboundOptions::default())?;
+    let url = format!("http://{address}/agents/demo/count");
+    let mut response = outbound.http().get(url).send().await?;
     let mut answer = String::new();
     while let Some(piece) = response.chunk().await? {
         print!("{}", String::from_utf8_lossy(&piece));
