@@ -264,8 +264,7 @@ impl<K: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static> Hub<K> {
         })?;
         if hello.lane == Lane::Control {
             let tunnel = Tunnel::new(channel, options);
-            self.insert(holder.key, tunnel.clone(), hello);
-            return Ok(Some(tunnel));
+            return Ok(self.insert(holder.key, &tunnel, hello).then_some(tunnel));
         }
         let state = self.lock();
         match state.tunnels.get(&holder.key) {
@@ -286,8 +285,18 @@ impl<K: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static> Hub<K> {
         });
     }
 
-    fn insert(&self, key: K, tunnel: Tunnel, hello: &Hello) {
+    /// Adds a tunnel, unless its agent has a newer one by now: two connections may have
+    /// been admitted side by side.
+    fn insert(&self, key: K, tunnel: &Tunnel, hello: &Hello) -> bool {
         let mut state = self.lock();
+        let newer = state
+            .tunnels
+            .get(&key)
+            .is_some_and(|entry| entry.instance == hello.instance && entry.attempt > hello.attempt);
+        if newer {
+            tunnel.close(CloseCode::STALE, "this agent has a newer connection");
+            return false;
+        }
         state.connections += 1;
         let connection = state.connections;
         let entry = Entry {
@@ -311,12 +320,13 @@ impl<K: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static> Hub<K> {
             connection,
         });
         drop(state);
-        let hub = self.clone();
+        let (hub, tunnel) = (self.clone(), tunnel.clone());
         self.inner.group.spawn("tunnel watch", async move {
             let reason = tunnel.closed().await;
             tunnel.close(CloseCode::GOING_AWAY, "the control lane has ended");
             hub.forget(&key, connection, reason);
         });
+        true
     }
 
     fn forget(&self, key: &K, connection: u64, reason: CloseReason) {

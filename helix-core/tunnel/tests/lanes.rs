@@ -214,6 +214,32 @@ async fn a_lane_goes_on_after_a_cut_like_any_link() {
     assert_eq!(on(&tunnel, Lane::Control).await, "quick");
 }
 
+#[tokio::test]
+async fn a_lane_whose_resumption_is_cut_before_it_is_welcome_is_resumed_the_next_time() {
+    let site = Site::start(Over::WebSocket, AcceptOptions::default()).await;
+    let line = Line::to(site.address.unwrap()).await;
+    let dumb = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut agent = RunningAgent::start(dial_to(line.address, "a"), router(), agent_options());
+    agent
+        .wait_for(|state| *state == AgentState::Connected)
+        .await;
+    let tunnel = site.tunnel("a").await;
+    let mut socket = shouting(&tunnel, Lane::Media).await;
+    // What the agent dials takes the upgrade, and hangs up on the greeting.
+    line.lead_to(dumb.local_addr().unwrap());
+    line.cut();
+    for _ in 0..4 {
+        let (near, _) = soon(dumb.accept()).await.unwrap();
+        let mut near = tokio_tungstenite::accept_async(near).await.unwrap();
+        soon(near.next()).await.unwrap().unwrap();
+    }
+    line.lead_to(site.address.unwrap());
+    drop(dumb);
+    socket.send(Message::text("still there")).await.unwrap();
+    let answer = soon(socket.next()).await.unwrap().unwrap();
+    assert_eq!(answer, Message::text("STILL THERE"));
+}
+
 async fn shouting(
     tunnel: &Tunnel,
     lane: Lane,

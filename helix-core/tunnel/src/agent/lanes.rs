@@ -111,10 +111,17 @@ async fn keep(lane: Lane, mut live: Live, greeter: Arc<Greeter>, mut backoff: Ba
                     live.attach(transport, received);
                     break;
                 }
-                Ok((_, Welcome::New { .. })) | Err(GreetError::Closed(_)) => {
+                Ok((_, Welcome::New { .. })) => {
                     live.handle().end(CloseReason::forgotten());
                 }
-                Err(GreetError::Dial(error)) => {
+                // The control plane's own word; a connection that broke before it was
+                // welcome says nothing about the link.
+                Err(GreetError::Closed(reason @ CloseReason::Peer { code, .. }))
+                    if !code.is_from_the_middle() =>
+                {
+                    live.handle().end(reason);
+                }
+                Err(error) => {
                     tracing::debug!(%lane, %error, "a lane could not be dialled");
                     let delay = backoff.next_delay(&mut rand::rng());
                     tokio::time::sleep(delay).await;
