@@ -129,6 +129,16 @@ typed_id! {
     InstanceId = "ins";
     /// One inference request in the queue or in flight.
     RequestId = "req";
+    /// A machine that hosts sandboxes.
+    SandboxHostId = "hst";
+    /// An isolated environment on a sandbox host.
+    SandboxId = "sbx";
+    /// The files of a sandbox as they were.
+    SnapshotId = "snp";
+    /// A program started in a sandbox.
+    ExecId = "exe";
+    /// A terminal in a sandbox.
+    TerminalId = "trm";
 }
 
 #[cfg(test)]

@@ -19,12 +19,13 @@ pub mod page;
 pub mod queue;
 mod redact;
 pub mod runner;
+pub mod sandbox;
 pub mod session;
 pub mod status;
 pub mod tunnel;
 
 pub use error::{ApiError, ErrorCode};
 pub use id::{
-    ApiKeyId, InstanceId, JoinTokenId, ModelId, RequestId, RunnerId, SessionId, TurnId, TypedId,
-    UserId,
+    ApiKeyId, ExecId, InstanceId, JoinTokenId, ModelId, RequestId, RunnerId, SandboxHostId,
+    SandboxId, SessionId, SnapshotId, TerminalId, TurnId, TypedId, UserId,
 };

@@ -10,11 +10,13 @@ const LAYERS: &[(&str, u8)] = &[
     ("helix-base", 1),
     // The concerns.
     ("helix-scheduler", 2),
+    ("helix-isolation", 2),
     ("helix-tunnel", 2),
     // The facade over them.
     ("helix-core", 3),
     // The assemblies.
     ("helix-runner", 4),
+    ("helix-sandbox", 4),
     ("helix-server", 4),
     // What stands on top: tests, examples, tools.
     ("helix-tests", 5),

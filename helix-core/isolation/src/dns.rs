@@ -1,0 +1,1 @@
+//! Names for sandboxes: a resolver of its own for each.

@@ -1,0 +1,1 @@
+//! A Docker daemon of a sandbox's own, inside it.

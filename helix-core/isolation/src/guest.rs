@@ -1,0 +1,1 @@
+//! What runs inside a sandbox and answers for it.

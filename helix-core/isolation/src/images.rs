@@ -1,0 +1,1 @@
+//! Root file systems that an administrator imported.

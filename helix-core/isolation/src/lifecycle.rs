@@ -1,0 +1,1 @@
+//! Where a sandbox is in its life: a pure state machine.

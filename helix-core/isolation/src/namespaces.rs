@@ -1,0 +1,1 @@
+//! The default backend: Linux namespaces, cgroups, seccomp.

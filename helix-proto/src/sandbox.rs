@@ -1,0 +1,357 @@
+//! Sandboxes: isolated environments on sandbox hosts, as REST, the control plane
+//! and the hosts speak of them. What happens inside one is in [`guest`], what
+//! control plane and host say to each other in [`host`].
+
+pub mod guest;
+pub mod host;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{SandboxHostId, SandboxId, SnapshotId, UserId};
+
+/// Where a sandbox's root file system comes from. Either way what the sandbox
+/// writes lands in a layer of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Rootfs {
+    /// The host's own system, read-only, without what an ordinary user of the host
+    /// could not read.
+    #[default]
+    Host,
+    /// An image that was imported on the host.
+    Image {
+        /// Its name, such as `debian:12`, or its digest.
+        image: String,
+    },
+}
+
+/// What a sandbox may reach. Whatever the policy: never other sandboxes, the
+/// host's own services, or link-local addresses (cloud metadata).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "mode")]
+pub enum Egress {
+    /// Everything that the host can reach.
+    #[default]
+    Open,
+    /// Only what is listed.
+    AllowList {
+        /// At most 256.
+        rules: Vec<EgressRule>,
+    },
+    /// Nothing.
+    None,
+}
+
+/// One thing that may be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EgressRule {
+    /// A name (`example.com`), all names below one (`*.example.com`), an address, or
+    /// a network (`10.1.0.0/16`).
+    pub to: String,
+    /// Which ports, such as `443` or `8000-8999`; every port if empty. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
+    /// TCP and UDP if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<EgressProtocol>,
+}
+
+/// A transport protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EgressProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// The most that a sandbox may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxLimits {
+    /// Processor time, in thousandths of a core. 50 to 1,024,000.
+    pub cpu_millis: u32,
+    /// Main memory. From 16 MiB.
+    pub memory_bytes: u64,
+    /// Processes and threads. 16 to 4,194,304.
+    pub pids: u32,
+    /// What it may write. From 64 MiB.
+    pub disk_bytes: u64,
+    /// Open files of one process. 64 to 1,048,576.
+    pub open_files: u32,
+}
+
+impl SandboxLimits {
+    /// Two cores, 4 GiB of memory, 4,096 processes, 10 GiB of disk, 65,536 files.
+    pub const DEFAULT: Self = Self {
+        cpu_millis: 2_000,
+        memory_bytes: 4 << 30,
+        pids: 4_096,
+        disk_bytes: 10 << 30,
+        open_files: 65_536,
+    };
+
+    /// Says what is wrong with limits that cannot be kept.
+    ///
+    /// # Errors
+    ///
+    /// Names the first limit out of its range, and the range.
+    pub fn check(&self) -> Result<(), String> {
+        let ranges: [(&str, u64, u64, u64); 5] = [
+            ("cpu_millis", self.cpu_millis.into(), 50, 1_024_000),
+            ("memory_bytes", self.memory_bytes, 16 << 20, 1 << 50),
+            ("pids", self.pids.into(), 16, 4_194_304),
+            ("disk_bytes", self.disk_bytes, 64 << 20, 1 << 50),
+            ("open_files", self.open_files.into(), 64, 1_048_576),
+        ];
+        for (name, value, least, most) in ranges {
+            if !(least..=most).contains(&value) {
+                return Err(format!(
+                    "the limit {name} is {value}; give {least} to {most}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for SandboxLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Where a sandbox is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxState {
+    /// It is being made; see [`Sandbox::phase`].
+    Creating,
+    /// Its processes run.
+    Running,
+    /// Its processes stand still, in memory.
+    Paused,
+    /// It has no processes; its files are kept.
+    Stopped,
+    /// It could not be made, or broke; see [`Sandbox::failure`]. Its files are kept.
+    Failed,
+    /// It is gone, or on its way.
+    Deleted,
+}
+
+/// What is being done to a sandbox that is being made, each with a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxPhase {
+    /// A host is being chosen and asked.
+    Placing,
+    /// Its disk and root file system are being made.
+    Filesystem,
+    /// Its namespaces, network and limits are being made.
+    Isolation,
+    /// What runs inside is starting.
+    Guest,
+    /// Its Docker daemon is starting.
+    Docker,
+}
+
+/// Why a sandbox stopped or failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxEnd {
+    /// For programs.
+    pub kind: SandboxEndKind,
+    /// For people: what happened, and what to do where that is known.
+    pub message: String,
+}
+
+/// Why a sandbox stopped or failed, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SandboxEndKind {
+    /// Somebody stopped it.
+    Requested,
+    /// Nobody used it for its idle timeout.
+    Idle,
+    /// Its time to live was over.
+    Expired,
+    /// The host was started again, or lost it.
+    HostRestarted,
+    /// The host cannot do what was asked.
+    Unsupported,
+    /// No host has room.
+    NoCapacity,
+    /// The image is not on the host.
+    ImageMissing,
+    /// A phase took longer than its deadline.
+    Timeout,
+    /// The host's disk is nearly full.
+    DiskFull,
+    /// The first process inside ended.
+    Exited,
+    /// It used more memory than it may.
+    OutOfMemory,
+    /// Anything else.
+    Internal,
+}
+
+/// Makes a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSandboxRequest {
+    /// What to call it. 1 to 100 characters; made up if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its root file system; the host's own system if absent.
+    #[serde(default)]
+    pub rootfs: Rootfs,
+    /// What it may reach; everything if absent.
+    #[serde(default)]
+    pub egress: Egress,
+    /// The most it may use; [`SandboxLimits::DEFAULT`] if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<SandboxLimits>,
+    /// Whether it has a Docker daemon of its own.
+    #[serde(default)]
+    pub docker: bool,
+    /// Variables for everything that runs in it. At most 256.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// It is stopped when nobody used it for so long; never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_ms: Option<u64>,
+    /// It is stopped so long after it was made; never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// The host to make it on; the one with the most room if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_id: Option<SandboxHostId>,
+    /// A snapshot whose files it starts with. Its host, root file system, policy
+    /// and limits are the snapshot's unless given here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_id: Option<SnapshotId>,
+}
+
+/// A sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Sandbox {
+    /// Its id.
+    pub id: SandboxId,
+    /// What people call it.
+    pub name: String,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// Where it is; absent until it was placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_id: Option<SandboxHostId>,
+    /// Where it is in its life, as the host last said.
+    pub state: SandboxState,
+    /// Whether its host can be reached now; if not, `state` is what it was then.
+    pub reachable: bool,
+    /// What is being done, while `creating`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<SandboxPhase>,
+    /// Why it stopped or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<SandboxEnd>,
+    /// Its root file system.
+    pub rootfs: Rootfs,
+    /// What it may reach.
+    pub egress: Egress,
+    /// The most it may use.
+    pub limits: SandboxLimits,
+    /// Whether it has a Docker daemon of its own.
+    pub docker: bool,
+    /// Its idle timeout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_ms: Option<u64>,
+    /// When its time to live is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<u64>,
+    /// When it was asked for.
+    pub created_at_ms: u64,
+    /// When it was last used.
+    pub used_at_ms: u64,
+}
+
+/// What a sandbox uses now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct SandboxStats {
+    /// When this was measured.
+    pub at_ms: u64,
+    /// Processor time used so far, in microseconds.
+    pub cpu_us: u64,
+    /// Processor time in use, in thousandths of a core, since the measurement before.
+    pub cpu_millis: u32,
+    /// Main memory in use.
+    pub memory_bytes: u64,
+    /// The most it may use.
+    pub memory_limit_bytes: u64,
+    /// Processes and threads.
+    pub pids: u32,
+    /// Written to its disk.
+    pub disk_bytes: u64,
+    /// The most it may write.
+    pub disk_limit_bytes: u64,
+    /// Sent to its network so far.
+    pub sent_bytes: u64,
+    /// Received from its network so far.
+    pub received_bytes: u64,
+}
+
+/// A line of a sandbox's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxLogLine {
+    /// When it was written.
+    pub at_ms: u64,
+    /// Who wrote it: `host`, `guest` or `docker`.
+    pub source: String,
+    /// What.
+    pub text: String,
+}
+
+/// The newest lines of a sandbox's log, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct SandboxLog {
+    /// The lines.
+    pub lines: Vec<SandboxLogLine>,
+}
+
+/// Changes what a sandbox may reach, at once, running or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateSandboxRequest {
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it may reach from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
+}
+
+/// Names a snapshot, or a fork.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct NameRequest {
+    /// What to call it. 1 to 100 characters; made up if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The files of a sandbox as they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Snapshot {
+    /// Its id.
+    pub id: SnapshotId,
+    /// What people call it.
+    pub name: String,
+    /// The host that keeps it.
+    pub host_id: SandboxHostId,
+    /// The sandbox it was taken of.
+    pub sandbox_id: SandboxId,
+    /// Its size on the host's disk.
+    pub size_bytes: u64,
+    /// When it was taken.
+    pub created_at_ms: u64,
+}

@@ -1,0 +1,1 @@
+//! Hosts isolated sandboxes for a Helix control plane.
