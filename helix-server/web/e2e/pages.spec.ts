@@ -17,7 +17,7 @@ const STRANGERS: Shown[] = [
   { name: 'sign-in', open: at('/sign-in') },
   { name: 'register', open: at('/register') },
   { name: 'set-up', open: at('/setup?token=none') },
-  { name: 'a link that does not work', open: at('/link?token=none') },
+  { name: 'a link that does not work', open: openRefusedLink },
 ];
 
 const MEMBERS: Shown[] = [
@@ -61,6 +61,19 @@ const MEMBERS: Shown[] = [
   { name: 'no such page', open: at('/no/such/page') },
 ];
 
+/** Ids differ in width from request to request: this one is as wide as they come. */
+const WIDEST_ID = `req_${'W'.repeat(26)}`;
+
+async function openRefusedLink(page: Page): Promise<void> {
+  await page.route('**/api/v1/auth/link', async (route) => {
+    const response = await route.fetch();
+    const { error } = (await response.json()) as { error: object };
+    await route.fulfill({ response, json: { error: { ...error, request_id: WIDEST_ID } } });
+  });
+  await page.goto('/link?token=none');
+  await expect(page.getByRole('alert')).toContainText(WIDEST_ID);
+}
+
 async function openFirstChat(page: Page): Promise<void> {
   await page.goto('/');
   const list = page.getByRole('region', { name: 'Chats' });
@@ -83,6 +96,18 @@ async function expectNoBarrier(page: Page, how: string): Promise<void> {
     nodes: nodes.map((node) => `${node.html}\n  ${node.failureSummary ?? ''}`),
   }));
   expect.soft(found, how).toEqual([]);
+}
+
+/** Runs in the page: what makes it wider than its window, and how far it reaches. */
+function tooWide(): string[] {
+  const { scrollWidth, clientWidth } = document.documentElement;
+  if (scrollWidth <= clientWidth) return [];
+  const beyond = [...document.querySelectorAll('body *')].flatMap((element) => {
+    const { right } = element.getBoundingClientRect();
+    const name = `${element.tagName.toLowerCase()}.${[...element.classList].join('.')}`;
+    return right > clientWidth ? [`${name} to ${right.toFixed(2)}`] : [];
+  });
+  return [`the page: ${scrollWidth} of ${clientWidth} pixels`, ...beyond];
 }
 
 function check(shown: Shown, state: () => string | undefined): void {
@@ -115,11 +140,8 @@ function check(shown: Shown, state: () => string | undefined): void {
     await expect(page.locator('html')).toHaveAttribute('data-mantine-color-scheme', 'dark');
     await expectNoBarrier(page, 'dark');
     await page.setViewportSize({ width: 360, height: 740 });
-    const wider = () =>
-      page.evaluate(
-        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-      );
-    await expect.poll(wider, { message: 'pixels that do not fit a narrow phone' }).toBe(0);
+    const wider = () => page.evaluate(tooWide);
+    await expect.poll(wider, { message: 'what does not fit a narrow phone' }).toEqual([]);
     expect(elsewhere, 'requests to other places').toEqual([]);
     expect(complaints, 'errors on the console').toEqual([]);
     await context.close();
