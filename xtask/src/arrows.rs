@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("helix-server", 4),
     // What stands on top: tests, examples, tools.
     ("helix-tests", 5),
+    ("helix-security-tests", 5),
     ("helix-examples", 5),
     ("xtask", 5),
 ];
