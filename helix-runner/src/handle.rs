@@ -129,6 +129,11 @@ impl Handle {
         self.inner.instances.shared().events.subscribe()
     }
 
+    /// Ends when the runner shuts down and every instance has had its last word.
+    pub(crate) async fn over(&self) {
+        self.inner.instances.over().await;
+    }
+
     /// Follows the connection to the control plane; `None` for a runner that
     /// was not given one.
     pub fn connection(&self) -> Option<watch::Receiver<AgentState>> {

@@ -151,11 +151,25 @@ impl Instances {
         Some(self.entry(id)?.status)
     }
 
-    pub(crate) fn statuses(&self) -> Vec<InstanceStatus> {
+    /// Ends when the runner shuts down and every instance has had its last word.
+    pub(crate) async fn over(&self) {
+        self.shared.tasks.draining().await;
+        for mut status in self.receivers() {
+            // Closed once the instance has ended.
+            while status.changed().await.is_ok() {}
+        }
+    }
+
+    fn receivers(&self) -> Vec<watch::Receiver<InstanceStatus>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = entries
-            .values()
-            .map(|entry| entry.status.borrow().clone())
+        entries.values().map(|entry| entry.status.clone()).collect()
+    }
+
+    pub(crate) fn statuses(&self) -> Vec<InstanceStatus> {
+        let receivers = self.receivers();
+        let mut all: Vec<_> = receivers
+            .iter()
+            .map(|status| status.borrow().clone())
             .collect();
         all.sort_by_key(|status| (status.started_at_ms, status.id));
         all

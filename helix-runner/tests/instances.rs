@@ -269,6 +269,21 @@ async fn shutting_the_runner_down_stops_its_engines() {
 }
 
 #[tokio::test]
+async fn the_stream_of_events_ends_after_the_last_instance_so_that_nothing_waits_for_it() {
+    let local = Local::start().await;
+    let id = local.demo().await;
+    let mut stream = local.client.get(local.url("/events")).send().await.unwrap();
+    soon("the snapshot", stream.chunk()).await.unwrap().unwrap();
+    let (said, ()) = tokio::join!(soon("the end", stream.bytes()), local.shut_down());
+    let said = said.unwrap();
+    let last = said.trim_ascii_end().rsplit(|&byte| byte == b'\n').next();
+    let RunnerEvent::Instance { instance } = serde_json::from_slice(last.unwrap()).unwrap() else {
+        panic!("not about an instance: {said:?}")
+    };
+    assert_eq!((instance.id, instance.state), (id, InstanceState::Stopped));
+}
+
+#[tokio::test]
 async fn two_runners_live_in_one_process() {
     let (first, second) = (Local::start().await, Local::start().await);
     let (one, two) = (first.demo().await, second.demo().await);

@@ -1,4 +1,5 @@
-//! The stream of events: a snapshot, then changes, one JSON document a line.
+//! The stream of events: a snapshot, then changes, one JSON document a line. It ends
+//! when the runner shuts down, after the last instance: the tunnel waits for what is on it.
 
 use axum::{
     body::Body,
@@ -41,12 +42,17 @@ pub(super) fn stream(handle: Handle) -> Response {
 }
 
 /// The next change. A reader that was too slow to see them all gets everything
-/// again.
+/// again. The end comes after what is still to be read.
 async fn changed(
     handle: &Handle,
     events: &mut broadcast::Receiver<RunnerEvent>,
 ) -> Option<RunnerEvent> {
-    match events.recv().await {
+    let event = tokio::select! {
+        biased;
+        event = events.recv() => event,
+        () = handle.over() => return None,
+    };
+    match event {
         Ok(event) => Some(event),
         Err(RecvError::Lagged(_)) => {
             *events = events.resubscribe();

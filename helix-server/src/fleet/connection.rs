@@ -20,6 +20,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// How often it is stored that the runner was heard of.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
+/// How long a runner may take to leave after its stream of events has ended.
+const LEAVING: Duration = Duration::from_secs(30);
+
 /// Ended instances that are shown; older ones are forgotten.
 const ENDED_SHOWN: usize = 20;
 
@@ -65,7 +68,7 @@ impl Connection {
         let tunnel = self.tunnel.clone();
         let ended = tokio::select! {
             read = self.read(&group, orders) => match read {
-                Ok(()) => "the runner ended its stream of events".to_owned(),
+                Ok(()) => self.leaving().await,
                 Err(error) => error.to_string(),
             },
             reason = tunnel.closed() => reason.to_string(),
@@ -79,6 +82,15 @@ impl Connection {
             self.note(true).await;
             self.fleet.changed();
             self.fleet.tell(Event::RunnerDown { runner: self.id }).await;
+        }
+    }
+
+    /// The stream ends when the runner shuts down. The end of the last answer may still be
+    /// on its way then; the tunnel ends after that.
+    async fn leaving(&self) -> String {
+        match tokio::time::timeout(LEAVING, self.tunnel.closed()).await {
+            Ok(reason) => reason.to_string(),
+            Err(_) => "the runner ended its stream of events".to_owned(),
         }
     }
 
