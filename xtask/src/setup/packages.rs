@@ -23,6 +23,15 @@ pub(crate) const FOR_TESTS: &[&str] = &[
     "mitmproxy",
     "haproxy",
     "nginx",
+    "nftables",
+    "iproute2",
+    "e2fsprogs",
+    "dnsmasq-base",
+    "docker.io",
+    "containerd",
+    "runc",
+    "iptables",
+    "busybox-static",
 ];
 
 /// Those of `wanted` that are not installed; all where there is no `dpkg`.
