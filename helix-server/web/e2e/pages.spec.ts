@@ -50,6 +50,7 @@ const MEMBERS: Shown[] = [
   },
   { name: 'queue', open: at('/queue') },
   { name: 'keys', open: at('/keys') },
+  { name: 'a key with a long name', open: openLongNamedKey },
   {
     name: 'creating a key',
     open: async (page) => {
@@ -72,6 +73,16 @@ async function openRefusedLink(page: Page): Promise<void> {
   });
   await page.goto('/link?token=none');
   await expect(page.getByRole('alert')).toContainText(WIDEST_ID);
+}
+
+/** A name may be one word of a hundred letters; what can be done with the key stays in reach. */
+async function openLongNamedKey(page: Page): Promise<void> {
+  const name = 'W'.repeat(100);
+  const key = { id: `key_${'0'.repeat(26)}`, name, hint: 'hx_000', scopes: [], created_at_ms: 0 };
+  await page.route('**/api/v1/api-keys', (route) => route.fulfill({ json: { items: [key] } }));
+  await page.goto('/keys');
+  const revoke = page.getByRole('button', { name: `Revoke the key ${name}` });
+  await expect(revoke).toBeInViewport({ ratio: 1 });
 }
 
 async function openFirstChat(page: Page): Promise<void> {
