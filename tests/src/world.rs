@@ -96,10 +96,14 @@ impl World {
     }
 
     /// Registers the demo model, so that an answer without an end does not end
-    /// with the context either.
+    /// with the context either. Its engine has one thread: several wait for one
+    /// another by turning, which on a machine with more to do than processors
+    /// takes a hundred times as long.
     pub async fn register_tiny(&self, settings: ModelSettings) -> Model {
         let settings = ModelSettings {
-            engine_args: vec!["--context-shift".to_owned()],
+            engine_args: ["--context-shift", "--threads", "1"]
+                .map(str::to_owned)
+                .to_vec(),
             ..settings
         };
         self.register(TINY, &self.weights, settings).await

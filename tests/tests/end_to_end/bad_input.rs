@@ -15,7 +15,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -129,7 +129,7 @@ async fn a_client_that_reads_nothing_loses_its_place(database: DatabaseKind) {
     let body = body.to_string();
     let mut socket = connect(&world).await;
     let head = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: \
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\ncontent-type: \
          application/json\r\ncontent-length: {}\r\n\r\n{body}",
         world.admin.key(),
         body.len()
@@ -303,8 +303,10 @@ async fn a_client_that_leaves_frees_its_place(database: DatabaseKind) {
     assert_eq!(json!([queue.waiting, queue.running]), json!([[], []]));
 }
 
+/// A connection on which little is kept for a client that does not read.
 async fn connect(world: &World) -> TcpStream {
-    TcpStream::connect(world.server.url().trim_start_matches("http://"))
-        .await
-        .unwrap()
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let address = world.server.url().trim_start_matches("http://");
+    socket.connect(address.parse().unwrap()).await.unwrap()
 }

@@ -37,13 +37,14 @@ const CUTS: u64 = 5;
 /// What was revoked must be gone by then.
 const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
-/// A control plane, the demo model, and a runner at the other end of a line.
-async fn with_line(database: DatabaseKind) -> (World, Runner, Line) {
+/// A line with the demo model's control plane at one end and a runner at the other. Who
+/// lets go of them in the reverse order does not leave the runner to wait for the line.
+async fn with_line(database: DatabaseKind) -> (Line, World, Runner) {
     let world = World::empty(database).await;
     world.register_tiny(ModelSettings::default()).await;
     let line = Line::to(world.server.url()).await;
     let runner = world.runner_by("one", &line.url()).await;
-    (world, runner, line)
+    (line, world, runner)
 }
 
 async fn tunnel(world: &World, id: RunnerId) -> RunnerTunnel {
@@ -107,7 +108,7 @@ fn said(mut event: Value) -> Value {
 async fn an_answer_streams_exactly_once_while_the_runners_connection_is_cut_five_times(
     database: DatabaseKind,
 ) {
-    let (world, runner, line) = with_line(database).await;
+    let (line, world, runner) = with_line(database).await;
     let uncut = stream(&world, async |_| {}).await;
     assert!(uncut.len() >= TOKENS, "{} events", uncut.len());
     assert_eq!(resumes(&world, runner.id).await.0, 0);
@@ -157,7 +158,7 @@ async fn until_cut_off(line: &Line, answer: helix_tests::client::Answer) {
 }
 
 async fn a_deleted_runner_loses_its_connection_within_five_seconds(database: DatabaseKind) {
-    let (world, runner, line) = with_line(database).await;
+    let (line, world, runner) = with_line(database).await;
     let answer = world.admin.endless(TINY).await;
     assert_eq!(line.open(), 1);
     let path = format!("/api/v1/runners/{}", runner.id);
@@ -171,7 +172,7 @@ async fn a_deleted_runner_loses_its_connection_within_five_seconds(database: Dat
 async fn a_runner_whose_credential_was_replaced_loses_its_connection_within_five_seconds(
     database: DatabaseKind,
 ) {
-    let (world, runner, line) = with_line(database).await;
+    let (line, world, runner) = with_line(database).await;
     let answer = world.admin.endless(TINY).await;
     let path = format!("/api/v1/runners/{}/credential", runner.id);
     let _: CreatedRunner = world.admin.post(&path, &()).await;
