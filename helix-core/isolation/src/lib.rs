@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod client;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod dns;
 pub mod docker;
 pub mod guest;
@@ -9,6 +12,7 @@ pub mod lifecycle;
 pub mod namespaces;
 pub mod network;
 
+pub use client::GuestClient;
 pub use isolation::{
     Connection, Environment, Error, ErrorKind, Found, FoundState, Isolation, Watch,
 };
