@@ -3,7 +3,12 @@
 
 mod checks;
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use helix_proto::{
@@ -14,13 +19,13 @@ use helix_proto::{
     },
 };
 
-use crate::{Environment, Error, Isolation, Watch};
+use crate::{Environment, Isolation, Watch};
 
 /// A backend under test.
 #[async_trait]
 pub trait Subject: fmt::Debug + Send + Sync {
-    /// The backend, made anew over the same place each time: as a process that starts
-    /// again would make it.
+    /// The backend, made anew over the same place each time, as a process that starts
+    /// again would make it. The one before is gone by then.
     async fn backend(&self) -> Arc<dyn Isolation>;
 
     /// A root file system that works, with a shell at `/bin/sh`.
@@ -69,8 +74,9 @@ impl fmt::Display for Report {
 /// What a check works with: a backend, and the sandboxes that it made.
 struct Bench<'a> {
     subject: &'a dyn Subject,
-    isolation: Arc<dyn Isolation>,
-    made: std::sync::Mutex<Vec<SandboxId>>,
+    /// None while it is made anew.
+    isolation: Mutex<Option<Arc<dyn Isolation>>>,
+    made: Mutex<Vec<SandboxId>>,
 }
 
 /// Hears nothing.
@@ -117,8 +123,8 @@ pub async fn run(subject: &dyn Subject) -> Report {
     for (bullet, check) in CHECKS {
         let bench = Bench {
             subject,
-            isolation: subject.backend().await,
-            made: std::sync::Mutex::default(),
+            isolation: Mutex::new(Some(subject.backend().await)),
+            made: Mutex::default(),
         };
         let mut result = check(&bench).await;
         if let Err(why) = bench.clear().await {
@@ -130,12 +136,36 @@ pub async fn run(subject: &dyn Subject) -> Report {
 }
 
 impl Bench<'_> {
+    fn isolation(&self) -> Result<Arc<dyn Isolation>, String> {
+        let isolation = self
+            .isolation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        isolation.clone().ok_or("it is being made anew".to_owned())
+    }
+
+    /// Makes the backend anew. What the check holds of the old one must be gone.
+    async fn restart(&self) {
+        let old = self
+            .isolation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(old);
+        let new = self.subject.backend().await;
+        *self
+            .isolation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(new);
+    }
+
     /// What a sandbox is made from, with an id that no other has.
     fn spec(&self) -> SandboxSpec {
         let id = SandboxId::from_parts(rand::random::<u64>() >> 16, rand::random());
-        if let Ok(mut made) = self.made.lock() {
-            made.push(id);
-        }
+        self.made
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(id);
         SandboxSpec {
             id,
             name: "conformance".to_owned(),
@@ -164,7 +194,7 @@ impl Bench<'_> {
     }
 
     async fn create(&self, spec: &SandboxSpec) -> Result<Arc<dyn Environment>, String> {
-        let made = self.isolation.create(spec).await;
+        let made = self.isolation()?.create(spec).await;
         made.map_err(|why| format!("create: {why}"))
     }
 
@@ -174,10 +204,11 @@ impl Bench<'_> {
         Ok(sandbox)
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), String> {
         let made = self.made.lock().map(|made| made.clone());
         for id in made.unwrap_or_default() {
-            self.isolation.remove(id).await?;
+            let removed = self.isolation()?.remove(id).await;
+            removed.map_err(|why| why.to_string())?;
         }
         Ok(())
     }

@@ -53,8 +53,7 @@ async fn sh(sandbox: &Arc<dyn Environment>, script: &str) -> Result<String, Stri
 }
 
 async fn state(bench: &Bench<'_>, id: SandboxId) -> Result<Option<FoundState>, String> {
-    let again = bench.subject.backend().await;
-    let found = again.found().await.map_err(said)?;
+    let found = bench.isolation()?.found().await.map_err(said)?;
     let found = found.iter().find(|found| found.environment.spec().id == id);
     Ok(found.map(|found| found.state))
 }
@@ -92,7 +91,7 @@ pub(super) async fn a_failed_create_leaves_nothing(bench: &Bench<'_>) -> Outcome
         image: "nobody/has:this".to_owned(),
     };
     refused(
-        bench.isolation.create(&spec).await,
+        bench.isolation()?.create(&spec).await,
         ErrorKind::NotFound,
         "an unknown image",
     )?;
@@ -124,7 +123,7 @@ pub(super) async fn absurd_limits_are_refused(bench: &Bench<'_>) -> Outcomes {
         };
         let what = format!("{limits:?}");
         refused(
-            bench.isolation.create(&spec).await,
+            bench.isolation()?.create(&spec).await,
             ErrorKind::Invalid,
             &what,
         )?;
@@ -287,11 +286,13 @@ pub(super) async fn egress_is_kept(bench: &Bench<'_>) -> Outcomes {
     };
     sandbox.stop().await.map_err(said)?;
     start(&sandbox).await?;
-    let again = bench.subject.backend().await;
-    let found = again.found().await.map_err(said)?;
+    let id = sandbox.spec().id;
+    drop(sandbox);
+    bench.restart().await;
+    let found = bench.isolation()?.found().await.map_err(said)?;
     let kept = found.iter().any(|found| {
         let spec = found.environment.spec();
-        spec.id == sandbox.spec().id && spec.egress == list("192.0.2.0/24")
+        spec.id == id && spec.egress == list("192.0.2.0/24")
     });
     ensure(kept, "the policy is not found again")
 }
@@ -304,7 +305,7 @@ pub(super) async fn snapshots_hold_files(bench: &Bench<'_>) -> Outcomes {
     ensure(size > 0, "a snapshot of no size")?;
     sh(&sandbox, "echo now > /root/when").await?;
     sandbox.snapshot(id).await.map_err(said)?;
-    let kept = bench.isolation.snapshots().await.map_err(said)?;
+    let kept = bench.isolation()?.snapshots().await.map_err(said)?;
     ensure(
         kept.iter().any(|(kept, _)| *kept == id),
         "the snapshot is not listed",
@@ -313,9 +314,9 @@ pub(super) async fn snapshots_hold_files(bench: &Bench<'_>) -> Outcomes {
     start(&from).await?;
     let seen = sh(&from, "cat /root/when; stat -c %u /root/when").await;
     for _ in 0..2 {
-        bench.isolation.remove_snapshot(id).await.map_err(said)?;
+        bench.isolation()?.remove_snapshot(id).await.map_err(said)?;
     }
-    let kept = bench.isolation.snapshots().await.map_err(said)?;
+    let kept = bench.isolation()?.snapshots().await.map_err(said)?;
     ensure(
         !kept.iter().any(|(kept, _)| *kept == id),
         "the snapshot is still listed",
@@ -353,7 +354,7 @@ pub(super) async fn missing_origins_are_refused(bench: &Bench<'_>) -> Outcomes {
         let spec = bench.spec_from(origin);
         let what = format!("{origin:?}");
         refused(
-            bench.isolation.create(&spec).await,
+            bench.isolation()?.create(&spec).await,
             ErrorKind::NotFound,
             &what,
         )?;
@@ -371,21 +372,24 @@ pub(super) async fn what_runs_is_found_again(bench: &Bench<'_>) -> Outcomes {
     let paused = bench.started().await?;
     paused.pause().await.map_err(said)?;
     let stopped = bench.create(&bench.spec()).await?;
-    let again = bench.subject.backend().await;
-    let found = again.found().await.map_err(said)?;
-    for (sandbox, expected) in [
-        (&running, FoundState::Running),
-        (&paused, FoundState::Paused),
-        (&stopped, FoundState::Stopped),
-    ] {
-        let id = sandbox.spec().id;
-        let of = found.iter().find(|found| found.environment.spec().id == id);
+    let expected = [
+        (running.spec(), FoundState::Running),
+        (paused.spec(), FoundState::Paused),
+        (stopped.spec(), FoundState::Stopped),
+    ];
+    drop((running, paused, stopped));
+    bench.restart().await;
+    let found = bench.isolation()?.found().await.map_err(said)?;
+    for (spec, expected) in expected {
+        let of = found
+            .iter()
+            .find(|found| found.environment.spec().id == spec.id);
         let of = of.ok_or(format!("{expected:?} is not found"))?;
         ensure(
             of.state == expected,
             &format!("{:?} instead of {expected:?}", of.state),
         )?;
-        ensure(of.environment.spec() == sandbox.spec(), "another spec")?;
+        ensure(of.environment.spec() == spec, "another spec")?;
         if expected == FoundState::Paused {
             of.environment.resume().await.map_err(said)?;
         }
@@ -436,10 +440,11 @@ pub(super) async fn remove_leaves_nothing(bench: &Bench<'_>) -> Outcomes {
     let stopped = bench.create(&bench.spec()).await?;
     for sandbox in [running, paused, stopped] {
         let id = sandbox.spec().id;
-        let twice = tokio::join!(bench.isolation.remove(id), bench.isolation.remove(id));
+        let isolation = bench.isolation()?;
+        let twice = tokio::join!(isolation.remove(id), isolation.remove(id));
         twice.0.map_err(said)?;
         twice.1.map_err(said)?;
-        bench.isolation.remove(id).await.map_err(said)?;
+        bench.isolation()?.remove(id).await.map_err(said)?;
         let found = state(bench, id).await?;
         ensure(found.is_none(), &format!("found as {found:?}"))?;
     }
