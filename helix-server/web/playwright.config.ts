@@ -6,8 +6,9 @@ const chromium = process.env['HELIX_CHROMIUM'] ?? '/usr/bin/chromium';
 export default defineConfig({
   testDir: 'e2e',
   globalSetup: './e2e/world/set-up.ts',
-  // One control plane for all, and a story that is told in order.
-  workers: 1,
+  // One control plane for all. A story is told in order; pages are looked at side by side,
+  // which takes a processor each.
+  workers: 2,
   fullyParallel: false,
   timeout: 90_000,
   expect: { timeout: 15_000 },
@@ -33,7 +34,12 @@ export default defineConfig({
   },
   projects: [
     { name: 'journey', testMatch: 'journey.spec.ts' },
-    { name: 'pages', testMatch: 'pages.spec.ts', dependencies: ['journey'] },
+    {
+      name: 'pages',
+      testMatch: 'pages.spec.ts',
+      dependencies: ['journey'],
+      fullyParallel: true,
+    },
     { name: 'tunnel', testMatch: 'tunnel.spec.ts', dependencies: ['journey'] },
   ],
 });

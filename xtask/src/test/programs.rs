@@ -15,6 +15,10 @@ use crate::{
     workspace::Workspace,
 };
 
+/// How many end to end tests run side by side: each has daemons of its own, and mostly
+/// waits for them, so that this is more than small machines have processors.
+const WAITING: &str = "4";
+
 /// The programs of the workspace.
 #[derive(Debug, Default)]
 pub(crate) struct Programs {
@@ -66,9 +70,14 @@ impl Programs {
 
     /// The tests of the crate of end to end tests, or of all others.
     pub(crate) fn tests(&self, end_to_end: bool) -> impl Iterator<Item = Command> {
+        let arguments: &[&str] = if end_to_end {
+            &["--show-output", "--test-threads", WAITING]
+        } else {
+            &["--show-output"]
+        };
         self.of_kind(Kind::Test)
             .filter(move |program| (program.package == "helix-tests") == end_to_end)
-            .map(|program| self.command(program, &["--show-output"]))
+            .map(move |program| self.command(program, arguments))
     }
 
     /// The examples; they keep what they install where the tests do.
