@@ -106,6 +106,8 @@ pub enum Scope {
     Inference,
     /// Sessions, their messages and events.
     Sessions,
+    /// Sandboxes, what runs in them, and snapshots.
+    Sandboxes,
     /// Everything its owner may do in `/api/v1`, administration included.
     Admin,
 }

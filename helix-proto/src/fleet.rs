@@ -95,7 +95,7 @@ pub struct CreatedRunner {
     pub credential: String,
 }
 
-/// Makes a token with which machines register themselves as runners.
+/// Makes a token with which machines register themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateJoinTokenRequest {
     /// What the token is for. 1 to 100 characters.
@@ -106,6 +106,20 @@ pub struct CreateJoinTokenRequest {
     /// When it stops working; a day from now if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<u64>,
+    /// What machines become with it; runners if absent.
+    #[serde(default)]
+    pub role: MachineRole,
+}
+
+/// What a machine is to the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineRole {
+    /// It runs models.
+    #[default]
+    Runner,
+    /// It hosts sandboxes.
+    SandboxHost,
 }
 
 /// A join token, without its secret.
@@ -115,6 +129,9 @@ pub struct JoinToken {
     pub id: JoinTokenId,
     /// What it is for.
     pub name: String,
+    /// What machines become with it.
+    #[serde(default)]
+    pub role: MachineRole,
     /// How many machines used it.
     pub uses: u32,
     /// How many may.
@@ -134,12 +151,14 @@ pub struct CreatedJoinToken {
     pub secret: String,
 }
 
-/// A machine registers itself as a runner; answered by [`CreatedRunner`].
+/// A machine registers itself as a runner, answered by [`CreatedRunner`], or as a
+/// sandbox host, answered by
+/// [`CreatedSandboxHost`](crate::sandbox::host::CreatedSandboxHost).
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct JoinRequest {
     /// A join token's secret.
     pub token: String,
-    /// What to call the runner. 1 to 100 characters.
+    /// What to call the machine. 1 to 100 characters.
     pub name: String,
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    SessionId,
+    SandboxId, SessionId,
+    sandbox::Sandbox,
     session::{Session, SessionEvent},
 };
 
@@ -57,6 +58,20 @@ pub enum ServerMessage {
     ModelsChanged,
     /// The queue changed (admins only).
     QueueChanged,
+    /// One of the user's sandboxes was made or changed.
+    SandboxChanged {
+        /// The sandbox as it is now.
+        sandbox: Box<Sandbox>,
+    },
+    /// One of the user's sandboxes was deleted.
+    SandboxDeleted {
+        /// The sandbox.
+        sandbox_id: SandboxId,
+    },
+    /// The user's snapshots changed.
+    SnapshotsChanged,
+    /// Sandbox hosts, or sandboxes on them, changed (admins only).
+    SandboxHostsChanged,
     /// A message could not be acted on.
     Error {
         /// The session it named, if any.

@@ -31,7 +31,10 @@ mod live;
 mod models;
 mod openai;
 mod queue;
+mod revdial;
 mod runners;
+mod sandbox_hosts;
+mod sandboxes;
 mod sessions;
 pub(crate) mod streams;
 mod system;
@@ -48,7 +51,11 @@ const BODY_BYTES: usize = 1 << 20;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Helix", description = "The control plane's API. Errors of `/api/v1` are `ErrorEnvelope`; errors of `/v1` are in OpenAI's shape."),
-    components(schemas(helix_proto::error::ErrorEnvelope, helix_proto::live::ClientMessage)),
+    components(schemas(
+        helix_proto::error::ErrorEnvelope,
+        helix_proto::live::ClientMessage,
+        helix_proto::sandbox::guest::TerminalCommand,
+    )),
     modifiers(&Credentials),
 )]
 struct Document;
@@ -73,6 +80,8 @@ impl Modify for Credentials {
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         components.add_security_scheme("api_key", bearer("An API key, `hx_…`, of the named scope"));
         components.add_security_scheme("runner", bearer("A runner's credential, `hxr_…`"));
+        let host = bearer("A sandbox host's credential, `hxs_…`");
+        components.add_security_scheme("sandbox_host", host);
     }
 }
 
@@ -88,6 +97,9 @@ fn routes() -> OpenApiRouter<App> {
         .merge(live::routes())
         .merge(models::routes())
         .merge(runners::routes())
+        .merge(sandbox_hosts::routes())
+        .merge(sandboxes::routes())
+        .merge(revdial::routes())
         .merge(queue::routes())
         .merge(openai::routes())
 }
@@ -96,6 +108,7 @@ fn routes() -> OpenApiRouter<App> {
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = routes().split_for_parts().1;
     document::name_operations(&mut document);
+    document::plain_paths(&mut document);
     document
 }
 

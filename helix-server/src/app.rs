@@ -12,6 +12,7 @@ use crate::{
     fleet::Fleet,
     inference::Inference,
     metrics::Metrics,
+    sandboxes::Sandboxes,
     sessions::{Direct, Sessions},
     store::Store,
 };
@@ -57,8 +58,10 @@ struct Parts {
     fleet: Fleet,
     inference: Inference,
     sessions: Sessions,
+    sandboxes: Sandboxes,
     setup_link: Option<String>,
     streams: Streams,
+    relays: Streams,
 }
 
 impl App {
@@ -76,6 +79,7 @@ impl App {
             deadline: foundation.options.queue.deadline,
         };
         let sessions = Sessions::start(&foundation, Arc::new(direct)).await?;
+        let sandboxes = Sandboxes::start(&foundation).await?;
         Ok(Self {
             parts: Arc::new(Parts {
                 foundation,
@@ -83,8 +87,10 @@ impl App {
                 fleet,
                 inference,
                 sessions,
+                sandboxes,
                 setup_link,
                 streams: Streams::default(),
+                relays: Streams::default(),
             }),
         })
     }
@@ -114,6 +120,11 @@ impl App {
         &self.parts.streams
     }
 
+    /// Requests into sandboxes.
+    pub(crate) fn relays(&self) -> &Streams {
+        &self.parts.relays
+    }
+
     /// The link that makes the first administrator, when the control plane
     /// started without any account.
     pub fn setup_link(&self) -> Option<&str> {
@@ -133,5 +144,10 @@ impl App {
     /// Conversations.
     pub fn sessions(&self) -> &Sessions {
         &self.parts.sessions
+    }
+
+    /// Sandboxes and their hosts.
+    pub fn sandboxes(&self) -> &Sandboxes {
+        &self.parts.sandboxes
     }
 }

@@ -1,10 +1,10 @@
-//! Accounts, sign-in, API keys and runner credentials: who is calling?
+//! Accounts, sign-in, API keys and credentials of machines: who is calling?
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use helix_base::{Clock, Ids, TaskGroup};
 use helix_proto::{
-    ApiKeyId, RunnerId, UserId,
+    ApiKeyId, RunnerId, SandboxHostId, UserId,
     auth::{Role, Scope},
 };
 
@@ -208,6 +208,24 @@ impl Auth {
         self.inner
             .store
             .runner_by_credential(&secret::hash(credential))
+            .await
+    }
+
+    /// The sandbox host behind a credential.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn identify_sandbox_host(
+        &self,
+        credential: &str,
+    ) -> Result<Option<SandboxHostId>, Error> {
+        if !credential.starts_with(secret::SANDBOX_HOST) {
+            return Ok(None);
+        }
+        // Asked once per connection of a host: not worth a cache.
+        self.inner
+            .store
+            .sandbox_host_by_credential(&secret::hash(credential))
             .await
     }
 

@@ -6,7 +6,8 @@
 use std::{fmt, sync::Arc};
 
 use helix_proto::{
-    SessionId, UserId,
+    SandboxId, SessionId, UserId,
+    sandbox::Sandbox,
     session::{Session, SessionEvent},
 };
 
@@ -21,7 +22,7 @@ pub enum Topic {
     Session(SessionId),
     /// What one user's lists show.
     User(UserId),
-    /// Runners, instances, models and the queue.
+    /// Runners, instances, models, the queue, sandbox hosts.
     Fleet,
 }
 
@@ -51,6 +52,20 @@ pub enum Notice {
     ModelsChanged,
     /// The queue changed.
     QueueChanged,
+    /// A sandbox was made or changed.
+    SandboxChanged {
+        /// As it is now.
+        sandbox: Arc<Sandbox>,
+    },
+    /// A sandbox was deleted.
+    SandboxDeleted {
+        /// Which.
+        sandbox_id: SandboxId,
+    },
+    /// Snapshots were taken or deleted.
+    SnapshotsChanged,
+    /// Sandbox hosts, or sandboxes on them, changed.
+    SandboxHostsChanged,
 }
 
 /// What a subscription yields.

@@ -16,7 +16,9 @@
 //! | [`store`] | SQLite and PostgreSQL |
 //! | [`sessions`] | conversations: the log and the turn machine |
 //! | [`events`] | the bus that tells readers of a log that it grew |
-//! | [`fleet`] | runners and their tunnels |
+//! | [`fleet`] | runners |
+//! | [`sandboxes`] | sandboxes and the machines that host them |
+//! | `machines` | what runners and sandbox hosts have in common: tunnels, calls, events |
 //! | [`inference`] | models, queue, scheduling, providers |
 //! | [`web`] | the web app: embedded, or proxied |
 //! | [`serve`] | sockets, TLS, staged shutdown |
@@ -27,8 +29,10 @@ pub mod auth;
 pub mod events;
 pub mod fleet;
 pub mod inference;
+mod machines;
 pub mod metrics;
 pub mod options;
+pub mod sandboxes;
 pub mod serve;
 pub mod sessions;
 pub mod store;

@@ -15,8 +15,8 @@ const METADATA: Metadata<'static> = Metadata::new("helix", Level::INFO, None);
 /// Makes and shows metrics. Cheap to clone.
 ///
 /// **Invariant:** labels have few values (a route, a status class, an engine),
-/// never names or anything that a client chooses, and no ids but those of runners,
-/// which an administrator registers (`fleet::metrics`).
+/// never names or anything that a client chooses, and no ids but those of runners and
+/// sandbox hosts, which an administrator registers (`machines::metrics`).
 #[derive(Clone)]
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,

@@ -11,10 +11,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+mod sandboxes;
 mod tls;
 mod tunnel;
 mod wire;
 
+pub use sandboxes::SandboxOptions;
 pub use tls::{ClientCertificates, TlsOptions};
 pub use tunnel::TunnelOptions;
 
@@ -56,6 +58,8 @@ pub struct Options {
     pub limits: LimitOptions,
     /// Bounds on sessions and turns.
     pub sessions: SessionOptions,
+    /// Sandboxes, and what one user may have of them.
+    pub sandboxes: SandboxOptions,
     /// Other places that answer inference requests, reached by URL.
     pub providers: Vec<ProviderOptions>,
     /// How the control plane dials out.
@@ -82,6 +86,7 @@ impl Default for Options {
             queue: QueueOptions::default(),
             limits: LimitOptions::default(),
             sessions: SessionOptions::default(),
+            sandboxes: SandboxOptions::default(),
             providers: Vec::new(),
             outbound: OutboundOptions::default(),
             log: telemetry::Options::default(),

@@ -23,7 +23,10 @@ mod log;
 pub mod models;
 pub mod row;
 pub mod runners;
+pub mod sandbox_hosts;
+pub mod sandboxes;
 pub(crate) mod sessions;
+pub mod snapshots;
 pub(crate) mod turns;
 
 /// Migrations, the same for both databases.

@@ -5,6 +5,7 @@ pub mod estimate;
 mod event;
 mod fleet;
 mod options;
+pub mod sandboxes;
 mod scheduler;
 mod wait;
 

@@ -269,6 +269,21 @@ pub struct SandboxHost {
     pub sandboxes: u32,
 }
 
+/// Registers a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateSandboxHostRequest {
+    /// What to call it. 1 to 100 characters.
+    pub name: String,
+}
+
+/// Changes what is known of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct UpdateSandboxHostRequest {
+    /// A new name. 1 to 100 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
 /// A new host: the only answer that carries its credential.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct CreatedSandboxHost {

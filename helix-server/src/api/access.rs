@@ -11,7 +11,7 @@ use std::{future::Future, marker::PhantomData, ops::Deref};
 
 use axum::extract::FromRequestParts;
 use helix_proto::{
-    RunnerId,
+    RunnerId, SandboxHostId,
     auth::{Role, Scope},
 };
 use http::{Method, header, request::Parts};
@@ -88,9 +88,39 @@ pub struct AdminOnly;
 #[derive(Debug)]
 pub struct InferenceKey;
 
-/// A runner, with its own credential.
+/// Anyone with an account: signed in, or with a key of scope `sandboxes` or `admin`.
 #[derive(Debug)]
-pub struct RunnerCredential;
+pub struct SandboxesKey;
+
+/// A runner or a sandbox host, with its own credential.
+#[derive(Debug)]
+pub struct MachineCredential;
+
+/// A machine, as its credential says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    /// A runner.
+    Runner(RunnerId),
+    /// A sandbox host.
+    SandboxHost(SandboxHostId),
+}
+
+impl Machine {
+    /// The machine behind a credential.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(crate) async fn identify(
+        app: &App,
+        credential: &str,
+    ) -> Result<Option<Self>, crate::store::Error> {
+        if let Some(runner) = app.auth().identify_runner(credential).await? {
+            return Ok(Some(Self::Runner(runner)));
+        }
+        let host = app.auth().identify_sandbox_host(credential).await?;
+        Ok(host.map(Self::SandboxHost))
+    }
+}
 
 impl Access for Public {
     type Identity = ();
@@ -136,18 +166,26 @@ impl Access for InferenceKey {
     }
 }
 
-impl Access for RunnerCredential {
-    type Identity = RunnerId;
+impl Access for SandboxesKey {
+    type Identity = Identity;
 
-    async fn admit(app: &App, parts: &Parts) -> Result<RunnerId, Failure> {
+    async fn admit(app: &App, parts: &Parts) -> Result<Identity, Failure> {
+        user(app, parts, &[Scope::Sandboxes, Scope::Admin]).await
+    }
+}
+
+impl Access for MachineCredential {
+    type Identity = Machine;
+
+    async fn admit(app: &App, parts: &Parts) -> Result<Machine, Failure> {
         let credential = bearer(parts).ok_or_else(|| {
             Failure::unauthenticated(
-                "send the runner's credential as `Authorization: Bearer hxr_…`",
+                "send the machine's credential as `Authorization: Bearer hxr_…` or `hxs_…`",
             )
         })?;
-        app.auth().identify_runner(credential).await?.ok_or_else(|| {
+        Machine::identify(app, credential).await?.ok_or_else(|| {
             Failure::unauthenticated(
-                "the runner's credential is not valid, or was revoked: ask an administrator for a new one",
+                "the machine's credential is not valid, or was revoked: ask an administrator for a new one",
             )
         })
     }

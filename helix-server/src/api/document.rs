@@ -9,22 +9,38 @@ pub(super) fn name_operations(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         let subject = subject(path);
         let operations = [
-            &mut item.get,
-            &mut item.post,
-            &mut item.put,
-            &mut item.patch,
-            &mut item.delete,
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+            ("head", &mut item.head),
+            ("options", &mut item.options),
         ];
-        for operation in operations.into_iter().flatten() {
-            operation.operation_id = operation.operation_id.take().map(|name| {
-                if name.starts_with(&subject) {
-                    name
-                } else {
-                    format!("{subject}_{name}")
-                }
-            });
+        let mut seen = Vec::new();
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            let Some(mut name) = operation.operation_id.take() else {
+                continue;
+            };
+            if !name.starts_with(&subject) {
+                name = format!("{subject}_{name}");
+            }
+            // A route that takes several methods.
+            if seen.contains(&name) {
+                name = format!("{name}_{method}");
+            }
+            seen.push(name.clone());
+            operation.operation_id = Some(name);
         }
     }
+}
+
+/// Writes the parameter that takes the rest of a path as OpenAPI knows parameters.
+pub(super) fn plain_paths(document: &mut OpenApi) {
+    let paths = std::mem::take(&mut document.paths.paths);
+    let plain = |(path, item): (String, _)| (path.replace("{*", "{"), item);
+    document.paths.paths = paths.into_iter().map(plain).collect();
 }
 
 /// The first part of a path behind the version: `join_tokens` of

@@ -259,6 +259,14 @@ impl Connection {
             }),
             Notice::RunnersChanged => admin.then_some(ServerMessage::RunnersChanged),
             Notice::QueueChanged => admin.then_some(ServerMessage::QueueChanged),
+            Notice::SandboxChanged { sandbox } => Some(ServerMessage::SandboxChanged {
+                sandbox: Box::new((**sandbox).clone()),
+            }),
+            Notice::SandboxDeleted { sandbox_id } => Some(ServerMessage::SandboxDeleted {
+                sandbox_id: *sandbox_id,
+            }),
+            Notice::SnapshotsChanged => Some(ServerMessage::SnapshotsChanged),
+            Notice::SandboxHostsChanged => admin.then_some(ServerMessage::SandboxHostsChanged),
             Notice::ModelsChanged => Some(ServerMessage::ModelsChanged),
             Notice::Appended { .. } => None,
         }

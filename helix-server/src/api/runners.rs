@@ -1,6 +1,6 @@
-//! Runners and their tunnels.
+//! Runners.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use helix_proto::{
     InstanceId, RunnerId,
     fleet::{
@@ -9,14 +9,13 @@ use helix_proto::{
     runner::{InstanceStatus, LogTail},
     tunnel::RunnerTunnel,
 };
-use helix_tunnel::{CloseCode, Holder, Upgrade};
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Caller, Failure, Json, Path, Query,
-    access::{AdminOnly, Public, RunnerCredential},
+    access::{AdminOnly, Public},
     check,
 };
 use crate::{
@@ -43,7 +42,6 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(log))
         .routes(routes!(stop))
         .routes(routes!(join))
-        .routes(routes!(revdial))
         .merge(join_tokens::routes())
 }
 
@@ -240,45 +238,6 @@ async fn stop(
     }
     app.inference().stop_instance(instance);
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Where a runner dials in: becomes a tunnel over which the runner is asked.
-#[utoipa::path(get, path = "/api/v1/revdial", tag = "runners",
-    responses((status = 101), (status = 401), (status = 426)),
-    security(("runner" = [])))]
-async fn revdial(
-    caller: Caller<RunnerCredential>,
-    State(app): State<App>,
-    headers: HeaderMap,
-    upgrade: Upgrade,
-) -> Response {
-    let id = *caller;
-    let tasks = app.foundation().tasks.clone();
-    let credential = headers.get(header::AUTHORIZATION).cloned();
-    // A link goes on only with the credential that it began with.
-    let hash = secret::hash(
-        credential
-            .as_ref()
-            .and_then(|it| it.to_str().ok())
-            .unwrap_or_default(),
-    );
-    let hub = app.fleet().hub().clone();
-    upgrade.accept(&hub, Holder::new(id, hash), move |tunnel| {
-        app.fleet().attach(id, &tunnel);
-        // A revocation between the check and this moment found no tunnel to close.
-        tasks.spawn("check credential again", async move {
-            let bearer = credential
-                .as_ref()
-                .and_then(|it| it.to_str().ok()?.split_once(' '));
-            let known = match bearer {
-                Some((_, credential)) => app.auth().identify_runner(credential.trim()).await,
-                None => Ok(None),
-            };
-            if matches!(known, Ok(known) if known != Some(id)) {
-                tunnel.close(CloseCode::REVOKED, "the credential is not valid");
-            }
-        });
-    })
 }
 
 /// A runner to be, and its credential.

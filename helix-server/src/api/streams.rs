@@ -35,7 +35,7 @@ impl Streams {
         let count = open.entry(user).or_default();
         if *count >= most {
             return Err(Failure::too_many(
-                format!("you have {most} live streams open: close some"),
+                format!("you have {most} streams or requests of this kind open: close some"),
                 Duration::from_secs(10),
             ));
         }

@@ -13,7 +13,7 @@ use super::{
     Caller, Failure, Json,
     access::{Member, Public},
 };
-use crate::App;
+use crate::{App, machines, metrics::Metrics};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -53,8 +53,12 @@ async fn metrics(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    let tunnels = app.fleet().render_metrics();
-    (kind, app.foundation().metrics.render() + &tunnels)
+    // Made anew at each call, so that nothing stays of machines that were deleted.
+    let now = Metrics::default();
+    machines::metrics::describe(&now);
+    app.fleet().note_metrics(&now);
+    app.sandboxes().note_metrics(&now).await;
+    (kind, app.foundation().metrics.render() + &now.render())
 }
 
 /// What runs here.

@@ -12,8 +12,10 @@ pub const API_KEY: &str = "hx_";
 pub const RUNNER: &str = "hxr_";
 /// The prefix of join tokens.
 pub const JOIN_TOKEN: &str = "hxj_";
+/// The prefix of sandbox hosts' credentials.
+pub const SANDBOX_HOST: &str = "hxs_";
 /// The prefix of browsers' cookies.
-pub(crate) const SIGN_IN: &str = "hxs_";
+pub(crate) const SIGN_IN: &str = "hxc_";
 /// The prefix of tokens in one-time links.
 pub(crate) const LINK: &str = "hxl_";
 

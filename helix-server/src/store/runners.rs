@@ -1,9 +1,13 @@
 //! Runners and join tokens.
 
-use helix_proto::{JoinTokenId, RunnerId, fleet::JoinToken, runner::RunnerInfo};
+use helix_proto::{
+    JoinTokenId, RunnerId,
+    fleet::{JoinToken, MachineRole},
+    runner::RunnerInfo,
+};
 use sqlx::{AnyConnection, any::AnyRow};
 
-use super::{Error, Store, row};
+use super::{Error, Store, Transaction, row};
 
 /// A registered runner, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +146,7 @@ impl Store {
     /// When the database cannot be asked.
     pub async fn join_tokens(&self) -> Result<Vec<JoinToken>, Error> {
         let rows = sqlx::query(
-            "SELECT id, name, uses, max_uses, created_at_ms, expires_at_ms \
+            "SELECT id, name, role, uses, max_uses, created_at_ms, expires_at_ms \
              FROM join_tokens ORDER BY id DESC",
         )
         .fetch_all(self.pool())
@@ -157,12 +161,13 @@ impl Store {
     pub async fn insert_join_token(&self, token: &JoinToken, hash: &str) -> Result<(), Error> {
         sqlx::query(
             "INSERT INTO join_tokens \
-             (id, name, secret_hash, uses, max_uses, created_at_ms, expires_at_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             (id, name, secret_hash, role, uses, max_uses, created_at_ms, expires_at_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(token.id.to_string())
         .bind(&token.name)
         .bind(hash)
+        .bind(role(token.role))
         .bind(i64::from(token.uses))
         .bind(i64::from(token.max_uses))
         .bind(row::to_i64(token.created_at_ms))
@@ -196,21 +201,40 @@ impl Store {
         credential_hash: &str,
     ) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
-        let used = sqlx::query(
-            "UPDATE join_tokens SET uses = uses + 1 \
-             WHERE secret_hash = $1 AND uses < max_uses AND expires_at_ms > $2",
-        )
-        .bind(token_hash)
-        .bind(row::to_i64(runner.created_at_ms))
-        .execute(&mut *transaction)
-        .await?;
-        if used.rows_affected() == 0 {
+        let now_ms = runner.created_at_ms;
+        if !use_join_token(&mut transaction, token_hash, MachineRole::Runner, now_ms).await? {
             return Ok(false);
         }
         insert_runner(&mut transaction, runner, credential_hash).await?;
         transaction.commit().await?;
         Ok(true)
     }
+}
+
+const fn role(role: MachineRole) -> &'static str {
+    match role {
+        MachineRole::Runner => "runner",
+        MachineRole::SandboxHost => "sandbox_host",
+    }
+}
+
+/// Uses a join token once. Whether it was good, for a machine of this role.
+pub(super) async fn use_join_token(
+    transaction: &mut Transaction,
+    token_hash: &str,
+    wanted: MachineRole,
+    now_ms: u64,
+) -> Result<bool, Error> {
+    let used = sqlx::query(
+        "UPDATE join_tokens SET uses = uses + 1 \
+         WHERE secret_hash = $1 AND role = $2 AND uses < max_uses AND expires_at_ms > $3",
+    )
+    .bind(token_hash)
+    .bind(role(wanted))
+    .bind(row::to_i64(now_ms))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(used.rows_affected() > 0)
 }
 
 async fn insert_runner(
@@ -251,6 +275,7 @@ fn join_token(found: &AnyRow) -> Result<JoinToken, Error> {
     Ok(JoinToken {
         id: row::parsed(found, "id")?,
         name: row::text(found, "name")?,
+        role: row::variant(found, "role")?,
         uses: count("uses")?,
         max_uses: count("max_uses")?,
         created_at_ms: row::number(found, "created_at_ms")?,

@@ -1,4 +1,4 @@
-//! Tokens with which machines register themselves as runners.
+//! Tokens with which machines register themselves, as runners or as sandbox hosts.
 
 use std::time::Duration;
 
@@ -65,6 +65,7 @@ async fn create(
     let join_token = JoinToken {
         id: foundation.ids.next(),
         name,
+        role: request.role,
         uses: 0,
         max_uses,
         created_at_ms: now_ms,
@@ -80,7 +81,7 @@ async fn create(
     ))
 }
 
-/// Deletes a join token; runners that used it stay.
+/// Deletes a join token; machines that used it stay.
 #[utoipa::path(delete, path = "/api/v1/join-tokens/{id}", tag = "runners",
     params(("id" = JoinTokenId, Path, description = "The token")),
     responses((status = 204), (status = 401), (status = 403), (status = 404)),

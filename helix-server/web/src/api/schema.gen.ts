@@ -169,7 +169,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Deletes a join token; runners that used it stay. */
+        /** Deletes a join token; machines that used it stay. */
         delete: operations["join_tokens_delete"];
         options?: never;
         head?: never;
@@ -312,7 +312,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Where a runner dials in: becomes a tunnel over which the runner is asked. */
+        /** Where a runner or a sandbox host dials in: becomes a tunnel over which it is asked. */
         get: operations["revdial"];
         put?: never;
         post?: never;
@@ -483,6 +483,741 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sandbox-hosts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All sandbox hosts, oldest first. */
+        get: operations["sandbox_hosts_list"];
+        put?: never;
+        /** Registers a sandbox host; its credential is shown this once. */
+        post: operations["sandbox_hosts_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandbox-hosts/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A machine registers itself as a sandbox host, with a join token of that role. */
+        post: operations["sandbox_hosts_join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandbox-hosts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One sandbox host. */
+        get: operations["sandbox_hosts_get"];
+        put?: never;
+        post?: never;
+        /**
+         * Forgets a sandbox host; its tunnel is closed at once and its credential is worth
+         *     nothing. With `force`, its sandboxes and snapshots are forgotten with it.
+         */
+        delete: operations["sandbox_hosts_delete"];
+        options?: never;
+        head?: never;
+        /** Changes what a sandbox host is called. */
+        patch: operations["sandbox_hosts_update"];
+        trace?: never;
+    };
+    "/api/v1/sandbox-hosts/{id}/credential": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a sandbox host another credential, shown this once; the one until now is
+         *     worth nothing and its tunnel is closed at once.
+         */
+        post: operations["sandbox_hosts_rotate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandbox-hosts/{id}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a sandbox host take no new sandboxes; those that it has stay. */
+        post: operations["sandbox_hosts_drain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandbox-hosts/{id}/live-set": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the host would keep and remove by the database of now, each with the reason. A
+         *     dry run: nothing is removed.
+         */
+        get: operations["sandbox_hosts_live_set"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandbox-hosts/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a sandbox host take sandboxes again. */
+        post: operations["sandbox_hosts_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sandboxes, newest first: one's own, or as an administrator says. */
+        get: operations["sandboxes_list"];
+        put?: never;
+        /**
+         * Makes a sandbox. It is `creating` when this answers; its host says how it goes on.
+         *     409 when it would be more than one user may have, 503 when no host has room, which
+         *     says why.
+         */
+        post: operations["sandboxes_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One sandbox. */
+        get: operations["sandboxes_get"];
+        put?: never;
+        post?: never;
+        /**
+         * Deletes a sandbox with everything of it; once more changes nothing. If its host
+         *     cannot be reached now, it is removed there when the host is back.
+         */
+        delete: operations["sandboxes_delete"];
+        options?: never;
+        head?: never;
+        /** Changes what a sandbox is called, and what it may reach: at once, running or not. */
+        patch: operations["sandboxes_update"];
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/exec": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Programs that run in a sandbox, and those that ended of late. */
+        get: operations["sandboxes_programs"];
+        put?: never;
+        /**
+         * Runs a program in a sandbox. With `stream` the answer is newline-delimited
+         *     `ExecEvent`, with `background` 201 and `Exec`, else `ExecResult` when it ended.
+         */
+        post: operations["sandboxes_run_program"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/exec/{exec}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A program that was started in a sandbox. */
+        get: operations["sandboxes_program"];
+        put?: never;
+        post?: never;
+        /** Kills a program with its descendants; once more changes nothing. */
+        delete: operations["sandboxes_kill_program"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/exec/{exec}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a program did and does, to its end: newline-delimited `ExecEvent`. */
+        get: operations["sandboxes_program_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/exec/{exec}/signal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a signal to a program. */
+        post: operations["sandboxes_signal_program"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/exec/{exec}/stdin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Writes to a program's input. */
+        post: operations["sandboxes_program_stdin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Deletes a file or directory of a sandbox. */
+        delete: operations["sandboxes_delete_file"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/files/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file or directory of a sandbox as a tar. */
+        get: operations["sandboxes_read_archive"];
+        /** Unpacks a tar below a directory of a sandbox. */
+        put: operations["sandboxes_write_archive"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/files/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Reads a file of a sandbox. */
+        get: operations["sandboxes_read_file"];
+        /** Writes a file of a sandbox. */
+        put: operations["sandboxes_write_file"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/files/directory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a directory in a sandbox. */
+        post: operations["sandboxes_make_directory"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/files/list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is in a directory of a sandbox. */
+        get: operations["sandboxes_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/files/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Moves a file or directory of a sandbox. */
+        post: operations["sandboxes_move_file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/files/stat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a name in a sandbox stands for. */
+        get: operations["sandboxes_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/files/watch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What changes below a path of a sandbox, as it happens: newline-delimited `FileEvent`. */
+        get: operations["sandboxes_watch_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/fork": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a sandbox with the files of this one as they are now, on the same host, with
+         *     the same policy and limits.
+         */
+        post: operations["sandboxes_fork"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The last lines of a sandbox's log: how it was made, and what its Docker daemon says. */
+        get: operations["sandboxes_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a sandbox's processes stand still, in memory. */
+        post: operations["sandboxes_pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/ports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What listens in a sandbox. */
+        get: operations["sandboxes_ports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/ports/{port}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** To where a server's own links are relative to: the same with a slash. */
+        get: operations["sandboxes_port"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/ports/{port}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A server on a port of the sandbox: HTTP, and WebSockets. */
+        get: operations["sandboxes_port_root"];
+        /** A server on a port of the sandbox: HTTP, and WebSockets. */
+        put: operations["sandboxes_port_root_put"];
+        /** A server on a port of the sandbox: HTTP, and WebSockets. */
+        post: operations["sandboxes_port_root_post"];
+        /** A server on a port of the sandbox: HTTP, and WebSockets. */
+        delete: operations["sandboxes_port_root_delete"];
+        /** A server on a port of the sandbox: HTTP, and WebSockets. */
+        options: operations["sandboxes_port_root_options"];
+        /** A server on a port of the sandbox: HTTP, and WebSockets. */
+        head: operations["sandboxes_port_root_head"];
+        /** A server on a port of the sandbox: HTTP, and WebSockets. */
+        patch: operations["sandboxes_port_root_patch"];
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/ports/{port}/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A path of a server on a port of the sandbox: HTTP, and WebSockets. The server sees
+         *     neither cookies nor the credential, and is told in `X-Forwarded-Prefix` below which
+         *     path it is seen. It sets no cookies, and its pages are shown as an origin of their
+         *     own.
+         */
+        get: operations["sandboxes_port_path"];
+        /**
+         * A path of a server on a port of the sandbox: HTTP, and WebSockets. The server sees
+         *     neither cookies nor the credential, and is told in `X-Forwarded-Prefix` below which
+         *     path it is seen. It sets no cookies, and its pages are shown as an origin of their
+         *     own.
+         */
+        put: operations["sandboxes_port_path_put"];
+        /**
+         * A path of a server on a port of the sandbox: HTTP, and WebSockets. The server sees
+         *     neither cookies nor the credential, and is told in `X-Forwarded-Prefix` below which
+         *     path it is seen. It sets no cookies, and its pages are shown as an origin of their
+         *     own.
+         */
+        post: operations["sandboxes_port_path_post"];
+        /**
+         * A path of a server on a port of the sandbox: HTTP, and WebSockets. The server sees
+         *     neither cookies nor the credential, and is told in `X-Forwarded-Prefix` below which
+         *     path it is seen. It sets no cookies, and its pages are shown as an origin of their
+         *     own.
+         */
+        delete: operations["sandboxes_port_path_delete"];
+        /**
+         * A path of a server on a port of the sandbox: HTTP, and WebSockets. The server sees
+         *     neither cookies nor the credential, and is told in `X-Forwarded-Prefix` below which
+         *     path it is seen. It sets no cookies, and its pages are shown as an origin of their
+         *     own.
+         */
+        options: operations["sandboxes_port_path_options"];
+        /**
+         * A path of a server on a port of the sandbox: HTTP, and WebSockets. The server sees
+         *     neither cookies nor the credential, and is told in `X-Forwarded-Prefix` below which
+         *     path it is seen. It sets no cookies, and its pages are shown as an origin of their
+         *     own.
+         */
+        head: operations["sandboxes_port_path_head"];
+        /**
+         * A path of a server on a port of the sandbox: HTTP, and WebSockets. The server sees
+         *     neither cookies nor the credential, and is told in `X-Forwarded-Prefix` below which
+         *     path it is seen. It sets no cookies, and its pages are shown as an origin of their
+         *     own.
+         */
+        patch: operations["sandboxes_port_path_patch"];
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a paused sandbox's processes go on. */
+        post: operations["sandboxes_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keeps a sandbox's files as they are now, on its host. Answers when that is done. */
+        post: operations["sandboxes_take_snapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts a sandbox that stopped or failed, with its files. It is `creating` until it
+         *     runs.
+         */
+        post: operations["sandboxes_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a sandbox uses now. */
+        get: operations["sandboxes_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/stats/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a sandbox uses, every two seconds. Ends when it cannot be measured any more,
+         *     with an event named `error` that carries the reason.
+         */
+        get: operations["sandboxes_stats_stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends a sandbox's processes; its files are kept. */
+        post: operations["sandboxes_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/terminals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A sandbox's terminals. */
+        get: operations["sandboxes_terminals"];
+        put?: never;
+        /** Opens a terminal. */
+        post: operations["sandboxes_open_terminal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/terminals/{terminal}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Hangs up a terminal; once more changes nothing. */
+        delete: operations["sandboxes_close_terminal"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/terminals/{terminal}/attach": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Looks at a terminal: a WebSocket. Binary messages are bytes, both ways; text
+         *     messages are `TerminalEvent` down and `TerminalCommand` up.
+         */
+        get: operations["sandboxes_attach_terminal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions": {
         parameters: {
             query?: never;
@@ -610,6 +1345,41 @@ export interface paths {
         /** Asks the same again: the turn and all after it give way to a new one. */
         post: operations["sessions_regenerate"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Snapshots, newest first: one's own, or as an administrator says. */
+        get: operations["snapshots_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/snapshots/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One snapshot. */
+        get: operations["snapshots_get"];
+        put?: never;
+        post?: never;
+        /** Deletes a snapshot. Sandboxes that were made from it stay. */
+        delete: operations["snapshots_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -829,7 +1599,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/models/{*model}": {
+    "/v1/models/{model}": {
         parameters: {
             query?: never;
             header?: never;
@@ -938,7 +1708,7 @@ export interface components {
             /** @description What it may do. At least one. */
             scopes: components["schemas"]["Scope"][];
         };
-        /** @description Makes a token with which machines register themselves as runners. */
+        /** @description Makes a token with which machines register themselves. */
         CreateJoinTokenRequest: {
             /**
              * Format: int64
@@ -952,6 +1722,8 @@ export interface components {
             max_uses?: number | null;
             /** @description What the token is for. 1 to 100 characters. */
             name: string;
+            /** @description What machines become with it; runners if absent. */
+            role?: components["schemas"]["MachineRole"];
         };
         /** @description Registers a model. */
         CreateModelRequest: {
@@ -978,6 +1750,39 @@ export interface components {
         CreateRunnerRequest: {
             /** @description What to call it. 1 to 100 characters. */
             name: string;
+        };
+        /** @description Registers a host. */
+        CreateSandboxHostRequest: {
+            /** @description What to call it. 1 to 100 characters. */
+            name: string;
+        };
+        /** @description Makes a sandbox. */
+        CreateSandboxRequest: {
+            /** @description Whether it has a Docker daemon of its own. */
+            docker?: boolean;
+            /** @description What it may reach; everything if absent. */
+            egress?: components["schemas"]["Egress"];
+            /** @description Variables for everything that runs in it. At most 256. */
+            env?: {
+                [key: string]: string;
+            };
+            host_id?: components["schemas"]["SandboxHostId"] | null;
+            /**
+             * Format: int64
+             * @description It is stopped when nobody used it for so long; never if absent.
+             */
+            idle_timeout_ms?: number | null;
+            limits?: components["schemas"]["SandboxLimits"] | null;
+            /** @description What to call it. 1 to 100 characters; made up if absent. */
+            name?: string | null;
+            /** @description Its root file system; the host's own system if absent. */
+            rootfs?: components["schemas"]["Rootfs"];
+            snapshot_id?: components["schemas"]["SnapshotId"] | null;
+            /**
+             * Format: int64
+             * @description It is stopped so long after it was made; never if absent.
+             */
+            ttl_ms?: number | null;
         };
         /** @description Starts a session. */
         CreateSessionRequest: {
@@ -1006,6 +1811,15 @@ export interface components {
             credential: string;
             /** @description Its id. */
             id: components["schemas"]["RunnerId"];
+            /** @description What to call it. */
+            name: string;
+        };
+        /** @description A new host: the only answer that carries its credential. */
+        CreatedSandboxHost: {
+            /** @description The credential with which the host connects, `hxs_…`, shown this once. */
+            credential: string;
+            /** @description Its id. */
+            id: components["schemas"]["SandboxHostId"];
             /** @description What to call it. */
             name: string;
         };
@@ -1063,6 +1877,38 @@ export interface components {
             /** @description 1 to 1,000,000 bytes. */
             content: string;
         };
+        /**
+         * @description What a sandbox may reach. Whatever the policy: never other sandboxes, the
+         *     host's own services, or link-local addresses (cloud metadata).
+         */
+        Egress: {
+            /** @enum {string} */
+            mode: "open";
+        } | {
+            /** @enum {string} */
+            mode: "allow_list";
+            /** @description At most 256. */
+            rules: components["schemas"]["EgressRule"][];
+        } | {
+            /** @enum {string} */
+            mode: "none";
+        };
+        /**
+         * @description A transport protocol.
+         * @enum {string}
+         */
+        EgressProtocol: "tcp" | "udp";
+        /** @description One thing that may be reached. */
+        EgressRule: {
+            /** @description Which ports, such as `443` or `8000-8999`; every port if empty. At most 16. */
+            ports?: string[];
+            protocol?: components["schemas"]["EgressProtocol"] | null;
+            /**
+             * @description A name (`example.com`), all names below one (`*.example.com`), an address, or
+             *     a network (`10.1.0.0/16`).
+             */
+            to: string;
+        };
         /** @description Whether a runner can run an engine. */
         EngineInfo: {
             /** @description Whether instances of it can be started. */
@@ -1087,6 +1933,132 @@ export interface components {
             /** @description The error. */
             error: components["schemas"]["ApiError"];
         };
+        /** @description A program that was started. */
+        Exec: {
+            /** @description The program and its arguments. */
+            command: string[];
+            exit?: components["schemas"]["ExecExit"] | null;
+            /** @description Its id. */
+            id: components["schemas"]["ExecId"];
+            /**
+             * Format: int32
+             * @description Its process id inside the sandbox.
+             */
+            pid: number;
+            /**
+             * Format: int64
+             * @description When it started.
+             */
+            started_at_ms: number;
+            /** @description Who it runs as. */
+            user: string;
+        };
+        /** @description What a program did, in the order it happened. */
+        ExecEvent: components["schemas"]["ExecEventKind"] & {
+            /**
+             * Format: int64
+             * @description Counts from 1.
+             */
+            seq: number;
+        };
+        /** @description One thing a program did. */
+        ExecEventKind: {
+            /** @description It started. */
+            data: components["schemas"]["Exec"];
+            /** @enum {string} */
+            type: "started";
+        } | {
+            /** @description It wrote to its output. */
+            data: components["schemas"]["Output"];
+            /** @enum {string} */
+            type: "stdout";
+        } | {
+            /** @description It wrote to its error output. */
+            data: components["schemas"]["Output"];
+            /** @enum {string} */
+            type: "stderr";
+        } | {
+            /**
+             * Format: int64
+             * @description Older events, so many bytes of output, are no longer kept.
+             */
+            data: number;
+            /** @enum {string} */
+            type: "dropped";
+        } | {
+            /** @description It ended. The last event. */
+            data: components["schemas"]["ExecExit"];
+            /** @enum {string} */
+            type: "exit";
+        };
+        /** @description How a program ended. */
+        ExecExit: {
+            /**
+             * Format: int32
+             * @description Its exit code, if it exited.
+             */
+            code?: number | null;
+            /**
+             * Format: int32
+             * @description The signal that ended it, if one did.
+             */
+            signal?: number | null;
+            /** @description Whether it was killed for running longer than it may. */
+            timed_out: boolean;
+        };
+        ExecId: string;
+        /** @description Programs. */
+        ExecList: {
+            /** @description Newest first. At most 1,024: those that run, and then those that ended last. */
+            execs: components["schemas"]["Exec"][];
+        };
+        /** @description Runs a program. */
+        ExecRequest: {
+            /** @description Answer at once; it runs on when the caller leaves. */
+            background?: boolean;
+            /** @description The program and its arguments. 1 to 4,096 of them, 1 MiB in all. */
+            command: string[];
+            /** @description Where it starts; the user's home if absent. */
+            cwd?: string | null;
+            /** @description Variables besides the sandbox's own. */
+            env?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Its input, after which comes the end of input. Without it, the input is
+             *     empty, or with `stream` or `background` what is posted to `stdin`.
+             */
+            stdin?: string | null;
+            /** @description Answer with events as they come. */
+            stream?: boolean;
+            /**
+             * Format: int64
+             * @description It is killed when it runs for longer. Without it: 10 minutes, or with
+             *     `background` never.
+             */
+            timeout_ms?: number | null;
+            /** @description Who it runs as: a name or a number; `user` if absent. */
+            user?: string | null;
+        };
+        /** @description A program that ended, with what it wrote. */
+        ExecResult: components["schemas"]["ExecExit"] & {
+            /**
+             * Format: int64
+             * @description How many bytes before these were dropped.
+             */
+            dropped_bytes: number;
+            /**
+             * Format: int64
+             * @description How long it ran.
+             */
+            duration_ms: number;
+            /** @description Its id. */
+            id: components["schemas"]["ExecId"];
+            /** @description What it wrote to its error output: the last 4 MiB. */
+            stderr: components["schemas"]["Output"];
+            /** @description What it wrote to its output: the last 4 MiB. */
+            stdout: components["schemas"]["Output"];
+        };
         /** @description How an instance failed. */
         Failure: {
             /** @description For programs. */
@@ -1101,6 +2073,154 @@ export interface components {
          * @enum {string}
          */
         FailureKind: "engine_missing" | "model_missing" | "download" | "out_of_memory" | "ready_timeout" | "crashed" | "unhealthy" | "unsupported";
+        /** @description A file, directory or link. Links are not followed. */
+        FileEntry: {
+            /**
+             * Format: int32
+             * @description Its group.
+             */
+            gid: number;
+            /** @description What it is. */
+            kind: components["schemas"]["FileKind"];
+            /**
+             * Format: int32
+             * @description Its permission bits, such as `0o644`.
+             */
+            mode: number;
+            /**
+             * Format: int64
+             * @description When it was last written.
+             */
+            modified_at_ms: number;
+            /** @description Its name, with a replacement character for what is not UTF-8. */
+            name: string;
+            /** @description Its whole path, percent-encoded where it is not plain: what to give as `path`. */
+            path: string;
+            /**
+             * Format: int64
+             * @description Its size.
+             */
+            size_bytes: number;
+            /** @description Where a link points, with a replacement character for what is not UTF-8. */
+            target?: string | null;
+            /**
+             * Format: int32
+             * @description Its owner.
+             */
+            uid: number;
+        };
+        /** @description Something changed below a watched path. */
+        FileEvent: {
+            /** @description What happened. */
+            kind: components["schemas"]["FileEventKind"];
+            /** @description To what, percent-encoded. */
+            path: string;
+        };
+        /**
+         * @description What happened to a file.
+         * @enum {string}
+         */
+        FileEventKind: "created" | "modified" | "removed" | "overflow";
+        /**
+         * @description What a name in a directory stands for.
+         * @enum {string}
+         */
+        FileKind: "file" | "directory" | "symlink" | "other";
+        /** @description What is in a directory. */
+        FileList: {
+            /** @description Sorted by name. */
+            entries: components["schemas"]["FileEntry"][];
+            /** @description Whether there are more than these. */
+            truncated: boolean;
+        };
+        /** @description What a host can do, and what it cannot, with the reason. */
+        HostCapability: {
+            /** @description Whether it can. */
+            available: boolean;
+            /** @description How; or why not, and what to do. */
+            detail: string;
+            /** @description Which: `network`, `limits`, `disk_limit`, `docker`, `host_rootfs`, `images`, … */
+            name: string;
+        };
+        /** @description What a host has, and what of it is promised to sandboxes. */
+        HostCapacity: {
+            /**
+             * Format: int32
+             * @description Processor cores, in thousandths.
+             */
+            cpu_millis: number;
+            /**
+             * Format: int32
+             * @description Promised to sandboxes that run.
+             */
+            cpu_promised_millis: number;
+            /**
+             * Format: int32
+             * @description In use by anything, in thousandths of a core.
+             */
+            cpu_used_millis: number;
+            /**
+             * Format: int64
+             * @description The file system that holds the sandboxes.
+             */
+            disk_bytes: number;
+            /**
+             * Format: int64
+             * @description Free of it.
+             */
+            disk_free_bytes: number;
+            /**
+             * Format: int64
+             * @description Available, by the kernel's account.
+             */
+            memory_available_bytes: number;
+            /**
+             * Format: int64
+             * @description Main memory.
+             */
+            memory_bytes: number;
+            /**
+             * Format: int64
+             * @description Promised to sandboxes that run or are paused.
+             */
+            memory_promised_bytes: number;
+        };
+        /** @description An image that sandboxes on a host can start from. */
+        HostImage: {
+            /**
+             * Format: int64
+             * @description When it was imported.
+             */
+            created_at_ms: number;
+            /** @description The digest of what it holds, `sha256:…`. */
+            digest: string;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Its size, unpacked.
+             */
+            size_bytes: number;
+        };
+        /** @description Everything about a host, as of now. */
+        HostInfo: {
+            /** @description Which backend isolates: `namespaces` or `docker`. */
+            backend: string;
+            /** @description Changes each time the host's daemon starts. */
+            boot_id: string;
+            /** @description What it can do and what it cannot. */
+            capabilities: components["schemas"]["HostCapability"][];
+            /** @description What it has. */
+            capacity: components["schemas"]["HostCapacity"];
+            /** @description The machine's name. */
+            hostname: string;
+            /** @description Its images. */
+            images: components["schemas"]["HostImage"][];
+            /** @description Operating system and architecture, such as `linux x86_64`. */
+            platform: string;
+            /** @description The daemon's version. */
+            version: string;
+        };
         InstanceId: string;
         /**
          * @description Where an instance is in its life.
@@ -1143,9 +2263,13 @@ export interface components {
             /** @description Where it is in its life. */
             state: components["schemas"]["InstanceState"];
         };
-        /** @description A machine registers itself as a runner; answered by [`CreatedRunner`]. */
+        /**
+         * @description A machine registers itself as a runner, answered by [`CreatedRunner`], or as a
+         *     sandbox host, answered by
+         *     [`CreatedSandboxHost`](crate::sandbox::host::CreatedSandboxHost).
+         */
         JoinRequest: {
-            /** @description What to call the runner. 1 to 100 characters. */
+            /** @description What to call the machine. 1 to 100 characters. */
             name: string;
             /** @description A join token's secret. */
             token: string;
@@ -1171,6 +2295,8 @@ export interface components {
             max_uses: number;
             /** @description What it is for. */
             name: string;
+            /** @description What machines become with it. */
+            role?: components["schemas"]["MachineRole"];
             /**
              * Format: int32
              * @description How many machines used it.
@@ -1178,11 +2304,30 @@ export interface components {
             uses: number;
         };
         JoinTokenId: string;
+        /** @description What becomes of one sandbox or snapshot. */
+        LiveSetDecision: {
+            /** @description The sandbox's or snapshot's id. */
+            id: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Whether it is removed. */
+            remove: boolean;
+        };
+        /** @description What a host keeps and removes by a live set, each with the reason. */
+        LiveSetReport: {
+            /** @description One for each sandbox and snapshot on the host. */
+            decisions: components["schemas"]["LiveSetDecision"][];
+        };
         /** @description The last lines of an instance's log. */
         LogTail: {
             /** @description Oldest first. */
             lines: string[];
         };
+        /**
+         * @description What a machine is to the control plane.
+         * @enum {string}
+         */
+        MachineRole: "runner" | "sandbox_host";
         /**
          * @description How a memory figure came about; later ones replace earlier ones.
          * @enum {string}
@@ -1328,6 +2473,28 @@ export interface components {
             /** @description Its base URL, without `/v1`. */
             url: string;
         };
+        /** @description Moves a file or directory. */
+        MoveRequest: {
+            /** @description Which, percent-encoded as everywhere. */
+            from: string;
+            /** @description Whether a file that stands there is replaced. */
+            overwrite?: boolean;
+            /** @description Its new path. */
+            to: string;
+        };
+        /** @description Names a snapshot, or a fork. */
+        NameRequest: {
+            /** @description What to call it. 1 to 100 characters; made up if absent. */
+            name?: string | null;
+        };
+        /** @description Bytes that are mostly text: a string where they are UTF-8, else base64. */
+        Output: {
+            /** @description UTF-8. */
+            text: string;
+        } | {
+            /** @description Base64 of the bytes. */
+            base64: string;
+        };
         /** @description One page of a list. */
         Page_ApiKey: {
             /** @description The items, newest first unless the list says otherwise. */
@@ -1355,6 +2522,55 @@ export interface components {
                 name: string;
                 /** @description What it may do. */
                 scopes: components["schemas"]["Scope"][];
+            }[];
+            /** @description Pass as `cursor` for the next page; absent on the last one. Opaque. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Sandbox: {
+            /** @description The items, newest first unless the list says otherwise. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description When it was asked for.
+                 */
+                created_at_ms: number;
+                /** @description Whether it has a Docker daemon of its own. */
+                docker: boolean;
+                /** @description What it may reach. */
+                egress: components["schemas"]["Egress"];
+                end?: components["schemas"]["SandboxEnd"] | null;
+                /**
+                 * Format: int64
+                 * @description When its time to live is over.
+                 */
+                expires_at_ms?: number | null;
+                host_id?: components["schemas"]["SandboxHostId"] | null;
+                /** @description Its id. */
+                id: components["schemas"]["SandboxId"];
+                /**
+                 * Format: int64
+                 * @description Its idle timeout.
+                 */
+                idle_timeout_ms?: number | null;
+                /** @description The most it may use. */
+                limits: components["schemas"]["SandboxLimits"];
+                /** @description What people call it. */
+                name: string;
+                phase?: components["schemas"]["SandboxPhase"] | null;
+                /** @description Whether its host can be reached now; if not, `state` is what it was then. */
+                reachable: boolean;
+                /** @description Its root file system. */
+                rootfs: components["schemas"]["Rootfs"];
+                /** @description Where it is in its life, as the host last said. */
+                state: components["schemas"]["SandboxState"];
+                /**
+                 * Format: int64
+                 * @description When it was last used.
+                 */
+                used_at_ms: number;
+                /** @description Whose it is. */
+                user_id: components["schemas"]["UserId"];
             }[];
             /** @description Pass as `cursor` for the next page; absent on the last one. Opaque. */
             next_cursor?: string | null;
@@ -1388,6 +2604,49 @@ export interface components {
             }[];
             /** @description Pass as `cursor` for the next page; absent on the last one. Opaque. */
             next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Snapshot: {
+            /** @description The items, newest first unless the list says otherwise. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description When it was taken.
+                 */
+                created_at_ms: number;
+                /** @description The host that keeps it. */
+                host_id: components["schemas"]["SandboxHostId"];
+                /** @description Its id. */
+                id: components["schemas"]["SnapshotId"];
+                /** @description What people call it. */
+                name: string;
+                /** @description The sandbox it was taken of. */
+                sandbox_id: components["schemas"]["SandboxId"];
+                /**
+                 * Format: int64
+                 * @description Its size on the host's disk.
+                 */
+                size_bytes: number;
+            }[];
+            /** @description Pass as `cursor` for the next page; absent on the last one. Opaque. */
+            next_cursor?: string | null;
+        };
+        /** @description Something listens for TCP. */
+        Port: {
+            /** @description The address it listens on. */
+            address: string;
+            /**
+             * Format: int32
+             * @description Its port.
+             */
+            port: number;
+            /** @description The program, where that is known. */
+            program?: string | null;
+        };
+        /** @description What listens in a sandbox. */
+        PortList: {
+            /** @description Sorted by port. At most 1,024. */
+            ports: components["schemas"]["Port"][];
         };
         /**
          * @description Who goes first. Within a priority, who waited longest.
@@ -1474,6 +2733,19 @@ export interface components {
          * @enum {string}
          */
         Role: "member" | "admin";
+        /**
+         * @description Where a sandbox's root file system comes from. Either way what the sandbox
+         *     writes lands in a layer of its own.
+         */
+        Rootfs: {
+            /** @enum {string} */
+            kind: "host";
+        } | {
+            /** @description Its name, such as `debian:12`, or its digest. */
+            image: string;
+            /** @enum {string} */
+            kind: "image";
+        };
         /** @description A runner. */
         Runner: {
             /**
@@ -1570,12 +2842,210 @@ export interface components {
             started_at_ms: number;
             user_id?: components["schemas"]["UserId"] | null;
         };
+        /** @description A sandbox. */
+        Sandbox: {
+            /**
+             * Format: int64
+             * @description When it was asked for.
+             */
+            created_at_ms: number;
+            /** @description Whether it has a Docker daemon of its own. */
+            docker: boolean;
+            /** @description What it may reach. */
+            egress: components["schemas"]["Egress"];
+            end?: components["schemas"]["SandboxEnd"] | null;
+            /**
+             * Format: int64
+             * @description When its time to live is over.
+             */
+            expires_at_ms?: number | null;
+            host_id?: components["schemas"]["SandboxHostId"] | null;
+            /** @description Its id. */
+            id: components["schemas"]["SandboxId"];
+            /**
+             * Format: int64
+             * @description Its idle timeout.
+             */
+            idle_timeout_ms?: number | null;
+            /** @description The most it may use. */
+            limits: components["schemas"]["SandboxLimits"];
+            /** @description What people call it. */
+            name: string;
+            phase?: components["schemas"]["SandboxPhase"] | null;
+            /** @description Whether its host can be reached now; if not, `state` is what it was then. */
+            reachable: boolean;
+            /** @description Its root file system. */
+            rootfs: components["schemas"]["Rootfs"];
+            /** @description Where it is in its life, as the host last said. */
+            state: components["schemas"]["SandboxState"];
+            /**
+             * Format: int64
+             * @description When it was last used.
+             */
+            used_at_ms: number;
+            /** @description Whose it is. */
+            user_id: components["schemas"]["UserId"];
+        };
+        /** @description Why a sandbox stopped or failed. */
+        SandboxEnd: {
+            /** @description For programs. */
+            kind: components["schemas"]["SandboxEndKind"];
+            /** @description For people: what happened, and what to do where that is known. */
+            message: string;
+        };
+        /**
+         * @description Why a sandbox stopped or failed, for programs.
+         * @enum {string}
+         */
+        SandboxEndKind: "requested" | "idle" | "expired" | "host_restarted" | "unsupported" | "no_capacity" | "image_missing" | "timeout" | "disk_full" | "exited" | "out_of_memory" | "internal";
+        /** @description A sandbox host, as the control plane shows it. */
+        SandboxHost: {
+            /**
+             * Format: int64
+             * @description When it was registered.
+             */
+            created_at_ms: number;
+            /** @description Its id. */
+            id: components["schemas"]["SandboxHostId"];
+            info?: components["schemas"]["HostInfo"] | null;
+            /**
+             * Format: int64
+             * @description When it was last heard of.
+             */
+            last_seen_at_ms?: number | null;
+            /** @description What people call it. */
+            name: string;
+            /**
+             * Format: int32
+             * @description How many sandboxes it has that are not deleted.
+             */
+            sandboxes: number;
+            /** @description Whether it takes sandboxes. */
+            state: components["schemas"]["SandboxHostState"];
+            /** @description How it is connected. */
+            tunnel: components["schemas"]["RunnerTunnel"];
+        };
+        SandboxHostId: string;
+        /**
+         * @description Whether a host takes sandboxes.
+         * @enum {string}
+         */
+        SandboxHostState: "online" | "draining" | "reconnecting" | "offline";
+        SandboxId: string;
+        /** @description The most that a sandbox may use. */
+        SandboxLimits: {
+            /**
+             * Format: int32
+             * @description Processor time, in thousandths of a core. 50 to 1,024,000.
+             */
+            cpu_millis: number;
+            /**
+             * Format: int64
+             * @description What it may write. From 64 MiB.
+             */
+            disk_bytes: number;
+            /**
+             * Format: int64
+             * @description Main memory. From 16 MiB.
+             */
+            memory_bytes: number;
+            /**
+             * Format: int32
+             * @description Open files of one process. 64 to 1,048,576.
+             */
+            open_files: number;
+            /**
+             * Format: int32
+             * @description Processes and threads. 16 to 4,194,304.
+             */
+            pids: number;
+        };
+        /** @description The newest lines of a sandbox's log, oldest first. */
+        SandboxLog: {
+            /** @description The lines. */
+            lines: components["schemas"]["SandboxLogLine"][];
+        };
+        /** @description A line of a sandbox's log. */
+        SandboxLogLine: {
+            /**
+             * Format: int64
+             * @description When it was written.
+             */
+            at_ms: number;
+            /** @description Who wrote it: `host`, `guest` or `docker`. */
+            source: string;
+            /** @description What. */
+            text: string;
+        };
+        /**
+         * @description What is being done to a sandbox that is being made, each with a deadline.
+         * @enum {string}
+         */
+        SandboxPhase: "placing" | "filesystem" | "isolation" | "guest" | "docker";
+        /**
+         * @description Where a sandbox is in its life.
+         * @enum {string}
+         */
+        SandboxState: "creating" | "running" | "paused" | "stopped" | "failed" | "deleted";
+        /** @description What a sandbox uses now. */
+        SandboxStats: {
+            /**
+             * Format: int64
+             * @description When this was measured.
+             */
+            at_ms: number;
+            /**
+             * Format: int32
+             * @description Processor time in use, in thousandths of a core, since the measurement before.
+             */
+            cpu_millis: number;
+            /**
+             * Format: int64
+             * @description Processor time used so far, in microseconds.
+             */
+            cpu_us: number;
+            /**
+             * Format: int64
+             * @description Written to its disk.
+             */
+            disk_bytes: number;
+            /**
+             * Format: int64
+             * @description The most it may write.
+             */
+            disk_limit_bytes: number;
+            /**
+             * Format: int64
+             * @description Main memory in use.
+             */
+            memory_bytes: number;
+            /**
+             * Format: int64
+             * @description The most it may use.
+             */
+            memory_limit_bytes: number;
+            /**
+             * Format: int32
+             * @description Processes and threads.
+             */
+            pids: number;
+            /**
+             * Format: int64
+             * @description Received from its network so far.
+             */
+            received_bytes: number;
+            /**
+             * Format: int64
+             * @description Sent to its network so far.
+             */
+            sent_bytes: number;
+        };
         /**
          * @description What a request with an API key may do. A key never allows more than its
          *     owner may do.
          * @enum {string}
          */
-        Scope: "inference" | "sessions" | "admin";
+        Scope: "inference" | "sessions" | "sandboxes" | "admin";
         /** @description Asks something; answered by the [`Turn`] that was begun. */
         SendMessageRequest: {
             /** @description 1 to 1,000,000 bytes. */
@@ -1615,6 +3085,22 @@ export interface components {
         } | {
             /** @enum {string} */
             type: "queue_changed";
+        } | {
+            /** @description The sandbox as it is now. */
+            sandbox: components["schemas"]["Sandbox"];
+            /** @enum {string} */
+            type: "sandbox_changed";
+        } | {
+            /** @description The sandbox. */
+            sandbox_id: components["schemas"]["SandboxId"];
+            /** @enum {string} */
+            type: "sandbox_deleted";
+        } | {
+            /** @enum {string} */
+            type: "snapshots_changed";
+        } | {
+            /** @enum {string} */
+            type: "sandbox_hosts_changed";
         } | {
             /** @description Why not. */
             message: string;
@@ -1736,6 +3222,33 @@ export interface components {
             /** @description The account's password. */
             password: string;
         };
+        /** @description Sends a signal. */
+        SignalRequest: {
+            /** @description Its name, such as `INT` or `SIGTERM`, or its number. */
+            signal: string;
+        };
+        /** @description The files of a sandbox as they were. */
+        Snapshot: {
+            /**
+             * Format: int64
+             * @description When it was taken.
+             */
+            created_at_ms: number;
+            /** @description The host that keeps it. */
+            host_id: components["schemas"]["SandboxHostId"];
+            /** @description Its id. */
+            id: components["schemas"]["SnapshotId"];
+            /** @description What people call it. */
+            name: string;
+            /** @description The sandbox it was taken of. */
+            sandbox_id: components["schemas"]["SandboxId"];
+            /**
+             * Format: int64
+             * @description Its size on the host's disk.
+             */
+            size_bytes: number;
+        };
+        SnapshotId: string;
         /** @description How things stand. */
         Status: {
             /** @description `sqlite` or `postgres`. */
@@ -1772,6 +3285,107 @@ export interface components {
             started_at_ms: number;
             /** @description The release. */
             version: string;
+        };
+        /** @description A terminal. It outlives whoever looks at it. */
+        Terminal: {
+            /**
+             * Format: int32
+             * @description How many look at it now.
+             */
+            attached: number;
+            /**
+             * Format: int32
+             * @description Columns.
+             */
+            cols: number;
+            /** @description What was started in it. */
+            command: string[];
+            exit?: components["schemas"]["ExecExit"] | null;
+            /** @description Its id. */
+            id: components["schemas"]["TerminalId"];
+            /**
+             * Format: int32
+             * @description Rows.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description When it was opened.
+             */
+            started_at_ms: number;
+            /** @description Who it runs as. */
+            user: string;
+        };
+        /** @description Text messages up a terminal's WebSocket. */
+        TerminalCommand: {
+            /**
+             * Format: int32
+             * @description Columns, 1 to 1,000.
+             */
+            cols: number;
+            /**
+             * Format: int32
+             * @description Rows, 1 to 1,000.
+             */
+            rows: number;
+            /** @enum {string} */
+            type: "resize";
+        };
+        /** @description Text messages down a terminal's WebSocket. */
+        TerminalEvent: {
+            /**
+             * Format: int64
+             * @description The number of the first byte that follows, counted from the terminal's start. Give
+             *     the number of bytes seen so far as `after` to attach again without a gap.
+             */
+            offset: number;
+            /** @enum {string} */
+            type: "attached";
+        } | {
+            /**
+             * Format: int32
+             * @description Columns.
+             */
+            cols: number;
+            /**
+             * Format: int32
+             * @description Rows.
+             */
+            rows: number;
+            /** @enum {string} */
+            type: "resized";
+        } | (components["schemas"]["ExecExit"] & {
+            /** @enum {string} */
+            type: "exit";
+        });
+        TerminalId: string;
+        /** @description Terminals. */
+        TerminalList: {
+            /** @description Oldest first. At most 64. */
+            terminals: components["schemas"]["Terminal"][];
+        };
+        /** @description Opens a terminal. */
+        TerminalRequest: {
+            /**
+             * Format: int32
+             * @description Columns, 1 to 1,000; 80 if absent.
+             */
+            cols?: number | null;
+            /** @description What runs in it; the user's shell if empty. */
+            command?: string[];
+            /** @description Where it starts; the user's home if absent. */
+            cwd?: string | null;
+            /** @description Variables besides the sandbox's own. */
+            env?: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int32
+             * @description Rows, 1 to 1,000; 24 if absent.
+             */
+            rows?: number | null;
+            /** @description Who it runs as; `user` if absent. */
+            user?: string | null;
         };
         /** @description Why a connection ended. */
         TunnelClose: {
@@ -1876,6 +3490,17 @@ export interface components {
          * @enum {string}
          */
         TurnState: "queued" | "running" | "completed" | "cancelled" | "failed";
+        /** @description Changes what is known of a host. */
+        UpdateSandboxHostRequest: {
+            /** @description A new name. 1 to 100 characters. */
+            name?: string | null;
+        };
+        /** @description Changes what a sandbox may reach, at once, running or not. */
+        UpdateSandboxRequest: {
+            egress?: components["schemas"]["Egress"] | null;
+            /** @description A new name. */
+            name?: string | null;
+        };
         /** @description Changes a session; absent fields stay. */
         UpdateSessionRequest: {
             /** @description The model that answers from now on. */
@@ -3077,6 +4702,3431 @@ export interface operations {
             };
         };
     };
+    sandbox_hosts_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxHost"][];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandbox_hosts_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateSandboxHostRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedSandboxHost"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandbox_hosts_join: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JoinRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedSandboxHost"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandbox_hosts_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The host */
+                id: components["schemas"]["SandboxHostId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxHost"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandbox_hosts_delete: {
+        parameters: {
+            query?: {
+                /** @description Whether to forget the sandboxes and snapshots that it has */
+                force?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The host */
+                id: components["schemas"]["SandboxHostId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandbox_hosts_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The host */
+                id: components["schemas"]["SandboxHostId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateSandboxHostRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxHost"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandbox_hosts_rotate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The host */
+                id: components["schemas"]["SandboxHostId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedSandboxHost"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandbox_hosts_drain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The host */
+                id: components["schemas"]["SandboxHostId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxHost"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandbox_hosts_live_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The host */
+                id: components["schemas"]["SandboxHostId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiveSetReport"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandbox_hosts_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The host */
+                id: components["schemas"]["SandboxHostId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxHost"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_list: {
+        parameters: {
+            query?: {
+                /** @description Whose: a user's id, or `all`, for administrators; one's own if absent */
+                user?: string;
+                /** @description Only those on this host */
+                host_id?: components["schemas"]["SandboxHostId"];
+                /** @description Only those in this state */
+                state?: components["schemas"]["SandboxState"];
+                /** @description The `next_cursor` of the page before */
+                cursor?: string;
+                /** @description Items of the page. 1 to 200; 50 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Sandbox"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateSandboxRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sandbox"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sandbox"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateSandboxRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sandbox"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_programs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecList"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_run_program: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExecRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecResult"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exec"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_program: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The program */
+                exec: components["schemas"]["ExecId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exec"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_kill_program: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The program */
+                exec: components["schemas"]["ExecId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_program_events: {
+        parameters: {
+            query?: {
+                /** @description The last event already known; all that are kept if absent */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The program */
+                exec: components["schemas"]["ExecId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["ExecEvent"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_signal_program: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The program */
+                exec: components["schemas"]["ExecId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignalRequest"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_program_stdin: {
+        parameters: {
+            query?: {
+                /** @description Whether the input ends with this */
+                close?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The program */
+                exec: components["schemas"]["ExecId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_delete_file: {
+        parameters: {
+            query: {
+                /** @description The file or directory: absolute, or relative to the user's home; percent-encoded bytes */
+                path: string;
+                /** @description Whether to delete a directory with what is in it */
+                recursive?: boolean;
+                /** @description As whom: `user` if absent, or `root` */
+                user?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_read_archive: {
+        parameters: {
+            query: {
+                /** @description The file or directory: absolute, or relative to the user's home; percent-encoded bytes */
+                path: string;
+                /** @description As whom: `user` if absent, or `root` */
+                user?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": number[];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_write_archive: {
+        parameters: {
+            query: {
+                /** @description The file or directory: absolute, or relative to the user's home; percent-encoded bytes */
+                path: string;
+                /** @description As whom: `user` if absent, or `root` */
+                user?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-tar": number[];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_read_file: {
+        parameters: {
+            query: {
+                /** @description The file or directory: absolute, or relative to the user's home; percent-encoded bytes */
+                path: string;
+                /** @description Where to begin; at the start if absent */
+                offset?: number;
+                /** @description How many bytes; all if absent */
+                length?: number;
+                /** @description As whom: `user` if absent, or `root` */
+                user?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_write_file: {
+        parameters: {
+            query: {
+                /** @description The file or directory: absolute, or relative to the user's home; percent-encoded bytes */
+                path: string;
+                /** @description Whether to write behind what is there */
+                append?: boolean;
+                /** @description Whether to make directories that are missing */
+                parents?: boolean;
+                /** @description Its permission bits, such as `644` */
+                mode?: string;
+                /** @description As whom: `user` if absent, or `root` */
+                user?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_make_directory: {
+        parameters: {
+            query: {
+                /** @description The file or directory: absolute, or relative to the user's home; percent-encoded bytes */
+                path: string;
+                /** @description Whether to make directories that are missing */
+                parents?: boolean;
+                /** @description As whom: `user` if absent, or `root` */
+                user?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_files: {
+        parameters: {
+            query: {
+                /** @description The file or directory: absolute, or relative to the user's home; percent-encoded bytes */
+                path: string;
+                /** @description As whom: `user` if absent, or `root` */
+                user?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileList"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_move_file: {
+        parameters: {
+            query?: {
+                /** @description As whom: `user` if absent, or `root` */
+                user?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_file: {
+        parameters: {
+            query: {
+                /** @description The file or directory: absolute, or relative to the user's home; percent-encoded bytes */
+                path: string;
+                /** @description As whom: `user` if absent, or `root` */
+                user?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_watch_files: {
+        parameters: {
+            query: {
+                /** @description The file or directory: absolute, or relative to the user's home; percent-encoded bytes */
+                path: string;
+                /** @description As whom: `user` if absent, or `root` */
+                user?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["FileEvent"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_fork: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NameRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sandbox"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_log: {
+        parameters: {
+            query?: {
+                /** @description How many of the last lines, at most 10,000; 100 if absent */
+                tail?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxLog"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sandbox"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_ports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortList"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            308: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_root: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_root_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_root_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_root_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_root_options: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_root_head: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_root_patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+                /** @description The rest of the path */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_path_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+                /** @description The rest of the path */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_path_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+                /** @description The rest of the path */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_path_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+                /** @description The rest of the path */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_path_options: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+                /** @description The rest of the path */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_path_head: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+                /** @description The rest of the path */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_port_path_patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The port */
+                port: number;
+                /** @description The rest of the path */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What the server answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sandbox"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_take_snapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NameRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sandbox"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_stats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxStats"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_stats_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["SandboxStats"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sandbox"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_terminals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TerminalList"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_open_terminal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TerminalRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Terminal"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_close_terminal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The terminal */
+                terminal: components["schemas"]["TerminalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_attach_terminal: {
+        parameters: {
+            query?: {
+                /** @description How many bytes were seen already; all that is kept is sent if absent */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description The terminal */
+                terminal: components["schemas"]["TerminalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TerminalEvent"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     sessions_list: {
         parameters: {
             query?: {
@@ -3525,6 +8575,118 @@ export interface operations {
             };
             /** @description A turn is in flight */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    snapshots_list: {
+        parameters: {
+            query?: {
+                /** @description Whose: a user's id, or `all`, for administrators; one's own if absent */
+                user?: string;
+                /** @description Only those of this sandbox */
+                sandbox_id?: components["schemas"]["SandboxId"];
+                /** @description The `next_cursor` of the page before */
+                cursor?: string;
+                /** @description Items of the page. 1 to 200; 50 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Snapshot"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    snapshots_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The snapshot */
+                id: components["schemas"]["SnapshotId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    snapshots_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The snapshot */
+                id: components["schemas"]["SnapshotId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

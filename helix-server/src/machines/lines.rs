@@ -5,7 +5,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 
-use super::client::Error;
+use super::calls::{Error, Role};
 
 /// Longest line. A snapshot of a runner with many instances and their last log
 /// lines is some hundred kilobytes.
@@ -15,6 +15,7 @@ const MAX_LINE: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Lines<B> {
     body: B,
+    from: Role,
     buffer: BytesMut,
 }
 
@@ -23,9 +24,10 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    pub(super) fn new(body: B) -> Self {
+    pub(super) fn new(body: B, from: Role) -> Self {
         Self {
             body,
+            from,
             buffer: BytesMut::new(),
         }
     }
@@ -44,19 +46,18 @@ where
                 if line.is_empty() {
                     continue;
                 }
-                return serde_json::from_slice(&line)
-                    .map(Some)
-                    .map_err(|error| Error::Answer(format!("an event cannot be read: {error}")));
+                return serde_json::from_slice(&line).map(Some).map_err(|error| {
+                    Error::Answer(self.from, format!("an event cannot be read: {error}"))
+                });
             }
             searched = self.buffer.len();
             if searched > MAX_LINE {
-                return Err(Error::Answer(format!(
-                    "an event is longer than {MAX_LINE} bytes"
-                )));
+                let why = format!("an event is longer than {MAX_LINE} bytes");
+                return Err(Error::Answer(self.from, why));
             }
             match self.body.frame().await {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(Error::Lost(error.to_string())),
+                Some(Err(error)) => return Err(Error::Lost(self.from, error.to_string())),
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
                         self.buffer.extend_from_slice(data);
@@ -81,7 +82,7 @@ mod tests {
         let frames = chunks
             .into_iter()
             .map(|chunk| Ok(Frame::data(Bytes::from(chunk))));
-        Lines::new(StreamBody::new(stream::iter(frames)))
+        Lines::new(StreamBody::new(stream::iter(frames)), Role::Runner)
     }
 
     #[tokio::test]
@@ -90,7 +91,7 @@ mod tests {
         for size in 1..whole.len() {
             let chunks = whole.as_bytes().chunks(size).map(<[u8]>::to_vec);
             let frames = chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(Bytes::from(chunk))));
-            let mut lines = Lines::new(StreamBody::new(stream::iter(frames)));
+            let mut lines = Lines::new(StreamBody::new(stream::iter(frames)), Role::Runner);
             let mut read = Vec::new();
             while let Some(value) = lines.next::<serde_json::Value>().await.unwrap() {
                 read.push(value);
@@ -105,12 +106,12 @@ mod tests {
     #[tokio::test]
     async fn a_line_without_end_is_refused() {
         let mut lines = lines(vec!["x".repeat(1 << 20); 5]);
-        assert!(matches!(lines.next::<u8>().await, Err(Error::Answer(_))));
+        assert!(matches!(lines.next::<u8>().await, Err(Error::Answer(..))));
     }
 
     #[tokio::test]
     async fn what_is_no_json_is_refused() {
         let mut lines = lines(vec!["hello\n".into()]);
-        assert!(matches!(lines.next::<u8>().await, Err(Error::Answer(_))));
+        assert!(matches!(lines.next::<u8>().await, Err(Error::Answer(..))));
     }
 }

@@ -1,4 +1,4 @@
-//! How runners are reached: where each one's tunnel stands, and for how long.
+//! How machines are reached: where each one's tunnel stands, and for how long.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use helix_proto::tunnel::{
 };
 use helix_tunnel::{CloseReason, Lane, LaneState, LaneStatus, Tunnel};
 
-/// What is remembered of a runner's connections, the ended ones too.
+/// What is remembered of a machine's connections, the ended ones too.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reach {
     away: bool,
@@ -41,7 +41,7 @@ impl Reach {
         }
     }
 
-    /// Where a runner stands that has a tunnel, or has none.
+    /// Where a machine stands that has a tunnel, or has none.
     pub(super) const fn state(&self, has_tunnel: bool) -> TunnelState {
         match (has_tunnel, self.away) {
             (false, _) => TunnelState::Disconnected,

@@ -1,4 +1,4 @@
-//! Runners' tunnels as metrics.
+//! Machines' tunnels as metrics.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use helix_proto::tunnel::{
 };
 use helix_tunnel::CloseCode;
 
-use super::Fleet;
+use super::Role;
 use crate::metrics::Metrics;
 
 const LANE_STATES: [(TunnelLaneState, &str); 3] = [
@@ -16,25 +16,12 @@ const LANE_STATES: [(TunnelLaneState, &str); 3] = [
     (TunnelLaneState::Resuming, "resuming"),
 ];
 
-impl Fleet {
-    /// How runners' tunnels are now, in Prometheus' text format. Made anew at each
-    /// call, so that nothing stays of runners that were deleted. Labels are the
-    /// registered runners' ids, the lanes, and the few reasons that a close may have.
-    pub(crate) fn render_metrics(&self) -> String {
-        let metrics = Metrics::default();
-        describe(&metrics);
-        for view in self.runners() {
-            note(&metrics, &view.known.id.to_string(), &view.tunnel());
-        }
-        metrics.render()
-    }
-}
-
-fn describe(metrics: &Metrics) {
+/// Says what the metrics of tunnels are.
+pub(crate) fn describe(metrics: &Metrics) {
     let gauges = [
         (
             "helix_tunnel_up",
-            "Whether the runner's tunnel has a connection.",
+            "Whether the machine's tunnel has a connection.",
         ),
         (
             "helix_tunnel_lane_state",
@@ -60,11 +47,11 @@ fn describe(metrics: &Metrics) {
     let counters = [
         (
             "helix_tunnel_received_bytes_total",
-            "Bytes from the runner, each counted once.",
+            "Bytes from the machine, each counted once.",
         ),
         (
             "helix_tunnel_sent_bytes_total",
-            "Bytes to the runner, each counted once.",
+            "Bytes to the machine, each counted once.",
         ),
         (
             "helix_tunnel_resumes_total",
@@ -76,18 +63,26 @@ fn describe(metrics: &Metrics) {
     }
 }
 
-fn note(metrics: &Metrics, runner: &str, tunnel: &RunnerTunnel) {
+/// Which machine: its role and its id.
+type Machine<'a> = (&'static str, &'a str);
+
+/// The tunnel of one registered machine.
+pub(crate) fn note(metrics: &Metrics, role: Role, id: &str, tunnel: &RunnerTunnel) {
+    let machine = match role {
+        Role::Runner => ("runner", id),
+        Role::SandboxHost => ("sandbox_host", id),
+    };
     let up = tunnel.state == TunnelState::Connected;
     metrics
-        .gauge("helix_tunnel_up", &[("runner", runner)])
+        .gauge("helix_tunnel_up", &[machine])
         .set(f64::from(u8::from(up)));
     for lane in &tunnel.lanes {
-        note_lane(metrics, runner, lane);
+        note_lane(metrics, machine, lane);
     }
     if tunnel.lanes.is_empty() {
         note_close(
             metrics,
-            runner,
+            machine,
             TunnelLane::Control,
             tunnel.last_close.as_ref(),
         );
@@ -98,8 +93,8 @@ fn note(metrics: &Metrics, runner: &str, tunnel: &RunnerTunnel) {
     clippy::cast_precision_loss,
     reason = "a gauge is a float; a buffer is far smaller than 2^53"
 )]
-fn note_lane(metrics: &Metrics, runner: &str, status: &TunnelLaneStatus) {
-    let labels = [("runner", runner), ("lane", lane_name(status.lane))];
+fn note_lane(metrics: &Metrics, machine: Machine<'_>, status: &TunnelLaneStatus) {
+    let labels = [machine, ("lane", lane_name(status.lane))];
     for (state, name) in LANE_STATES {
         let labels = [labels[0], labels[1], ("state", name)];
         metrics
@@ -125,16 +120,17 @@ fn note_lane(metrics: &Metrics, runner: &str, status: &TunnelLaneStatus) {
     for (name, count) in counts {
         metrics.counter(name, &labels).absolute(count);
     }
-    note_close(metrics, runner, status.lane, status.last_close.as_ref());
+    note_close(metrics, machine, status.lane, status.last_close.as_ref());
 }
 
-fn note_close(metrics: &Metrics, runner: &str, lane: TunnelLane, close: Option<&TunnelClose>) {
+fn note_close(
+    metrics: &Metrics,
+    machine: Machine<'_>,
+    lane: TunnelLane,
+    close: Option<&TunnelClose>,
+) {
     if let Some(close) = close {
-        let labels = [
-            ("runner", runner),
-            ("lane", lane_name(lane)),
-            ("why", why(close.code)),
-        ];
+        let labels = [machine, ("lane", lane_name(lane)), ("why", why(close.code))];
         metrics.gauge("helix_tunnel_last_close", &labels).set(1.0);
     }
 }

@@ -1,0 +1,233 @@
+//! The way of a request into a sandbox: over its host's tunnel to what runs inside.
+//! Bodies stream both ways; nobody on the way looks into one.
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts as _, RawPathParams, Request},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use helix_proto::{ApiError, ErrorCode, SandboxId, error::ErrorEnvelope};
+use helix_tunnel::{Lane, Tunnel};
+use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use tokio::time::Interval;
+
+use super::headers;
+use crate::{
+    App,
+    api::{
+        Failure,
+        streams::{self, Open},
+    },
+    auth::Identity,
+};
+
+/// A request that is to go on into a sandbox.
+pub(super) struct Relay {
+    pub(super) app: App,
+    pub(super) parts: Parts,
+    pub(super) id: SandboxId,
+    body: Body,
+}
+
+/// What runs in the sandbox that is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The sandbox's own guest.
+    Guest,
+    /// A server in it, on a port.
+    Port(u16),
+}
+
+impl FromRequest<App> for Relay {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let missing = || Failure::not_found("sandbox");
+        let params = RawPathParams::from_request_parts(&mut parts, app).await;
+        let params = params.map_err(|_| missing())?;
+        let mut params = params.iter();
+        let (_, id) = params.find(|(name, _)| *name == "id").ok_or_else(missing)?;
+        let id = id.parse().map_err(|_| missing())?;
+        let app = app.clone();
+        Ok(Self {
+            app,
+            parts,
+            id,
+            body,
+        })
+    }
+}
+
+/// The way to a sandbox, for one caller.
+pub(super) struct Way {
+    pub(super) tunnel: Tunnel,
+    pub(super) open: Open,
+    pub(super) identity: Identity,
+}
+
+impl Way {
+    /// Looks the sandbox up, as this caller may.
+    pub(super) async fn find(app: &App, caller: &Identity, id: SandboxId) -> Result<Self, Failure> {
+        let sandbox = app.sandboxes().find(caller, id).await?;
+        let most = app.options().sandboxes.max_requests_per_user;
+        let open = app.relays().open(caller.user_id, most)?;
+        let client = app.sandboxes().client(sandbox.host_id)?;
+        Ok(Self {
+            tunnel: client.tunnel().clone(),
+            open,
+            identity: caller.clone(),
+        })
+    }
+}
+
+impl Relay {
+    /// Whether it is to become a WebSocket.
+    pub(super) fn is_websocket(&self) -> bool {
+        let upgrade = self.parts.headers.get(header::UPGRADE);
+        self.parts.method == Method::GET
+            && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    }
+
+    /// Below which path the sandbox's guest is seen.
+    fn prefix(&self) -> String {
+        format!("/api/v1/sandboxes/{}", self.id)
+    }
+
+    /// Below which path people see a server on a port.
+    pub(super) fn port_prefix(&self, port: u16) -> String {
+        format!("{}/ports/{port}", self.prefix())
+    }
+
+    /// Where the host takes it.
+    pub(super) fn target(&self) -> Result<Uri, Failure> {
+        let path = self.parts.uri.path();
+        // One that is written in another way names nothing.
+        let rest = path
+            .strip_prefix(&self.prefix())
+            .ok_or_else(|| Failure::not_found("sandbox"))?;
+        let query = self.parts.uri.query();
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        format!("/host/v1/sandboxes/{}/guest{rest}{query}", self.id)
+            .parse()
+            .map_err(|error| Failure::bad_request(format!("the path cannot be passed on: {error}")))
+    }
+
+    /// Passes it on to the sandbox's guest, and the answer back.
+    pub(super) async fn to_guest(self, caller: &Identity, lane: Lane) -> Result<Response, Failure> {
+        let headers = headers::asked(&self.parts.headers);
+        self.pass_on(caller, lane, Asked::Guest, headers).await
+    }
+
+    /// Passes it on, and the answer back.
+    pub(super) async fn pass_on(
+        self,
+        caller: &Identity,
+        lane: Lane,
+        asked: Asked,
+        headers: HeaderMap,
+    ) -> Result<Response, Failure> {
+        let way = Way::find(&self.app, caller, self.id).await?;
+        let (target, prefix) = (self.target()?, self.prefix());
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.parts.method;
+        *request.uri_mut() = target;
+        *request.headers_mut() = headers;
+        let answer = way.tunnel.request_on(lane, request).await;
+        let (parts, body) = answer.map_err(|error| failed(&error))?.into_parts();
+        let (status, headers) = match asked {
+            Asked::Guest => headers::answered(parts.status, &parts.headers),
+            Asked::Port(port) => {
+                let prefix = format!("{prefix}/ports/{port}");
+                (parts.status, headers::from_port(&parts.headers, &prefix))
+            }
+        };
+        let guarded = Guarded {
+            ticks: streams::ticks(),
+            app: self.app,
+            identity: way.identity,
+            body,
+            over: false,
+            _open: way.open,
+        };
+        let body = StreamBody::new(stream::unfold(guarded, Guarded::next));
+        let mut response = Response::new(Body::new(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+}
+
+/// Why the host, or what is behind it, did not answer.
+pub(super) fn failed(error: &helix_tunnel::Error) -> Failure {
+    use helix_tunnel::Error;
+    match error {
+        Error::Refused { status, reason } => refused(*status, reason),
+        Error::NotConnected { .. } | Error::Closed(_) | Error::Draining | Error::Busy { .. } => {
+            let message = format!("the sandbox host cannot be asked now: {error}");
+            Failure::new(ErrorCode::Unavailable, message)
+        }
+        Error::Request(_) => Failure::bad_request(error.to_string()),
+        _ => Failure::new(
+            ErrorCode::Upstream,
+            format!("the sandbox did not answer: {error}"),
+        ),
+    }
+}
+
+/// The reason that a sandbox gave for no WebSocket, in its own words where it has some.
+fn refused(status: StatusCode, reason: &str) -> Failure {
+    let own = serde_json::from_str::<ErrorEnvelope>(reason);
+    let code = match status.as_u16() {
+        400 => ErrorCode::BadRequest,
+        404 => ErrorCode::NotFound,
+        409 => ErrorCode::Conflict,
+        422 => ErrorCode::Invalid,
+        503 => ErrorCode::Unavailable,
+        _ => ErrorCode::Upstream,
+    };
+    let message = own.map_or_else(
+        |_| format!("the sandbox refused ({status})"),
+        |envelope| envelope.error.message,
+    );
+    ApiError::new(code, message).into()
+}
+
+/// The body of an answer, for as long as the caller's credential is good.
+struct Guarded {
+    app: App,
+    identity: Identity,
+    body: helix_tunnel::Body,
+    ticks: Interval,
+    over: bool,
+    _open: Open,
+}
+
+impl Guarded {
+    async fn next(mut self) -> Option<(Result<Frame<Bytes>, axum::Error>, Self)> {
+        if self.over {
+            return None;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                frame = self.body.frame() => {
+                    let frame = frame?.map_err(axum::Error::new);
+                    self.over = frame.is_err();
+                    return Some((frame, self));
+                }
+                _ = self.ticks.tick() => {
+                    if !streams::may_go_on(&self.app, &self.identity).await {
+                        self.over = true;
+                        let why = "the credential is not valid any more";
+                        return Some((Err(axum::Error::new(why)), self));
+                    }
+                }
+            }
+        }
+    }
+}
