@@ -10,10 +10,12 @@ use hickory_proto::{
     rr::{DNSClass, Name, RData, Record, RecordType, rdata::CNAME},
 };
 
-use crate::network::{openings, policy::Policy};
+use crate::network::policy::Policy;
 
 /// The most records of an answer that are passed on.
 pub const MOST_RECORDS: usize = 64;
+/// The longest lifetime that a sandbox is told, in seconds: addresses are not open for longer.
+const LONGEST: u32 = 3_600;
 
 /// What becomes of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +115,6 @@ pub fn admit(
     records: &[Record],
     reachable: Option<&[Ipv4Addr]>,
 ) -> Vec<Record> {
-    let longest = u32::try_from(openings::LONGEST.as_secs()).unwrap_or(u32::MAX);
     let keep = |record: &&Record| match (&record.data, reachable) {
         (RData::A(address), Some(reachable)) => reachable.contains(&address.0),
         (RData::AAAA(_), _) => false,
@@ -122,7 +123,7 @@ pub fn admit(
     let kept = records.iter().take(MOST_RECORDS).filter(keep).cloned();
     let mut kept: Vec<Record> = kept
         .map(|mut record| {
-            record.ttl = record.ttl.min(longest);
+            record.ttl = record.ttl.min(LONGEST);
             record
         })
         .collect();

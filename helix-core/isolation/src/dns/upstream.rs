@@ -125,6 +125,7 @@ impl Upstream {
 fn build(text: &[u8], stamp: Stamp) -> Result<Loaded, NetError> {
     let (config, mut options) = parse_resolv_conf(text)?;
     options.cache_size = 0;
+    options.edns0 = true;
     options.use_hosts_file = ResolveHosts::Never;
     // The order of the file has a meaning, as everywhere else on the host.
     options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;

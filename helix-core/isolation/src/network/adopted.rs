@@ -21,7 +21,9 @@ pub(super) struct Adopted {
 
 pub(super) async fn read(nft: &Nft, layout: &Layout) -> Result<Adopted, Error> {
     let table = layout.table();
-    let marks = nft.list(&["list", "map", "inet", &table, "mark"]).await?;
+    let marks = nft
+        .list(&["list", "map", "inet", &table, "generation"])
+        .await?;
     let named = nft.list(&["list", "set", "inet", &table, "named"]).await?;
     Ok(parse(
         &marks.unwrap_or_default(),
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_nft_lists_is_read_back() {
-        let marks = json!({"nftables": [{"metainfo": {}}, {"map": {"name": "mark", "elem": [["hxab12cd1", 65_541]]}}]});
+        let marks = json!({"nftables": [{"metainfo": {}}, {"map": {"name": "generation", "elem": [["hxab12cd1", 65_541]]}}]});
         let element = |ports: Value| json!({"elem": {"val": {"concat": ["hxab12cd1", "1.2.3.4", "tcp", ports]}, "timeout": 90, "expires": 49}});
         let named = json!({"nftables": [{"metainfo": {}}, {"set": {"name": "named", "elem": [
             element(json!({"range": [80, 90]})), element(json!(443)), element(json!("odd")),

@@ -16,7 +16,7 @@ use super::{
     Slot, conntrack,
     links::Links,
     nft::Nft,
-    openings::{Change, Openings},
+    openings::{Change, Lifetimes, Openings},
     policy::Policy,
     ruleset::{Entry, Layout},
 };
@@ -33,6 +33,7 @@ pub(super) struct Host {
     pub(super) links: Links,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tasks: helix_base::TaskGroup,
+    pub(super) lifetimes: Lifetimes,
     pub(super) upstream: Arc<Upstream>,
 }
 
@@ -47,7 +48,7 @@ pub(super) struct Joined {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     /// What is in the table.
     pub(super) entry: Option<Entry>,
@@ -57,12 +58,17 @@ pub(super) struct State {
 
 impl Joined {
     pub(super) fn new(slot: Slot, id: SandboxId, host: Arc<Host>) -> Self {
+        let openings = Openings::new(host.lifetimes);
         Self {
             slot,
             id,
             host,
             policy: RwLock::new(Arc::new(Policy::None)),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                entry: None,
+                openings,
+                resolver: None,
+            }),
         }
     }
 
@@ -170,7 +176,7 @@ impl Joined {
         self.host.nft.change(text).await?;
         let owner = u32::from(entry.owner) << 16;
         state.entry = None;
-        state.openings = Openings::default();
+        state.openings = Openings::new(self.host.lifetimes);
         let forgotten = tokio::task::spawn_blocking(move || conntrack::forget(owner, 0xffff_0000));
         if let Ok(Err(error)) = forgotten.await {
             // The rules keep a next sandbox from them; they only take up room until they end.

@@ -18,7 +18,7 @@ use super::{
     joined::{Host, Joined},
     links::Links,
     nft::Nft,
-    openings::Openings,
+    openings::{Lifetimes, Openings},
     policy::Policy,
     ruleset::Layout,
     subnet,
@@ -47,6 +47,8 @@ pub struct Options {
     pub refused_interfaces: Vec<String>,
     /// Names the host's own resolvers and search domains; read again when it changes.
     pub resolv_conf: PathBuf,
+    /// For how long addresses of allow-listed names are open.
+    pub lifetimes: Lifetimes,
     /// The program `nft`.
     pub nft: PathBuf,
 }
@@ -70,6 +72,7 @@ impl Options {
             refused: Vec::new(),
             refused_interfaces: bridges.map(str::to_owned).to_vec(),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
+            lifetimes: Lifetimes::default(),
             nft: PathBuf::from("nft"),
         }
     }
@@ -160,6 +163,7 @@ impl Networks {
             links,
             clock,
             tasks: tasks.clone(),
+            lifetimes: options.lifetimes,
             upstream: Arc::new(Upstream::new(options.resolv_conf.clone())),
         };
         Ok(Self {
@@ -322,7 +326,7 @@ impl Networks {
         mark: u32,
         text: &mut String,
     ) -> Openings {
-        let mut openings = Openings::default();
+        let mut openings = Openings::new(self.host.lifetimes);
         if found.marks.get(interface) == Some(&mark) {
             let opened = found.opened.get(interface).map_or(&[][..], Vec::as_slice);
             openings.adopt(opened, self.host.clock.now());

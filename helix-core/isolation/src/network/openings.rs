@@ -16,14 +16,29 @@ use super::{
     ruleset::Opened,
 };
 
-/// The shortest that an address stays open, however short the name's lifetime: time enough
-/// to connect.
-pub const SHORTEST: Duration = Duration::from_secs(30);
-/// The longest, however long the name's lifetime.
-pub const LONGEST: Duration = Duration::from_secs(3_600);
-/// So much longer than the lifetime an address stays open, so that asking again within it
-/// changes nothing in the kernel.
-pub const GRACE: Duration = Duration::from_secs(30);
+/// For how long an address of a name is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// At least so long, however short the name's lifetime: time enough to connect.
+    pub shortest: Duration,
+    /// At most so long, however long the name's lifetime.
+    pub longest: Duration,
+    /// So much longer than the lifetime, so that asking again within it changes nothing in
+    /// the kernel.
+    pub grace: Duration,
+}
+
+impl Default for Lifetimes {
+    /// Half a minute to an hour, and half a minute more.
+    fn default() -> Self {
+        Self {
+            shortest: Duration::from_secs(30),
+            longest: Duration::from_secs(3_600),
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
 /// The most addresses of one sandbox that are open at a time.
 pub const MOST_ADDRESSES: usize = 2_048;
 /// The most names of one address.
@@ -32,6 +47,7 @@ const MOST_NAMES: usize = 16;
 /// What names opened for one sandbox.
 #[derive(Debug, Clone, Default)]
 pub struct Openings {
+    lifetimes: Lifetimes,
     addresses: BTreeMap<Ipv4Addr, Address>,
 }
 
@@ -71,6 +87,14 @@ impl Change {
 }
 
 impl Openings {
+    /// None yet.
+    pub const fn new(lifetimes: Lifetimes) -> Self {
+        Self {
+            lifetimes,
+            addresses: BTreeMap::new(),
+        }
+    }
+
     /// Opens the addresses of a name for its lifetime.
     ///
     /// # Errors
@@ -85,7 +109,7 @@ impl Openings {
         now: Instant,
     ) -> Result<Change, Full> {
         self.forget(now);
-        let lifetime = lifetime.clamp(SHORTEST, LONGEST);
+        let lifetime = lifetime.clamp(self.lifetimes.shortest, self.lifetimes.longest);
         let new = addresses
             .iter()
             .filter(|address| !self.addresses.contains_key(address))
@@ -97,7 +121,7 @@ impl Openings {
         for at in addresses {
             let address = self.addresses.entry(*at).or_default();
             address.add(name, ports, now + lifetime);
-            address.install(*at, now, &mut change);
+            address.install(*at, self.lifetimes.grace, now, &mut change);
         }
         Ok(change)
     }
@@ -117,7 +141,7 @@ impl Openings {
             });
             // Where everything is allowed, nothing has to be open by name.
             if *policy != Policy::Open {
-                address.install(*at, now, &mut change);
+                address.install(*at, self.lifetimes.grace, now, &mut change);
             }
         }
         self.addresses
@@ -150,13 +174,14 @@ impl Openings {
 
     /// Forgets what is over.
     fn forget(&mut self, now: Instant) {
+        let grace = self.lifetimes.grace;
         self.addresses.retain(|_, address| {
             address.names.retain(|named| named.until > now);
             // The kernel's clock may be behind: what was installed is known a while longer.
             address
                 .installed
                 .iter()
-                .any(|(_, until)| *until + GRACE > now)
+                .any(|(_, until)| *until + grace > now)
         });
     }
 }
@@ -184,7 +209,7 @@ impl Address {
     }
 
     /// Brings the kernel's windows to what the names say, where it is not so already.
-    fn install(&mut self, at: Ipv4Addr, now: Instant, change: &mut Change) {
+    fn install(&mut self, at: Ipv4Addr, grace: Duration, now: Instant, change: &mut Change) {
         let wanted = self.windows(at);
         let is_installed = wanted.iter().all(|(window, until)| {
             self.installed
@@ -199,7 +224,7 @@ impl Address {
             .extend(self.installed.iter().map(|(window, _)| *window));
         self.installed = wanted
             .into_iter()
-            .map(|(window, until)| (window, until + GRACE))
+            .map(|(window, until)| (window, until + grace))
             .collect();
         change
             .open

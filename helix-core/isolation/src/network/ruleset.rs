@@ -140,7 +140,7 @@ impl Layout {
             r#"
   chain permit {{
     ct state new add @connections {{ iifname ct count over {MOST_CONNECTIONS} }} goto refuse
-    ct mark set iifname map @mark accept
+    ct mark set iifname map @generation accept
   }}
   chain refuse {{
     meta l4proto tcp reject with tcp reset
@@ -160,7 +160,7 @@ impl Layout {
 {services}    goto refuse
   }}
   chain readmit {{
-    ct mark set oifname map @mark accept
+    ct mark set oifname map @generation accept
   }}
   chain answer {{
     iifname "hx*" drop
@@ -254,7 +254,7 @@ impl Layout {
         self.element(
             &mut text,
             verb,
-            "mark",
+            "generation",
             &format!("\"{interface}\" : {mark:#x}"),
         );
         let marked = format!("\"{interface}\" . {mark:#x}");
@@ -308,7 +308,7 @@ impl Layout {
         ] {
             let _ = writeln!(text, "flush set inet {table} {set}");
         }
-        let _ = writeln!(text, "flush map inet {table} mark");
+        let _ = writeln!(text, "flush map inet {table} generation");
         text
     }
 
@@ -322,18 +322,18 @@ impl Layout {
 }
 
 /// The sets, all keyed by interface: who may send from where, whom its resolver is, which
-/// marks its connections may have (`owned`) and have by the policy of now (`mark`,
+/// marks its connections may have (`owned`) and have by the policy of now (`generation`,
 /// `marked`), and what it may reach: everything, what the policy lists, what names opened.
 const SETS: &str = "
   set source { type ifname . ipv4_addr; }
   set gateway { type ifname . ipv4_addr; }
   set owned { type ifname . mark; flags interval; }
-  map mark { type ifname : mark; }
+  map generation { type ifname : mark; }
   set marked { type ifname . mark; }
   set open { type ifname; }
   set allowed { type ifname . ipv4_addr . inet_proto . inet_service; flags interval; }
   set named { type ifname . ipv4_addr . inet_proto . inet_service; flags interval, timeout; }
-  set connections { type ifname; size 65536; flags dynamic, timeout; timeout 1h; }
+  set connections { type ifname; size 65536; flags dynamic; }
 ";
 
 fn key(interface: &str, window: &Window) -> String {

@@ -2,6 +2,8 @@ use helix_proto::sandbox::{Egress, EgressRule};
 
 use super::*;
 
+const SHORTEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(3_600);
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 
 fn ports(range: (u16, u16)) -> Ports {
