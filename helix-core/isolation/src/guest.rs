@@ -1,1 +1,112 @@
-//! What runs inside a sandbox and answers for it.
+//! What runs inside a sandbox and answers for it: programs, terminals, files, ports.
+//!
+//! The routes are in [`helix_proto::sandbox::guest`]; they are served as HTTP/1.1 on a
+//! Unix socket that the backend bound outside. [`run`] is the first process of a
+//! sandbox: it serves them, collects every process that ends, and ends on `SIGTERM`.
+//! [`router`] is the same without being the first process, for embedding and tests.
+//!
+//! Everything a caller or a program can make grow is bounded:
+//!
+//! | what | bound |
+//! |---|---|
+//! | connections | 512 |
+//! | a JSON body | 4 MiB |
+//! | programs that run; kept in all, with those that ended | 1,024 |
+//! | what is kept of a program's output | 4 MiB a stream, 65,536 events, 64 MiB of all programs |
+//! | terminals; scroll-back of one | 64; 1 MiB |
+//! | file operations at once; watches | 64; 16, of 8,192 directories each |
+//! | entries of a list | 10,000 of the first million |
+//! | connections to ports at once | 256 |
+//!
+//! An idle guest uses 3 to 5 MiB of its own besides the program's shared text.
+
+mod acting;
+mod exec;
+mod failure;
+mod programs;
+mod query;
+mod reaper;
+mod routes;
+mod server;
+mod tree;
+mod users;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use helix_base::{Clock, Ids, TaskGroup};
+use serde::{Deserialize, Serialize};
+
+use self::{acting::Jobs, exec::Execs, programs::Programs, reaper::Reaper};
+
+pub use self::{routes::router, server::run};
+
+/// What a guest must know of its sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestConfig {
+    /// The sandbox's host name, for programs' `HOSTNAME`.
+    #[serde(default)]
+    pub hostname: String,
+    /// Variables for every program.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Whether the sandbox has a Docker daemon of its own.
+    #[serde(default)]
+    pub docker: bool,
+}
+
+/// Whose children a guest collects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It is the first process of its namespace: its own children, and orphans.
+    Init,
+    /// It is a process among others: its own children.
+    Ordinary,
+}
+
+/// A guest. Cheap to clone; all clones are one guest.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tasks: TaskGroup,
+    clock: Arc<dyn Clock>,
+    ids: Ids,
+    jobs: Jobs,
+    programs: Programs,
+    execs: Execs,
+}
+
+impl Guest {
+    /// A guest whose tasks are in `tasks`. In a Tokio runtime with time and I/O.
+    ///
+    /// # Errors
+    ///
+    /// Where the process cannot listen for `SIGCHLD`.
+    pub fn new(
+        config: GuestConfig,
+        role: Role,
+        clock: Arc<dyn Clock>,
+        tasks: TaskGroup,
+    ) -> std::io::Result<Self> {
+        let reaper = Reaper::start(role, &tasks)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                ids: Ids::new(clock.clone()),
+                clock,
+                jobs: Jobs::default(),
+                programs: Programs::new(config, reaper),
+                execs: Execs::default(),
+                tasks,
+            }),
+        })
+    }
+
+    /// Starts and collects processes: what else runs in the sandbox goes through it too.
+    pub fn reaper(&self) -> &Reaper {
+        self.inner.programs.reaper()
+    }
+}

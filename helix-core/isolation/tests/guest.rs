@@ -1,0 +1,7 @@
+//! The guest through a real Unix socket, as an ordinary process: programs really start,
+//! and where the tests run as root they really change their user.
+
+#[path = "guest/execs.rs"]
+mod execs;
+#[path = "guest/support.rs"]
+mod support;
