@@ -28,6 +28,7 @@ mod query;
 mod reaper;
 mod routes;
 mod server;
+mod terminals;
 mod tree;
 mod users;
 
@@ -36,7 +37,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use helix_base::{Clock, Ids, TaskGroup};
 use serde::{Deserialize, Serialize};
 
-use self::{acting::Jobs, exec::Execs, programs::Programs, reaper::Reaper};
+use self::{acting::Jobs, exec::Execs, programs::Programs, reaper::Reaper, terminals::Terminals};
 
 pub use self::{routes::router, server::run};
 
@@ -78,6 +79,7 @@ struct Inner {
     jobs: Jobs,
     programs: Programs,
     execs: Execs,
+    terminals: Terminals,
 }
 
 impl Guest {
@@ -100,6 +102,7 @@ impl Guest {
                 jobs: Jobs::default(),
                 programs: Programs::new(config, reaper),
                 execs: Execs::default(),
+                terminals: Terminals::default(),
                 tasks,
             }),
         })

@@ -5,3 +5,5 @@
 mod execs;
 #[path = "guest/support.rs"]
 mod support;
+#[path = "guest/terminals.rs"]
+mod terminals;

@@ -5,7 +5,7 @@ mod pump;
 mod routes;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -187,7 +187,8 @@ impl Execs {
 impl Guest {
     /// Starts a program, and what looks after it.
     async fn exec(&self, request: ExecRequest) -> Answer<Arc<Running>> {
-        programs::check(&request.command, &request.env, request.cwd.as_deref())?;
+        programs::check_command(&request.command)?;
+        programs::check_place(&request.env, request.cwd.as_deref())?;
         let timeout = timeout(&request)?;
         self.inner.execs.make_room()?;
         let id: ExecId = self.inner.ids.next();
@@ -202,11 +203,10 @@ impl Guest {
         let launch = Launch {
             id: id.to_string(),
             command: request.command.clone(),
-            env: request.env,
             cwd: request.cwd,
             streams,
         };
-        let (user, process) = self.launch(request.user, launch).await?;
+        let (user, process) = self.launch(request.user, request.env, launch).await?;
         let exec = Exec {
             id,
             pid: process.pid(),
@@ -228,16 +228,17 @@ impl Guest {
     }
 
     /// Starts a process as a user; its name, and the process.
-    pub(super) async fn launch(
+    async fn launch(
         &self,
         user: Option<String>,
+        env: BTreeMap<String, String>,
         launch: Launch,
     ) -> Answer<(String, Process)> {
         let guest = self.clone();
         let job = move || {
             let user = User::find(user.as_deref())?;
             let programs = &guest.inner.programs;
-            let env = programs.environment(&user, launch.env.clone());
+            let env = programs.environment(&user, env);
             let process = programs::start(programs.reaper(), &user, env, launch)?;
             Ok((user.name, process))
         };

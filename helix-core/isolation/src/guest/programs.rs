@@ -54,7 +54,6 @@ pub(crate) struct Launch {
     /// The id by which its descendants are known.
     pub(crate) id: String,
     pub(crate) command: Vec<String>,
-    pub(crate) env: BTreeMap<String, String>,
     pub(crate) cwd: Option<String>,
     pub(crate) streams: Streams,
 }
@@ -307,12 +306,8 @@ fn why_not(error: &io::Error, step: Option<u8>, program: &str, cwd: &Path, user:
     }
 }
 
-/// Refuses what no program can be given.
-pub(crate) fn check(
-    command: &[String],
-    env: &BTreeMap<String, String>,
-    cwd: Option<&str>,
-) -> Answer<()> {
+/// Refuses a command that no program can be given.
+pub(crate) fn check_command(command: &[String]) -> Answer<()> {
     let bytes: usize = command.iter().map(|argument| argument.len() + 1).sum();
     if command.first().is_none_or(String::is_empty) {
         return Err(no_command());
@@ -329,6 +324,11 @@ pub(crate) fn check(
             "an argument has a zero byte in it",
         ));
     }
+    Ok(())
+}
+
+/// Refuses variables and a directory that no program can be given.
+pub(crate) fn check_place(env: &BTreeMap<String, String>, cwd: Option<&str>) -> Answer<()> {
     let bytes: usize = env
         .iter()
         .map(|(name, value)| name.len() + value.len() + 2)
