@@ -7,12 +7,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use helix_base::{Outbound, TaskGroup};
+use helix_base::{Outbound, TaskGroup, daemon::Signals};
 use helix_runner::{
     Runner, RunnerOptions, Supervisor, credential,
     engine::{SearchPath, llamacpp::managed::Managed},
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Cli, Command, EngineCommand};
 
@@ -56,7 +55,7 @@ async fn run(options: RunnerOptions, supervisor: Supervisor) -> anyhow::Result<(
         options.server.is_some(),
         "no control plane: give --server URL"
     );
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new().context("cannot listen for signals")?;
     let tasks = TaskGroup::new();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let builder = Runner::builder(options, supervisor).search_path(SearchPath::new(&path));
@@ -118,27 +117,4 @@ async fn install(options: &RunnerOptions) -> anyhow::Result<()> {
         managed.package(),
         python.display()
     ))
-}
-
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
-        Ok(Self {
-            terminate,
-            interrupt,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -1,10 +1,8 @@
 //! What a runner can be told.
 
-pub(crate) mod millis;
-
 use std::{path::PathBuf, time::Duration};
 
-use helix_base::{OutboundOptions, SecretString};
+use helix_base::{OutboundOptions, SecretString, millis};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 

@@ -4,12 +4,16 @@
 //! out.
 //!
 //! Nothing here reads the environment, installs a signal handler or keeps
-//! process-wide state: two of anything can live in one process. What a daemon sets
-//! for its whole process, in its `main`, is in [`limits`] and [`telemetry`].
+//! process-wide state: two of anything can live in one process. What a daemon's `main`
+//! sets for its whole process, or reads from it, is in [`daemon`], [`limits`] and
+//! [`telemetry`].
 
 pub mod backoff;
 pub mod clock;
+pub mod credential;
+pub mod daemon;
 pub mod limits;
+pub mod millis;
 pub mod outbound;
 pub mod retry;
 pub mod task;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use helix_base::BackoffPolicy;
 use serde::{Deserialize, Serialize};
 
-use crate::options::millis;
+use helix_base::millis;
 
 /// How instances are watched, restarted and stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use helix_base::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
-use crate::options::millis;
+use helix_base::millis;
 
 /// Which hub weights are fetched from.
 #[derive(Debug, Clone, Serialize, Deserialize)]

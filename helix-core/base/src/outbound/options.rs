@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::Error;
+use crate::millis;
 
 /// How to dial out.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,20 +168,6 @@ fn without_credentials(proxy: &str) -> String {
             format!("{}***@{after}", scheme.unwrap_or_default())
         }
         None => proxy.to_owned(),
-    }
-}
-
-mod millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, out: S) -> Result<S::Ok, S::Error> {
-        out.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        u64::deserialize(from).map(Duration::from_millis)
     }
 }
 

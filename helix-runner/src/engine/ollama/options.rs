@@ -2,7 +2,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::options::millis;
+use helix_base::millis;
 
 /// How Ollama is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
