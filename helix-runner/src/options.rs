@@ -2,12 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use helix_base::{OutboundOptions, SecretString, millis};
-use serde::{Deserialize, Serialize, Serializer};
+use helix_base::{OutboundOptions, SecretString, credential::redacted, millis};
+use helix_tunnel::TunnelOptions;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    Error,
     devices::DeviceChoice,
     engine::{
         external::ExternalOptions, llamacpp::LlamaCppOptions, ollama::OllamaOptions,
@@ -111,46 +111,4 @@ impl Default for HttpOptions {
             response_timeout: Duration::from_secs(30 * 60),
         }
     }
-}
-
-/// The tunnel to the control plane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TunnelOptions {
-    /// How often the control plane is asked whether it lives; two questions without an
-    /// answer, and it is dialled again. At least 100 ms, and at most 15 s.
-    #[serde(rename = "heartbeat_interval_ms", with = "millis")]
-    pub heartbeat_interval: Duration,
-}
-
-impl Default for TunnelOptions {
-    fn default() -> Self {
-        Self {
-            heartbeat_interval: Duration::from_secs(5),
-        }
-    }
-}
-
-impl TunnelOptions {
-    /// # Errors
-    ///
-    /// The heartbeats are too rare or too many.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let heartbeats = Duration::from_millis(100)..=Duration::from_secs(15);
-        if heartbeats.contains(&self.heartbeat_interval) {
-            return Ok(());
-        }
-        Err(Error::Option {
-            option: "tunnel.heartbeat_interval_ms",
-            reason: "it is from 100 to 15000: proxies cut connections that are idle for longer",
-        })
-    }
-}
-
-#[expect(clippy::ref_option, reason = "serde asks for this signature")]
-fn redacted<S: Serializer>(
-    secret: &Option<SecretString>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    secret.as_ref().map(|_| "[redacted]").serialize(serializer)
 }

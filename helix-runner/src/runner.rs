@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use axum::Router;
 use helix_base::{Clock, Outbound, OutboundOptions, ShutdownReport, SystemClock, TaskGroup};
 use helix_proto::{model::EngineKind, runner::RunnerEvent};
-use helix_tunnel::{Agent, AgentOptions, HeartbeatPolicy, Stopped};
+use helix_tunnel::{Agent, AgentOptions, Stopped};
 use rand::RngExt as _;
 use tokio::sync::{broadcast, watch};
 
@@ -126,7 +126,10 @@ impl RunnerBuilder {
             handle: Handle::new(parts(None)),
             proxy,
         });
-        options.tunnel.check()?;
+        options.tunnel.check().map_err(|reason| Error::Option {
+            option: "tunnel.heartbeat_interval_ms",
+            reason,
+        })?;
         let agent = match &options.server {
             Some(server) => {
                 let credential = credential::resolve(&options, server, &outbound).await?;
@@ -172,10 +175,7 @@ impl Runner {
     /// Begins a runner. Of its parts only the supervisor has no default: see
     /// [`Supervisor`].
     pub fn builder(options: RunnerOptions, supervisor: Supervisor) -> RunnerBuilder {
-        let heartbeat = HeartbeatPolicy {
-            interval: options.tunnel.heartbeat_interval,
-            ..HeartbeatPolicy::default()
-        };
+        let agent = options.tunnel.agent();
         RunnerBuilder {
             options,
             supervisor,
@@ -183,10 +183,7 @@ impl Runner {
             devices: None,
             engines: Vec::new(),
             clock: Arc::new(SystemClock),
-            agent: AgentOptions {
-                heartbeat,
-                ..AgentOptions::default()
-            },
+            agent,
         }
     }
 

@@ -1,1 +1,23 @@
-//! Hosts isolated sandboxes for a Helix control plane.
+#![doc = include_str!("../README.md")]
+
+pub mod credential;
+mod error;
+mod failure;
+mod handle;
+mod host;
+mod http;
+mod live_set;
+mod machine;
+#[cfg(test)]
+mod mock;
+mod options;
+mod records;
+mod sandbox;
+mod sandboxes;
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use handle::Handle;
+pub use host::{Host, HostBuilder};
+pub use options::{HostOptions, RelayOptions};

@@ -10,7 +10,7 @@ use std::{
 
 use helix_proto::{error::ErrorEnvelope, fleet::JoinRequest};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize as _, Serializer};
 use url::Url;
 
 use crate::{Outbound, Retry, Retryability, outbound::why};
@@ -88,6 +88,19 @@ struct Registered {
     id: String,
     name: String,
     credential: String,
+}
+
+/// Writes a secret of the options as one that is not shown, for `serialize_with`.
+///
+/// # Errors
+///
+/// The serializer's own.
+#[expect(clippy::ref_option, reason = "serde asks for this signature")]
+pub fn redacted<S: Serializer>(
+    secret: &Option<SecretString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(|_| "[redacted]").serialize(serializer)
 }
 
 /// Where a registration keeps its credential.

@@ -7,7 +7,7 @@ use helix_proto::{
     SandboxId, SnapshotId,
     sandbox::{
         Egress, SandboxEnd, SandboxPhase, SandboxStats,
-        host::{HostCapability, SandboxSpec},
+        host::{HostCapability, HostImage, SandboxSpec},
     },
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,6 +32,15 @@ pub trait Isolation: fmt::Debug + Send + Sync + 'static {
 
     /// What it can do on this machine and what it cannot, with the reasons.
     fn capabilities(&self) -> Vec<HostCapability>;
+
+    /// The images that sandboxes can start from; none where the backend has no such thing.
+    ///
+    /// # Errors
+    ///
+    /// Where the place of the images cannot be read.
+    async fn images(&self) -> Result<Vec<HostImage>, Error> {
+        Ok(Vec::new())
+    }
 
     /// What exists already.
     ///

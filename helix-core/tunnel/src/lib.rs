@@ -27,7 +27,7 @@ pub use self::{
     heartbeat::HeartbeatPolicy,
     hub::{Holder, Hub, HubEvent},
     lane::{Lane, LaneState, LaneStatus},
-    options::{AcceptOptions, Limits},
+    options::{AcceptOptions, Limits, TunnelOptions},
     readers::{Body, Pipe},
     transport::{Transport, memory, websocket},
     tunnel::Tunnel,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::HeartbeatPolicy;
+use crate::{AgentOptions, HeartbeatPolicy};
 
 /// Largest window that HTTP/2 knows (RFC 9113, section 6.9.1).
 const MAX_WINDOW: u32 = (1 << 31) - 1;
@@ -129,6 +129,48 @@ impl Default for AcceptOptions {
 impl AcceptOptions {
     pub(crate) fn grace(&self) -> Duration {
         self.grace.min(Duration::from_secs(3600))
+    }
+}
+
+/// What an agent's machine can be told about its tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TunnelOptions {
+    /// How often the control plane is asked whether it lives; two questions without an
+    /// answer, and it is dialled again. At least 100 ms, and at most 15 s.
+    #[serde(rename = "heartbeat_interval_ms", with = "millis")]
+    pub heartbeat_interval: Duration,
+}
+
+impl Default for TunnelOptions {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+impl TunnelOptions {
+    /// # Errors
+    ///
+    /// The heartbeats are too rare or too many: says so.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let heartbeats = Duration::from_millis(100)..=Duration::from_secs(15);
+        if heartbeats.contains(&self.heartbeat_interval) {
+            return Ok(());
+        }
+        Err("it is from 100 to 15000: proxies cut connections that are idle for longer")
+    }
+
+    /// An agent with these options.
+    pub fn agent(&self) -> AgentOptions {
+        AgentOptions {
+            heartbeat: HeartbeatPolicy {
+                interval: self.heartbeat_interval,
+                ..HeartbeatPolicy::default()
+            },
+            ..AgentOptions::default()
+        }
     }
 }
 

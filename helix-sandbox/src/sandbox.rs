@@ -1,0 +1,321 @@
+//! One sandbox: what is known of it, and the driver that carries out its life.
+
+mod driver;
+mod log;
+mod phases;
+mod usage;
+mod work;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use helix_base::{Clock, TaskGroup};
+use helix_isolation::{Environment, Isolation, lifecycle::Goal};
+use helix_proto::{
+    ApiError, ErrorCode, SandboxId, SnapshotId,
+    sandbox::{
+        Egress, SandboxLogLine, SandboxState, SandboxStats,
+        host::{HostEvent, SandboxSpec, SandboxStatus},
+    },
+};
+use tokio::sync::{RwLock, Semaphore, broadcast, mpsc, oneshot, watch};
+
+use self::log::Log;
+pub(crate) use self::{
+    driver::{Driver, Start},
+    usage::{InUse, Usage},
+};
+use crate::{HostOptions, failure::answer_of, machine::Machine, records::Records};
+
+/// Asks that wait for a driver.
+const ORDERS: usize = 64;
+
+/// How long measuring, connecting and the like may take.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// What all sandboxes of a host share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) isolation: Arc<dyn Isolation>,
+    pub(crate) options: HostOptions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tasks: TaskGroup,
+    pub(crate) events: broadcast::Sender<HostEvent>,
+    pub(crate) records: Records,
+    pub(crate) machine: Machine,
+    /// Variables that every sandbox gets.
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// What somebody asks of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    Start,
+    Pause,
+    Resume,
+    Stop,
+    Delete,
+}
+
+impl Ask {
+    pub(crate) const fn goal(self) -> Goal {
+        match self {
+            Self::Start | Self::Resume => Goal::Running,
+            Self::Pause => Goal::Paused,
+            Self::Stop => Goal::Stopped,
+            Self::Delete => Goal::Deleted,
+        }
+    }
+}
+
+type Reply = oneshot::Sender<Result<(), ApiError>>;
+
+/// What a driver is told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Somebody asks something; the reply comes when it is so.
+    Ask(Ask, Reply),
+    /// The host stops, and its sandboxes with it.
+    Halt(Reply),
+    /// What it was made from has changed.
+    Changed,
+}
+
+/// One sandbox. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    id: SandboxId,
+    created_at_ms: u64,
+    spec: Mutex<SandboxSpec>,
+    status: watch::Sender<SandboxStatus>,
+    environment: watch::Sender<Option<Arc<dyn Environment>>>,
+    orders: mpsc::Sender<Order>,
+    usage: Arc<Usage>,
+    requests: Arc<Semaphore>,
+    log: Log,
+    /// Held while its files are read; wholly while they are removed.
+    files: Arc<RwLock<()>>,
+    /// The last figures, for how much processor time is in use.
+    stats: Mutex<SandboxStats>,
+    /// Its egress policy changes one at a time.
+    egress: tokio::sync::Mutex<()>,
+}
+
+impl Sandbox {
+    pub(crate) fn id(&self) -> SandboxId {
+        self.inner.id
+    }
+
+    /// How it is now.
+    pub(crate) fn status(&self) -> SandboxStatus {
+        let mut status = self.inner.status.borrow().clone();
+        status.used_at_ms = self.inner.usage.last(self.inner.shared.clock.now_ms());
+        status
+    }
+
+    /// What it was made from, with the policy that holds now.
+    pub(crate) fn spec(&self) -> SandboxSpec {
+        self.lock_spec().clone()
+    }
+
+    fn lock_spec(&self) -> MutexGuard<'_, SandboxSpec> {
+        let spec = self.inner.spec.lock();
+        spec.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks something, and waits until it is so. A start is begun only.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be so now, did not come to be, or something else was asked meanwhile.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<SandboxStatus, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.inner.orders.send(Order::Ask(ask, reply)).await;
+        let answer = match sent {
+            Ok(()) => answer.await.ok(),
+            Err(_) => None,
+        };
+        match answer {
+            Some(answered) => answered.map(|()| self.status()),
+            // Its driver is gone: with the sandbox, or with the host.
+            None if self.status().state == SandboxState::Deleted => Err(ApiError::new(
+                ErrorCode::NotFound,
+                format!("sandbox {} is deleted", self.id()),
+            )),
+            None => Err(ApiError::new(
+                ErrorCode::Unavailable,
+                "this host is shutting down",
+            )),
+        }
+    }
+
+    /// Asks for its removal without waiting.
+    pub(crate) fn begin_delete(&self) {
+        let (reply, _) = oneshot::channel();
+        // Where the queue is full it is asked again by the next live set.
+        let _ = self.inner.orders.try_send(Order::Ask(Ask::Delete, reply));
+    }
+
+    /// Stops it because the host stops, and waits until it is so.
+    pub(crate) async fn halt(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.inner.orders.send(Order::Halt(reply)).await.is_ok() {
+            // Its driver may be gone before it answers.
+            let _ = answer.await;
+        }
+    }
+
+    /// What it is made of, once its files are there.
+    ///
+    /// # Errors
+    ///
+    /// They are not, or not yet.
+    pub(crate) fn environment(&self) -> Result<Arc<dyn Environment>, ApiError> {
+        let environment = self.inner.environment.borrow().clone();
+        environment.ok_or_else(|| self.conflict("has no files", "wait until it was made"))
+    }
+
+    /// A request's place, and the environment that it is for.
+    ///
+    /// # Errors
+    ///
+    /// It does not run, or has too many requests.
+    pub(crate) fn enter(&self) -> Result<(Arc<dyn Environment>, InUse), ApiError> {
+        match self.inner.status.borrow().state {
+            SandboxState::Running => {}
+            SandboxState::Paused => return Err(self.conflict("is paused", "resume it first")),
+            SandboxState::Stopped => return Err(self.conflict("is stopped", "start it first")),
+            SandboxState::Failed => return Err(self.conflict("has failed", "start it again")),
+            SandboxState::Creating => {
+                let mut early = self.conflict("is being made", "try again when it runs");
+                early.retryable = true;
+                return Err(early);
+            }
+            SandboxState::Deleted => return Err(self.conflict("is deleted", "make another")),
+        }
+        let Ok(place) = Arc::clone(&self.inner.requests).try_acquire_owned() else {
+            let message = format!(
+                "sandbox {} has {} requests under way, as many as it may: wait for some to end",
+                self.id(),
+                self.inner.shared.options.relay.requests
+            );
+            return Err(ApiError::new(ErrorCode::TooManyRequests, message));
+        };
+        let in_use = InUse::new(&self.inner.usage, &self.inner.shared.clock, place);
+        Ok((self.environment()?, in_use))
+    }
+
+    fn conflict(&self, what: &str, todo: &str) -> ApiError {
+        let message = format!("sandbox {} {what}: {todo}", self.id());
+        ApiError::new(ErrorCode::Conflict, message)
+    }
+
+    /// Changes what it may reach, running or not.
+    ///
+    /// # Errors
+    ///
+    /// A rule that cannot be read, or something that the backend cannot do.
+    pub(crate) async fn set_egress(&self, egress: Egress) -> Result<SandboxStatus, ApiError> {
+        let inner = &self.inner;
+        let _turn = inner.egress.lock().await;
+        let mut environment = inner.environment.subscribe();
+        let made = inner.shared.options.deadlines.filesystem;
+        let made = tokio::time::timeout(made, environment.wait_for(Option::is_some)).await;
+        drop(made);
+        let environment = self.environment()?;
+        within(
+            SHORT,
+            "changing what it may reach",
+            environment.set_egress(&egress),
+        )
+        .await?;
+        self.lock_spec().egress = egress;
+        inner.status.send_modify(|status| {
+            status.egress = self.lock_spec().egress.clone();
+        });
+        let status = self.status();
+        self.tell(HostEvent::Sandbox(status.clone()));
+        // Where the driver is gone there is nothing to write down any more.
+        let _ = inner.orders.send(Order::Changed).await;
+        Ok(status)
+    }
+
+    /// Keeps its files as they are now.
+    ///
+    /// # Errors
+    ///
+    /// A full disk, or something that the backend cannot do.
+    pub(crate) async fn snapshot(&self, id: SnapshotId) -> Result<u64, ApiError> {
+        let full = |why| ApiError::new(ErrorCode::InsufficientStorage, why);
+        self.inner.shared.machine.check_disk().map_err(full)?;
+        let environment = self.environment()?;
+        let _files = Arc::clone(&self.inner.files).read_owned().await;
+        let deadline = self.inner.shared.options.deadlines.filesystem;
+        let size = within(deadline, "taking a snapshot", environment.snapshot(id)).await?;
+        self.inner.usage.touch(self.inner.shared.clock.now_ms());
+        self.say(format!("snapshot {id} was taken"));
+        Ok(size)
+    }
+
+    /// What it uses now.
+    ///
+    /// # Errors
+    ///
+    /// It has no files, or the kernel's accounts cannot be read.
+    pub(crate) async fn stats(&self) -> Result<SandboxStats, ApiError> {
+        let environment = self.environment()?;
+        let mut now = within(SHORT, "measuring", environment.stats()).await?;
+        let mut last = self.inner.stats.lock();
+        let last = match &mut last {
+            Ok(last) => &mut **last,
+            Err(poisoned) => &mut **poisoned.get_mut(),
+        };
+        now.cpu_millis = usage::cpu_millis(last, &now);
+        // Over too short a time the figure is noise.
+        if now.at_ms.saturating_sub(last.at_ms) >= 1_000 {
+            *last = now;
+        }
+        Ok(now)
+    }
+
+    /// The newest lines of its log.
+    pub(crate) fn log(&self, tail: usize) -> Vec<SandboxLogLine> {
+        self.inner.log.tail(tail)
+    }
+
+    /// Writes a line to its log.
+    pub(crate) fn say(&self, text: String) {
+        let at_ms = self.inner.shared.clock.now_ms();
+        self.inner.log.push("host", text, at_ms);
+    }
+
+    /// Tells everyone who follows the host.
+    pub(crate) fn tell(&self, event: HostEvent) {
+        // Nobody may be listening.
+        let _ = self.inner.shared.events.send(event);
+    }
+}
+
+/// Bounds a call of the backend.
+async fn within<T>(
+    time: Duration,
+    what: &str,
+    call: impl Future<Output = Result<T, helix_isolation::Error>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(time, call).await {
+        Ok(answer) => answer.map_err(|error| answer_of(&error)),
+        Err(_) => {
+            let message = format!("{what} took longer than {} s", time.as_secs());
+            Err(ApiError::new(ErrorCode::Timeout, message))
+        }
+    }
+}
