@@ -124,7 +124,7 @@ mod tests {
         };
         records.save(&record).unwrap();
         fs::write(folder.path().join("lives/torn.json"), "{\"spec\":").unwrap();
-        assert_eq!(records.all().unwrap(), [record.clone()]);
+        assert_eq!(records.all().unwrap(), std::slice::from_ref(&record));
         records.remove(record.spec.id).unwrap();
         records.remove(record.spec.id).unwrap();
         assert_eq!(records.all().unwrap(), []);

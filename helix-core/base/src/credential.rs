@@ -95,7 +95,6 @@ struct Registered {
 /// # Errors
 ///
 /// The serializer's own.
-#[expect(clippy::ref_option, reason = "serde asks for this signature")]
 pub fn redacted<S: Serializer>(
     secret: &Option<SecretString>,
     serializer: S,

@@ -98,7 +98,7 @@ async fn control_plane(tasks: &TaskGroup) -> (Url, mpsc::Receiver<Tunnel>) {
     };
     let revdial = async move |headers: HeaderMap, upgrade: Upgrade| {
         assert_eq!(headers["authorization"], "Bearer hxs_1");
-        let holder = Holder::new("host".to_owned(), "hxs_1".to_owned());
+        let holder = Holder::new("host".to_owned(), "hxs_1");
         upgrade.accept(&hub, holder, move |tunnel| drop(connected.try_send(tunnel)))
     };
     let router = Router::new()

@@ -70,6 +70,7 @@ impl Upgrade {
     ) -> Response<Body> {
         let inside = hyper::upgrade::on(&mut answer);
         let caller = self.caller;
+        let group = tasks.clone();
         tasks.spawn("sandbox websocket", async move {
             let (caller, inside) = match tokio::try_join!(caller, inside) {
                 Ok(joined) => joined,
@@ -80,8 +81,14 @@ impl Upgrade {
             };
             let mut caller = Used(TokioIo::new(caller), in_use);
             let mut inside = TokioIo::new(inside);
-            if let Err(error) = copy_bidirectional(&mut caller, &mut inside).await {
-                tracing::debug!(%error, "a WebSocket broke");
+            tokio::select! {
+                carried = copy_bidirectional(&mut caller, &mut inside) => {
+                    if let Err(error) = carried {
+                        tracing::debug!(%error, "a WebSocket broke");
+                    }
+                }
+                // A terminal goes on inside, and can be attached to again.
+                () = group.draining() => {}
             }
         });
         let (mut head, _) = answer.into_parts();
