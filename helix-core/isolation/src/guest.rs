@@ -23,6 +23,8 @@
 mod acting;
 mod exec;
 mod failure;
+mod files;
+mod ports;
 mod programs;
 mod query;
 mod reaper;
@@ -37,7 +39,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use helix_base::{Clock, Ids, TaskGroup};
 use serde::{Deserialize, Serialize};
 
-use self::{acting::Jobs, exec::Execs, programs::Programs, reaper::Reaper, terminals::Terminals};
+use self::{
+    acting::Jobs, exec::Execs, files::Watches, ports::Ways, programs::Programs, reaper::Reaper,
+    terminals::Terminals,
+};
 
 pub use self::{routes::router, server::run};
 
@@ -80,6 +85,8 @@ struct Inner {
     programs: Programs,
     execs: Execs,
     terminals: Terminals,
+    watches: Watches,
+    ways: Ways,
 }
 
 impl Guest {
@@ -103,6 +110,8 @@ impl Guest {
                 programs: Programs::new(config, reaper),
                 execs: Execs::default(),
                 terminals: Terminals::default(),
+                watches: Watches::default(),
+                ways: Ways::default(),
                 tasks,
             }),
         })

@@ -18,7 +18,7 @@ use super::{
 const AT_ONCE: usize = 64;
 /// How long one waits for its turn.
 const TURN_WITHIN: Duration = Duration::from_secs(30);
-const STACK_BYTES: usize = 256 * 1024;
+const STACK_BYTES: usize = 512 * 1024;
 
 /// Runs jobs, each on a thread of its own that has the user's rights and no more.
 ///
@@ -45,38 +45,56 @@ impl Jobs {
         &self,
         job: impl FnOnce() -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
-        self.start(None, job).await
+        let work = |answer: oneshot::Sender<Answer<T>>| {
+            // The caller may have left.
+            let _ = answer.send(job());
+        };
+        self.start(work).await
     }
 
-    /// Runs a job as `user`. When the caller leaves, the job still ends by itself.
+    /// Runs a job as the user with this name or number. When the caller leaves, the job
+    /// still ends by itself.
     pub(crate) async fn run_as<T: Send + 'static>(
         &self,
-        user: User,
-        job: impl FnOnce() -> Answer<T> + Send + 'static,
+        user: Option<String>,
+        job: impl FnOnce(&User) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
-        self.start(Some(user), job).await
+        self.stream_as(user, |user, answer| {
+            // The caller may have left.
+            let _ = answer.send(job(user));
+        })
+        .await
+    }
+
+    /// Runs a job that goes on after its answer.
+    pub(crate) async fn stream_as<T: Send + 'static>(
+        &self,
+        user: Option<String>,
+        job: impl FnOnce(&User, oneshot::Sender<Answer<T>>) + Send + 'static,
+    ) -> Answer<T> {
+        let work = move |answer: oneshot::Sender<Answer<T>>| {
+            let user = User::find(user.as_deref());
+            match user.and_then(|user| become_user(&user).map(|()| user)) {
+                Ok(user) => job(&user, answer),
+                Err(failed) => drop(answer.send(Err(failed))),
+            }
+        };
+        self.start(work).await
     }
 
     async fn start<T: Send + 'static>(
         &self,
-        user: Option<User>,
-        job: impl FnOnce() -> Answer<T> + Send + 'static,
+        work: impl FnOnce(oneshot::Sender<Answer<T>>) + Send + 'static,
     ) -> Answer<T> {
         let slot = self.slot().await?;
         let (answer, answered) = oneshot::channel();
-        let work = move || {
-            let _slot = slot;
-            let done = match user.as_ref().map_or(Ok(()), become_user) {
-                Ok(()) => job(),
-                Err(failed) => Err(failed),
-            };
-            // The caller may have left.
-            let _ = answer.send(done);
-        };
         std::thread::Builder::new()
             .name("guest job".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(work)
+            .spawn(move || {
+                work(answer);
+                drop(slot);
+            })
             .map_err(|error| Failed::io("cannot start a thread", &error))?;
         answered.await.unwrap_or_else(|_| {
             Err(Failed::new(
