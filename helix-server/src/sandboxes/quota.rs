@@ -2,40 +2,49 @@
 
 use crate::{api::Failure, options::SandboxOptions, store::sandboxes::Usage};
 
+/// What is wanted, the most there may be, of what and what to do, and how it is shown.
+type Bound = (u64, u64, &'static str, fn(u64) -> u64);
+
+const fn plain(number: u64) -> u64 {
+    number
+}
+
+const fn mebibytes(bytes: u64) -> u64 {
+    bytes >> 20
+}
+
 /// Says what would be too much, and what to do.
 pub(super) fn check(options: &SandboxOptions, wanted: &Usage) -> Result<(), Failure> {
-    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
-    let plain = |number: u64| number.to_string();
-    let bounds: [(u64, u64, &str, &dyn Fn(u64) -> String); 5] = [
+    let bounds: [Bound; 5] = [
         (
             wanted.sandboxes,
             options.max_per_user.into(),
             "sandboxes: delete some",
-            &plain,
+            plain,
         ),
         (
             wanted.running,
             options.max_running_per_user.into(),
             "running sandboxes: stop some",
-            &plain,
+            plain,
         ),
         (
             wanted.cpu_millis,
             options.max_cpu_millis_per_user,
             "thousandths of a core for running sandboxes: stop some, or ask for less",
-            &plain,
+            plain,
         ),
         (
             wanted.memory_bytes,
             options.max_memory_bytes_per_user,
-            "of memory for running sandboxes: stop some, or ask for less",
-            &gib,
+            "MiB of memory for running sandboxes: stop some, or ask for less",
+            mebibytes,
         ),
         (
             wanted.disk_bytes,
             options.max_disk_bytes_per_user,
-            "of disk for sandboxes: delete some, or ask for less",
-            &gib,
+            "MiB of disk for sandboxes: delete some, or ask for less",
+            mebibytes,
         ),
     ];
     for (wanted, most, of_what, shown) in bounds {
@@ -79,7 +88,7 @@ mod tests {
             large
                 .error()
                 .message
-                .contains("9.0 GiB of at most 8.0 GiB of memory"),
+                .contains("9216 of at most 8192 MiB of memory"),
             "{large:?}"
         );
     }

@@ -117,13 +117,22 @@ async fn many_readers_and_a_late_one_see_the_same_log(world: World) {
 }
 
 pub(crate) async fn connect(world: &World, person: &Person) -> WebSocketStream<BoxedIo> {
+    connect_to(world, person, "/api/v1/ws/user").await
+}
+
+/// A WebSocket, as a browser on the own page opens it.
+pub(crate) async fn connect_to(
+    world: &World,
+    person: &Person,
+    path: &str,
+) -> WebSocketStream<BoxedIo> {
     let Proof::Cookie(cookie) = &person.proof else {
         panic!("a browser")
     };
     let mut headers = HeaderMap::new();
     headers.insert(header::COOKIE, cookie.parse().unwrap());
     headers.insert(header::ORIGIN, world.url().parse().unwrap());
-    let url = format!("{}/api/v1/ws/user", world.url().replace("http", "ws"));
+    let url = format!("{}{path}", world.url().replace("http", "ws"));
     let outbound = Outbound::new(&OutboundOptions::default()).unwrap();
     outbound
         .websocket(&url.parse().unwrap(), headers)
@@ -132,7 +141,7 @@ pub(crate) async fn connect(world: &World, person: &Person) -> WebSocketStream<B
 }
 
 /// The next message that `wanted` takes, within 20 s.
-async fn next<T>(
+pub(crate) async fn next<T>(
     socket: &mut WebSocketStream<BoxedIo>,
     mut wanted: impl FnMut(ServerMessage) -> Option<T>,
 ) -> T {

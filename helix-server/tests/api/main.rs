@@ -25,11 +25,14 @@ macro_rules! on_both_databases {
 mod accounts;
 mod bad_input;
 mod full;
+mod host;
 mod live;
 mod model;
 mod person;
 mod postgres;
+mod relay;
 mod routes;
+mod sandboxes;
 mod serving;
 mod sessions;
 mod world;

@@ -6,12 +6,14 @@ use helix_proto::{
     auth::{ApiKey, Scope},
     fleet::CreatedRunner,
     page::Page,
+    sandbox::{Sandbox, SandboxState, Snapshot, host::CreatedSandboxHost},
     session::{Session, Turn},
 };
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    host::Host,
     person::{Answer, Person, Proof},
     world::{Kind, World},
 };
@@ -78,11 +80,22 @@ fn for_member(route: &Route) -> bool {
     has(route, "session", "member")
 }
 
+/// A key of scope `admin` is for everything but inference.
+fn for_admin_key(route: &Route) -> bool {
+    ["admin", "sessions", "sandboxes"]
+        .iter()
+        .any(|scope| has(route, "api_key", scope))
+}
+
 async fn callers(world: &World) -> Vec<Kindred> {
     let admin = world.admin().await;
     let member = world.member("member").await;
     let runner: CreatedRunner = admin
         .post("/api/v1/runners", json!({"name": "walker"}))
+        .await
+        .expect(201);
+    let host: CreatedSandboxHost = admin
+        .post("/api/v1/sandbox-hosts", json!({"name": "walker"}))
         .await
         .expect(201);
     let mut callers = Vec::new();
@@ -102,6 +115,10 @@ async fn callers(world: &World) -> Vec<Kindred> {
     add("runner", &runner, |route| {
         public(route) || route.allowed.contains_key("runner")
     });
+    let host = world.stranger().with(Proof::Bearer(host.credential));
+    add("sandbox host", &host, |route| {
+        public(route) || route.allowed.contains_key("sandbox_host")
+    });
     let key = async |owner: &Person, scope| {
         world
             .stranger()
@@ -118,20 +135,19 @@ async fn callers(world: &World) -> Vec<Kindred> {
         |route| public(route) || has(route, "api_key", "sessions"),
     );
     add(
+        "member's sandboxes key",
+        &key(&member, Scope::Sandboxes).await,
+        |route| public(route) || has(route, "api_key", "sandboxes"),
+    );
+    add(
         "member's admin key",
         &key(&member, Scope::Admin).await,
-        |route| {
-            public(route)
-                || (for_member(route)
-                    && (has(route, "api_key", "admin") || has(route, "api_key", "sessions")))
-        },
+        |route| public(route) || (for_member(route) && for_admin_key(route)),
     );
     add(
         "admin's admin key",
         &key(&admin, Scope::Admin).await,
-        |route| {
-            public(route) || has(route, "api_key", "admin") || has(route, "api_key", "sessions")
-        },
+        |route| public(route) || for_admin_key(route),
     );
     add("member", &member, |route| {
         public(route) || for_member(route)
@@ -149,6 +165,15 @@ async fn call(person: &Person, route: &Route, path: &str) -> Answer {
         _ => request.json(&json!({})),
     };
     Person::send(request).await
+}
+
+/// A request for a WebSocket.
+fn upgrading(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    request
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
 }
 
 /// A path with something in each place that names nothing.
@@ -252,7 +277,8 @@ fn the_routes_and_who_may_call_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_anothers_is_not_found() {
     let world = World::start(Kind::Sqlite).await;
-    world.admin().await;
+    let admin = world.admin().await;
+    let host = Host::connect(&world, &admin).await;
     let (owner, other) = (world.member("owner").await, world.member("other").await);
     let session: Session = owner
         .post("/api/v1/sessions", json!({"model": "scripted/m"}))
@@ -264,6 +290,9 @@ async fn what_is_anothers_is_not_found() {
         .await
         .expect(202);
     let key = owner.key(&[Scope::Inference]).await.api_key;
+    let sandbox = crate::sandboxes::made(&owner, json!({})).await;
+    let snapshots = format!("/api/v1/sandboxes/{}/snapshots", sandbox.id);
+    let snapshot: Snapshot = owner.post(&snapshots, json!({})).await.expect(201);
     let mut walked = 0;
     for route in documented() {
         let path = if route.path.starts_with("/api/v1/sessions/{id}") {
@@ -273,6 +302,11 @@ async fn what_is_anothers_is_not_found() {
                 .replace("{turn}", &turn.id.to_string())
         } else if route.path.starts_with("/api/v1/api-keys/{id}") {
             route.path.replace("{id}", &key.id.to_string())
+        } else if route.path.starts_with("/api/v1/sandboxes/{id}") {
+            let path = route.path.replace("{id}", &sandbox.id.to_string());
+            filled(&path.replace("{port}", "80"), "x")
+        } else if route.path.starts_with("/api/v1/snapshots/{id}") {
+            route.path.replace("{id}", &snapshot.id.to_string())
         } else {
             continue;
         };
@@ -282,10 +316,21 @@ async fn what_is_anothers_is_not_found() {
             Method::GET | Method::DELETE => request,
             _ => request.json(&json!({"content": "mine", "title": "mine"})),
         };
+        // Whether a thing is there is said before what is wrong with the request.
+        let request = match &*route.path {
+            "/api/v1/sandboxes/{id}/terminals/{terminal}/attach" => upgrading(request),
+            _ => request,
+        };
         let status = Person::send(request).await.status;
         assert_eq!(status, 404, "{} {path}", route.method);
     }
-    assert!(walked >= 9, "{walked}");
+    assert!(walked >= 60, "{walked}");
+    let left: Sandbox = owner
+        .get(&format!("/api/v1/sandboxes/{}", sandbox.id))
+        .await
+        .expect(200);
+    assert_eq!(left.state, SandboxState::Running);
+    assert!(host.lock().snapshots.contains(&snapshot.id));
     let mine: Page<Session> = other.get("/api/v1/sessions").await.expect(200);
     assert!(mine.items.is_empty());
     let keys: Page<ApiKey> = owner.get("/api/v1/api-keys").await.expect(200);

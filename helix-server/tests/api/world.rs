@@ -123,6 +123,12 @@ impl World {
         Self::serve(self.options, self.folder, self.model, self.tasks).await
     }
 
+    /// As [`Self::restart`], with other options.
+    pub(crate) async fn restart_with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self.restart().await
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.app.foundation().listening)
     }

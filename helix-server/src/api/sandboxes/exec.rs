@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     responses((status = 200, body = ExecList), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn programs(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// Runs a program in a sandbox. With `stream` the answer is newline-delimited
@@ -40,7 +40,7 @@ async fn programs(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response
     responses((status = 200, body = ExecResult), (status = 201, body = Exec), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn run_program(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// A program that was started in a sandbox.
@@ -50,7 +50,7 @@ async fn run_program(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respo
     responses((status = 200, body = Exec), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn program(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// What a program did and does, to its end: newline-delimited `ExecEvent`.
@@ -61,7 +61,7 @@ async fn program(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response,
     responses((status = 200, body = ExecEvent, content_type = "application/x-ndjson"), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn program_events(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// Writes to a program's input.
@@ -72,7 +72,7 @@ async fn program_events(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Re
     responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn program_stdin(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// Sends a signal to a program.
@@ -82,7 +82,7 @@ async fn program_stdin(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Res
     responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn signal_program(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// Kills a program with its descendants; once more changes nothing.
@@ -92,5 +92,5 @@ async fn signal_program(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Re
     responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn kill_program(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }

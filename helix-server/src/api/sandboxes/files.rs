@@ -35,7 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     responses((status = 200, body = FileEntry), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Bulk).await
+    relay.ask_guest(&caller, Lane::Bulk).await
 }
 
 /// What is in a directory of a sandbox.
@@ -46,7 +46,7 @@ async fn file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Fa
     responses((status = 200, body = FileList), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn files(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Bulk).await
+    relay.ask_guest(&caller, Lane::Bulk).await
 }
 
 /// Reads a file of a sandbox.
@@ -59,7 +59,7 @@ async fn files(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, F
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn read_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Bulk).await
+    relay.ask_guest(&caller, Lane::Bulk).await
 }
 
 /// Writes a file of a sandbox.
@@ -73,7 +73,7 @@ async fn read_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respons
     responses((status = 200, body = FileEntry), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503), (status = 507)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn write_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Bulk).await
+    relay.ask_guest(&caller, Lane::Bulk).await
 }
 
 /// Makes a directory in a sandbox.
@@ -85,7 +85,7 @@ async fn write_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respon
     responses((status = 200, body = FileEntry), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn make_directory(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Bulk).await
+    relay.ask_guest(&caller, Lane::Bulk).await
 }
 
 /// Moves a file or directory of a sandbox.
@@ -95,7 +95,7 @@ async fn make_directory(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Re
     responses((status = 200, body = FileEntry), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn move_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Bulk).await
+    relay.ask_guest(&caller, Lane::Bulk).await
 }
 
 /// Deletes a file or directory of a sandbox.
@@ -107,7 +107,7 @@ async fn move_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respons
     responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn delete_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Bulk).await
+    relay.ask_guest(&caller, Lane::Bulk).await
 }
 
 /// A file or directory of a sandbox as a tar.
@@ -118,7 +118,7 @@ async fn delete_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respo
     responses((status = 200, body = Vec<u8>, content_type = "application/x-tar"), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn read_archive(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Bulk).await
+    relay.ask_guest(&caller, Lane::Bulk).await
 }
 
 /// Unpacks a tar below a directory of a sandbox.
@@ -129,7 +129,7 @@ async fn read_archive(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Resp
     responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503), (status = 507)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn write_archive(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Bulk).await
+    relay.ask_guest(&caller, Lane::Bulk).await
 }
 
 /// What changes below a path of a sandbox, as it happens: newline-delimited `FileEvent`.
@@ -140,5 +140,5 @@ async fn write_archive(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Res
     responses((status = 200, body = FileEvent, content_type = "application/x-ndjson"), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn watch_files(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }

@@ -35,7 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     responses((status = 200, body = PortList), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn ports(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// To where a server's own links are relative to: the same with a slash.

@@ -118,7 +118,11 @@ impl Relay {
     }
 
     /// Passes it on to the sandbox's guest, and the answer back.
-    pub(super) async fn to_guest(self, caller: &Identity, lane: Lane) -> Result<Response, Failure> {
+    pub(super) async fn ask_guest(
+        self,
+        caller: &Identity,
+        lane: Lane,
+    ) -> Result<Response, Failure> {
         let headers = headers::asked(&self.parts.headers);
         self.pass_on(caller, lane, Asked::Guest, headers).await
     }

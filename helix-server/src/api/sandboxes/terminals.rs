@@ -28,7 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     responses((status = 200, body = TerminalList), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn terminals(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// Opens a terminal.
@@ -37,7 +37,7 @@ async fn terminals(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respons
     responses((status = 201, body = Terminal), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn open_terminal(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// Hangs up a terminal; once more changes nothing.
@@ -46,7 +46,7 @@ async fn open_terminal(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Res
     responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn close_terminal(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.to_guest(&caller, Lane::Control).await
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// Looks at a terminal: a WebSocket. Binary messages are bytes, both ways; text
