@@ -14,6 +14,10 @@ const RegisterPage = lazy(() => import('./auth/register-page'));
 const ModelsPage = lazy(() => import('./models/models-page'));
 const RunnersPage = lazy(() => import('./runners/runners-page'));
 const RunnerPage = lazy(() => import('./runners/runner-page'));
+const SandboxesPage = lazy(() => import('./sandboxes/sandboxes-page'));
+const SandboxPage = lazy(() => import('./sandboxes/sandbox-page'));
+const HostsPage = lazy(() => import('./hosts/hosts-page'));
+const HostPage = lazy(() => import('./hosts/host-page'));
 const QueuePage = lazy(() => import('./queue/queue-page'));
 const ApiKeysPage = lazy(() => import('./api-keys/api-keys-page'));
 const SettingsPage = lazy(() => import('./settings/settings-page'));
@@ -50,6 +54,8 @@ export const router = createBrowserRouter([
               { path: '/', element: <ChatPage /> },
               { path: '/s/:sessionId', element: <ChatPage /> },
               { path: '/models', element: <ModelsPage /> },
+              { path: '/sandboxes', element: <SandboxesPage /> },
+              { path: '/sandboxes/:sandboxId/:tab?', element: <SandboxPage /> },
               { path: '/keys', element: <ApiKeysPage /> },
               { path: '/settings', element: <SettingsPage /> },
               {
@@ -57,6 +63,8 @@ export const router = createBrowserRouter([
                 children: [
                   { path: '/runners', element: <RunnersPage /> },
                   { path: '/runners/:runnerId', element: <RunnerPage /> },
+                  { path: '/hosts', element: <HostsPage /> },
+                  { path: '/hosts/:hostId', element: <HostPage /> },
                   { path: '/queue', element: <QueuePage /> },
                 ],
               },

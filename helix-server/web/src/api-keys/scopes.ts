@@ -10,6 +10,10 @@ export const SCOPES: Record<Scope, { label: string; description: string }> = {
     label: 'Chats',
     description: 'Your chats, their messages and events',
   },
+  sandboxes: {
+    label: 'Sandboxes',
+    description: 'Your sandboxes, what runs in them, and snapshots',
+  },
   admin: {
     label: 'Everything',
     description: 'All that your account may do, administration included',

@@ -6,7 +6,8 @@ import type { paths } from './schema.gen';
 /** No call waits for longer than this. */
 const TIMEOUT_MS = 30_000;
 
-async function boundedFetch(request: Request): Promise<Response> {
+/** Fetches, but never waits for longer than a call may. */
+export async function boundedFetch(request: Request): Promise<Response> {
   const signal = AbortSignal.any([request.signal, AbortSignal.timeout(TIMEOUT_MS)]);
   try {
     return await fetch(request, { signal });

@@ -23,6 +23,12 @@ export const keys = {
   runners: ['runners'] as const,
   joinTokens: ['join-tokens'] as const,
   queue: ['queue'] as const,
+  sandboxes: ['sandboxes'] as const,
+  sandboxLists: ['sandboxes', 'list'] as const,
+  everybodysSandboxes: ['sandboxes', 'list', 'all'] as const,
+  sandbox: (id: string) => ['sandboxes', 'one', id] as const,
+  snapshots: ['snapshots'] as const,
+  sandboxHosts: ['sandbox-hosts'] as const,
   apiKeys: ['api-keys'] as const,
 };
 

@@ -1,6 +1,14 @@
 import { Badge } from '@mantine/core';
 
-import type { InstanceState, Model, RunnerState, TunnelLaneState, TunnelState } from '../api/types';
+import type {
+  InstanceState,
+  Model,
+  RunnerState,
+  Sandbox,
+  SandboxState,
+  TunnelLaneState,
+  TunnelState,
+} from '../api/types';
 
 const RUNNER: Record<RunnerState, { label: string; color: string }> = {
   online: { label: 'Online', color: 'teal' },
@@ -30,6 +38,16 @@ const INSTANCE: Record<InstanceState, { label: string; color: string }> = {
   failed: { label: 'Failed', color: 'red' },
 };
 
+const SANDBOX: Record<SandboxState, { label: string; color: string }> = {
+  creating: { label: 'Creating', color: 'blue' },
+  running: { label: 'Running', color: 'teal' },
+  paused: { label: 'Paused', color: 'yellow' },
+  stopped: { label: 'Stopped', color: 'gray' },
+  failed: { label: 'Failed', color: 'red' },
+  deleted: { label: 'Being deleted', color: 'gray' },
+};
+
+/** The state of a runner or a sandbox host. */
 export function RunnerBadge({ state }: { state: RunnerState }) {
   const { label, color } = RUNNER[state];
   return <StateBadge label={label} color={color} />;
@@ -48,6 +66,15 @@ export function LaneBadge({ state }: { state: TunnelLaneState }) {
 export function InstanceBadge({ state }: { state: InstanceState }) {
   const { label, color } = INSTANCE[state];
   return <StateBadge label={label} color={color} />;
+}
+
+/** The state of a sandbox, unless its host cannot be asked now. */
+export function SandboxBadge({ sandbox }: { sandbox: Pick<Sandbox, 'state' | 'reachable'> }) {
+  const { label, color } = SANDBOX[sandbox.state];
+  if (sandbox.reachable || sandbox.state === 'creating') {
+    return <StateBadge label={label} color={color} />;
+  }
+  return <StateBadge label="Unreachable" color="orange" />;
 }
 
 export function ModelBadge({ model }: { model: Model }) {

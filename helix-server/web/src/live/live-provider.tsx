@@ -9,7 +9,7 @@ import {
 } from 'react';
 
 import { keys } from '../api/queries';
-import type { ServerMessage, Session, SessionEvent } from '../api/types';
+import type { Sandbox, ServerMessage, Session, SessionEvent } from '../api/types';
 import { LiveConnection, type LiveState } from './connection';
 
 type EventListener = (sessionId: string, event: SessionEvent) => void;
@@ -74,6 +74,20 @@ function applyChange(
     case 'queue_changed':
       refetch(keys.queue);
       break;
+    case 'sandbox_changed':
+      sandboxChanged(client, message.sandbox);
+      break;
+    case 'sandbox_deleted':
+      client.removeQueries({ queryKey: keys.sandbox(message.sandbox_id), type: 'inactive' });
+      refetch(keys.sandboxes);
+      break;
+    case 'snapshots_changed':
+      refetch(keys.snapshots);
+      break;
+    case 'sandbox_hosts_changed':
+      refetch(keys.sandboxHosts);
+      refetch(keys.everybodysSandboxes);
+      break;
     case 'error':
       if (message.session_id != null) refetch(keys.messages(message.session_id));
       break;
@@ -101,6 +115,32 @@ function sessionChanged(client: QueryClient, session: Session): void {
       pages: list.pages.map((page) => ({
         ...page,
         items: page.items.map((item) => (item.id === session.id ? session : item)),
+      })),
+    });
+  }
+}
+
+interface SandboxesPage {
+  items: Sandbox[];
+}
+
+/** Changes a sandbox where it is shown; lists are fetched again only when it is new. */
+function sandboxChanged(client: QueryClient, sandbox: Sandbox): void {
+  client.setQueryData(keys.sandbox(sandbox.id), sandbox);
+  const lists = client.getQueriesData<InfiniteData<SandboxesPage>>({
+    queryKey: keys.sandboxLists,
+  });
+  for (const [key, list] of lists) {
+    const listed = list?.pages.some((page) => page.items.some((item) => item.id === sandbox.id));
+    if (!list || !listed) {
+      void client.invalidateQueries({ queryKey: key, exact: true });
+      continue;
+    }
+    client.setQueryData(key, {
+      ...list,
+      pages: list.pages.map((page) => ({
+        ...page,
+        items: page.items.map((item) => (item.id === sandbox.id ? sandbox : item)),
       })),
     });
   }

@@ -11,7 +11,7 @@ import { keys } from '../api/queries';
 import type { Runner } from '../api/types';
 import { ConfirmDialog } from '../components/confirm';
 import { CopyBlock } from '../components/copy';
-import { runCommand } from './join-command';
+import { MACHINES } from '../machines/machines';
 
 /** What can be done with a runner. */
 export function RunnerActions({ runner }: { runner: Runner }) {
@@ -137,7 +137,7 @@ function Rotate({ runner, onClose }: DialogProps) {
           <Text size="sm">Start the runner with it:</Text>
           <CopyBlock
             label="Command with the new credential"
-            text={runCommand(window.location.origin, rotate.data.credential)}
+            text={MACHINES.runner.runCommand(window.location.origin, rotate.data.credential)}
           />
           <Alert>The credential is shown this once.</Alert>
         </Stack>

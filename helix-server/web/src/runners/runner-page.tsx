@@ -10,11 +10,11 @@ import {
   Title,
 } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconCircleCheck, IconCircleX } from '@tabler/icons-react';
 import { Link, useParams } from 'react-router';
 
 import { runnerQuery } from '../api/queries';
-import type { EngineInfo, Runner, RunnerDevice } from '../api/types';
+import type { Runner, RunnerDevice } from '../api/types';
+import { Ability } from '../components/ability';
 import { ENGINE_NAMES } from '../components/engine';
 import { Page } from '../components/page';
 import { ErrorState, LoadingState } from '../components/states';
@@ -24,7 +24,7 @@ import { formatDateTime } from '../format';
 import { InstanceCard } from './instance-card';
 import { MemoryBar } from './memory-bar';
 import { RunnerActions } from './runner-actions';
-import { TunnelCard } from './tunnel-card';
+import { TunnelCard } from '../machines/tunnel-card';
 
 /** What its tunnel carries changes without an event that would say so. */
 const FIGURES_MS = 5_000;
@@ -108,7 +108,12 @@ function Detail({ runner, above }: { runner: Runner; above: React.ReactNode }) {
             <Card>
               <Stack gap="sm">
                 {runner.engines.map((engine) => (
-                  <EngineRow key={engine.kind} engine={engine} />
+                  <Ability
+                    key={engine.kind}
+                    name={ENGINE_NAMES[engine.kind]}
+                    available={engine.available}
+                    detail={engine.detail}
+                  />
                 ))}
               </Stack>
             </Card>
@@ -175,29 +180,6 @@ function DeviceCard({ device }: { device: RunnerDevice }) {
       </Group>
       <MemoryBar device={device} />
     </Card>
-  );
-}
-
-function EngineRow({ engine }: { engine: EngineInfo }) {
-  const IconOf = engine.available ? IconCircleCheck : IconCircleX;
-  return (
-    <Group gap="sm" wrap="nowrap" align="flex-start">
-      <IconOf
-        size={18}
-        color={engine.available ? 'var(--hx-bar-used)' : 'var(--hx-dimmed)'}
-        aria-label={engine.available ? 'Available' : 'Not available'}
-        role="img"
-        style={{ flex: 'none', marginTop: 2 }}
-      />
-      <div>
-        <Text size="sm" fw={550}>
-          {ENGINE_NAMES[engine.kind]}
-        </Text>
-        <Text size="xs" c="dimmed" style={{ overflowWrap: 'anywhere' }}>
-          {engine.detail}
-        </Text>
-      </div>
-    </Group>
   );
 }
 

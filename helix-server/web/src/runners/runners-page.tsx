@@ -22,10 +22,10 @@ import { Page } from '../components/page';
 import { InstanceBadge, RunnerBadge } from '../components/status-badge';
 import { RelativeTime } from '../components/time';
 import { count } from '../format';
-import { AddRunner } from './add-runner';
-import { JoinTokens } from './join-tokens';
+import { AddMachine } from '../machines/add-machine';
+import { JoinTokens } from '../machines/join-tokens';
 import { MemoryBar } from './memory-bar';
-import { TunnelLine } from './tunnel-card';
+import { TunnelLine } from '../machines/tunnel-card';
 
 /** What tunnels carry changes without an event that would say so. */
 const FIGURES_MS = 5_000;
@@ -70,8 +70,8 @@ export default function RunnersPage() {
           ))}
         </Stack>
       )}
-      <JoinTokens />
-      <AddRunner opened={adding} onClose={close} />
+      <JoinTokens kind="runner" />
+      <AddMachine kind="runner" opened={adding} onClose={close} />
     </Page>
   );
 }

@@ -1,6 +1,7 @@
 import { ActionIcon, Avatar, Box, Button, Group, Menu, Text, UnstyledButton } from '@mantine/core';
 import {
   IconBox,
+  IconBuildingWarehouse,
   IconKey,
   IconLogout,
   IconMessagePlus,
@@ -8,6 +9,7 @@ import {
   IconServer2,
   IconSettings,
   IconStack2,
+  IconTerminal2,
   IconX,
   type Icon,
 } from '@tabler/icons-react';
@@ -28,7 +30,9 @@ interface Destination {
 
 const DESTINATIONS: Destination[] = [
   { to: '/models', label: 'Models', icon: IconBox },
+  { to: '/sandboxes', label: 'Sandboxes', icon: IconTerminal2 },
   { to: '/runners', label: 'Runners', icon: IconServer2, admin: true },
+  { to: '/hosts', label: 'Hosts', icon: IconBuildingWarehouse, admin: true },
   { to: '/queue', label: 'Queue', icon: IconStack2, admin: true },
   { to: '/keys', label: 'API keys', icon: IconKey },
 ];

@@ -18,7 +18,8 @@ import { keys } from '../api/queries';
 import { nameRule } from '../auth/rules';
 import { CopyBlock } from '../components/copy';
 import { FormError } from '../components/states';
-import { joinCommand } from './join-command';
+import type { MachineRole } from '../api/types';
+import { MACHINES } from './machines';
 
 const HOUR = 3_600_000;
 
@@ -30,12 +31,14 @@ const LIFETIMES = [
 ];
 
 interface Props {
+  kind: MachineRole;
   opened: boolean;
   onClose: () => void;
 }
 
 /** Makes a join token and shows the command that uses it. */
-export function AddRunner({ opened, onClose }: Props) {
+export function AddMachine({ kind, opened, onClose }: Props) {
+  const { noun, add, needs, joinCommand } = MACHINES[kind];
   const client = useQueryClient();
   const form = useForm({
     initialValues: { name: 'New machines', uses: 1, lifetime: String(24 * HOUR) },
@@ -47,6 +50,7 @@ export function AddRunner({ opened, onClose }: Props) {
         http.POST('/api/v1/join-tokens', {
           body: {
             name: name.trim(),
+            role: kind,
             max_uses: uses,
             expires_at_ms: Date.now() + Number(lifetime),
           },
@@ -61,7 +65,7 @@ export function AddRunner({ opened, onClose }: Props) {
   };
 
   return (
-    <Modal opened={opened} onClose={close} title="Add a runner" size="lg">
+    <Modal opened={opened} onClose={close} title={add} size="lg">
       {create.data ? (
         <Stack>
           <Text size="sm">Run this on the machine that is to join:</Text>
@@ -70,17 +74,14 @@ export function AddRunner({ opened, onClose }: Props) {
             text={joinCommand(window.location.origin, create.data.secret)}
           />
           <Alert>
-            The token is shown this once. The runner keeps a credential of its own after it joined,
+            The token is shown this once. The {noun} keeps a credential of its own after it joined,
             and appears here within seconds.
           </Alert>
           <List size="sm" c="dimmed" spacing={4}>
             <List.Item>
               The machine needs to reach {window.location.origin}; nothing needs to reach it.
             </List.Item>
-            <List.Item>
-              Models need an engine there: llama.cpp, vLLM or Ollama. The runner’s page says which
-              it found.
-            </List.Item>
+            <List.Item>{needs}</List.Item>
           </List>
           <Group justify="flex-end">
             <Button onClick={close}>Done</Button>

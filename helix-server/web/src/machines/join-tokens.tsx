@@ -5,14 +5,15 @@ import { useState } from 'react';
 
 import { call, http } from '../api/client';
 import { joinTokensQuery, keys } from '../api/queries';
-import type { JoinToken } from '../api/types';
+import type { JoinToken, MachineRole } from '../api/types';
 import { ConfirmDialog } from '../components/confirm';
 import { StackedTable } from '../components/stacked-table';
 import { ErrorState } from '../components/states';
 import { RelativeTime } from '../components/time';
+import { MACHINES } from './machines';
 
-/** The tokens with which machines may still join. */
-export function JoinTokens() {
+/** The tokens with which machines of a kind may still join. */
+export function JoinTokens({ kind }: { kind: MachineRole }) {
   const tokens = useQuery(joinTokensQuery);
   const [revoking, setRevoking] = useState<JoinToken | null>(null);
   if (tokens.isError) {
@@ -26,7 +27,8 @@ export function JoinTokens() {
       </Box>
     );
   }
-  if (!tokens.data || tokens.data.length === 0) return null;
+  const shown = tokens.data?.filter((token) => (token.role ?? 'runner') === kind) ?? [];
+  if (shown.length === 0) return null;
   return (
     <section aria-label="Join tokens" style={{ marginTop: 36 }}>
       <Title order={2} mb="sm">
@@ -34,7 +36,7 @@ export function JoinTokens() {
       </Title>
       <Card padding={0}>
         <StackedTable label="Join tokens" columns={['For', 'Used', 'Ends']} actions>
-          {tokens.data.map((token) => (
+          {shown.map((token) => (
             <Table.Tr key={token.id}>
               <Table.Td fw={550}>{token.name}</Table.Td>
               <Table.Td data-label="Used">
@@ -94,7 +96,8 @@ function Revoke({ token, onClose }: { token: JoinToken; onClose: () => void }) {
       onClose={onClose}
     >
       <Text size="sm">
-        No further machine can join with “{token.name}”. Runners that already joined stay.
+        No further machine can join with “{token.name}”. {MACHINES[token.role ?? 'runner'].plural}{' '}
+        that already joined stay.
       </Text>
     </ConfirmDialog>
   );

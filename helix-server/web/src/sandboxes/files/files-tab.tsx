@@ -1,0 +1,292 @@
+import {
+  ActionIcon,
+  Alert,
+  Box,
+  Button,
+  Card,
+  FileButton,
+  Group,
+  Select,
+  Text,
+  Tooltip,
+  UnstyledButton,
+} from '@mantine/core';
+import { notifications } from '@mantine/notifications';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { IconFolderPlus, IconHome, IconRefresh, IconUpload } from '@tabler/icons-react';
+import { useState, type DragEvent } from 'react';
+import { useSearchParams } from 'react-router';
+
+import { messageOf } from '../../api/failure';
+import type { FileUser } from '../../api/inside';
+import { directoryQuery, fileStatQuery, insideKeys } from '../../api/sandbox-queries';
+import type { FileEntry, FileList, Sandbox } from '../../api/types';
+import { WITHIN_PAGE } from '../../components/page';
+import { ErrorState, LoadingState } from '../../components/states';
+import { NotRunning, usable } from '../sandbox-notice';
+import { Delete, NewFolder, Rename, Replace } from './file-dialogs';
+import { crumbs, folderOf, HOME, linkTarget } from './file-path';
+import { FileTable } from './file-table';
+import classes from './file-table.module.css';
+import { PreviewDialog } from './preview-dialog';
+import { Uploads } from './uploads';
+import { useUploads } from './use-uploads';
+
+const USERS = [
+  { value: 'user', label: 'As the ordinary user' },
+  { value: 'root', label: 'As the sandbox’s root' },
+];
+
+type Dialog =
+  | { kind: 'folder' }
+  | { kind: 'show' | 'rename' | 'delete'; entry: FileEntry }
+  | { kind: 'replace'; files: File[]; names: string[] };
+
+/** The files of a sandbox. */
+export default function FilesTab({ sandbox }: { sandbox: Sandbox }) {
+  if (!usable(sandbox)) {
+    return <NotRunning sandbox={sandbox} what="Its files can be looked at" />;
+  }
+  return <Browser sandbox={sandbox} />;
+}
+
+function useFolder(): [string, (folder: string) => void] {
+  const [params, setParams] = useSearchParams();
+  const given = params.get('path') ?? HOME;
+  const folder = given.startsWith('/') ? given : HOME;
+  return [
+    folder,
+    (path) => {
+      setParams({ path }, { state: WITHIN_PAGE });
+    },
+  ];
+}
+
+function Browser({ sandbox }: { sandbox: Sandbox }) {
+  const client = useQueryClient();
+  const [folder, setFolder] = useFolder();
+  const [user, setUser] = useState<FileUser>('user');
+  const [dialog, setDialog] = useState<Dialog | null>(null);
+  const list = useQuery(directoryQuery(sandbox.id, folder, user));
+  const readAgain = () => {
+    void client.invalidateQueries({ queryKey: insideKeys.files(sandbox.id) });
+  };
+  const { uploads, add, cancel, clear } = useUploads(sandbox.id, readAgain);
+  const close = () => {
+    setDialog(null);
+  };
+  const send = (files: File[]) => {
+    const taken = new Set(list.data?.entries.map(({ name }) => name));
+    const names = files.map(({ name }) => name).filter((name) => taken.has(name));
+    if (names.length > 0) setDialog({ kind: 'replace', files, names });
+    else if (files.length > 0) add(files, folder, user);
+  };
+  const follow = async (entry: FileEntry) => {
+    const path = linkTarget(folderOf(entry.path), entry.target ?? '');
+    try {
+      open(await client.query(fileStatQuery(sandbox.id, path, user)));
+    } catch (error) {
+      notifications.show({ color: 'red', title: 'It leads nowhere', message: messageOf(error) });
+    }
+  };
+  const open = (entry: FileEntry) => {
+    if (entry.kind === 'directory') setFolder(entry.path);
+    else if (entry.kind === 'symlink') void follow(entry);
+    else setDialog({ kind: 'show', entry });
+  };
+  const shared = { sandboxId: sandbox.id, user, onChanged: readAgain, onClose: close };
+  return (
+    <>
+      <Group justify="space-between" mb="sm" gap="sm">
+        <Crumbs folder={folder} onOpen={setFolder} />
+        <Group gap="xs">
+          <Select
+            size="xs"
+            w={190}
+            aria-label="As whom files are read and written"
+            data={USERS}
+            value={user}
+            onChange={(value) => {
+              setUser(value === 'root' ? 'root' : 'user');
+            }}
+          />
+          <Tooltip label="Read again">
+            <ActionIcon
+              size={30}
+              variant="default"
+              aria-label="Read the folder again"
+              loading={list.isFetching && !list.isPending}
+              onClick={readAgain}
+            >
+              <IconRefresh size={15} />
+            </ActionIcon>
+          </Tooltip>
+          <Button
+            size="xs"
+            variant="default"
+            leftSection={<IconFolderPlus size={15} />}
+            onClick={() => {
+              setDialog({ kind: 'folder' });
+            }}
+          >
+            New folder
+          </Button>
+          <FileButton multiple onChange={send} inputProps={{ 'aria-label': 'Files to upload' }}>
+            {(props) => (
+              <Button size="xs" leftSection={<IconUpload size={15} />} {...props}>
+                Upload
+              </Button>
+            )}
+          </FileButton>
+        </Group>
+      </Group>
+      <Uploads uploads={uploads} onCancel={cancel} onClear={clear} />
+      <DropArea onDrop={send}>
+        {list.isPending && <LoadingState label="Loading the folder" />}
+        {list.isError && (
+          <ErrorState
+            what="The folder could not be read"
+            error={list.error}
+            onRetry={() => void list.refetch()}
+          />
+        )}
+        {list.data && (
+          <Listing
+            list={list.data}
+            table={
+              <FileTable
+                key={folder}
+                sandboxId={sandbox.id}
+                user={user}
+                entries={list.data.entries}
+                onOpen={open}
+                onRename={(entry) => {
+                  setDialog({ kind: 'rename', entry });
+                }}
+                onDelete={(entry) => {
+                  setDialog({ kind: 'delete', entry });
+                }}
+              />
+            }
+          />
+        )}
+      </DropArea>
+      {dialog?.kind === 'folder' && <NewFolder folder={folder} {...shared} />}
+      {dialog?.kind === 'rename' && <Rename entry={dialog.entry} {...shared} />}
+      {dialog?.kind === 'delete' && <Delete entry={dialog.entry} {...shared} />}
+      {dialog?.kind === 'show' && (
+        <PreviewDialog sandboxId={sandbox.id} entry={dialog.entry} user={user} onClose={close} />
+      )}
+      {dialog?.kind === 'replace' && (
+        <Replace
+          names={dialog.names}
+          onConfirm={() => {
+            add(dialog.files, folder, user);
+            close();
+          }}
+          onClose={close}
+        />
+      )}
+    </>
+  );
+}
+
+function Listing({ list, table }: { list: FileList; table: React.ReactNode }) {
+  return (
+    <>
+      {list.truncated && (
+        <Alert color="yellow" mb="sm" py="xs">
+          There are more than these {list.entries.length.toLocaleString()} entries. Use the terminal
+          to see the rest.
+        </Alert>
+      )}
+      <Card padding={0}>
+        {list.entries.length === 0 ? (
+          <Text size="sm" c="dimmed" p="lg">
+            The folder is empty. Upload files with the button, or drop them here.
+          </Text>
+        ) : (
+          table
+        )}
+      </Card>
+    </>
+  );
+}
+
+function Crumbs({ folder, onOpen }: { folder: string; onOpen: (folder: string) => void }) {
+  const steps = crumbs(folder);
+  return (
+    <nav aria-label="Folders on the way here">
+      <ol className={classes.crumbs}>
+        <li>
+          <Tooltip label="Home">
+            <ActionIcon
+              size="sm"
+              aria-label="Home folder"
+              onClick={() => {
+                onOpen(HOME);
+              }}
+            >
+              <IconHome size={15} />
+            </ActionIcon>
+          </Tooltip>
+        </li>
+        {steps.map(({ name, path }, index) => (
+          <li key={path}>
+            {index > 1 && (
+              <span className={classes.slash} aria-hidden>
+                /
+              </span>
+            )}
+            <UnstyledButton
+              className={classes.crumb}
+              aria-current={index === steps.length - 1 ? 'page' : undefined}
+              aria-label={index === 0 ? 'Root folder' : undefined}
+              onClick={() => {
+                onOpen(path);
+              }}
+            >
+              {name}
+            </UnstyledButton>
+          </li>
+        ))}
+      </ol>
+    </nav>
+  );
+}
+
+/** Takes files that are dropped on it; the upload button does the same for the keyboard. */
+function DropArea(props: { onDrop: (files: File[]) => void; children: React.ReactNode }) {
+  const { onDrop, children } = props;
+  const [over, setOver] = useState(false);
+  const carriesFiles = (event: DragEvent) => event.dataTransfer.types.includes('Files');
+  return (
+    <Box
+      className={classes.drop ?? ''}
+      onDragOver={(event: DragEvent) => {
+        if (!carriesFiles(event)) return;
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={(event: DragEvent) => {
+        const { currentTarget, relatedTarget } = event;
+        if (!(relatedTarget instanceof Node && currentTarget.contains(relatedTarget))) {
+          setOver(false);
+        }
+      }}
+      onDrop={(event: DragEvent) => {
+        if (!carriesFiles(event)) return;
+        event.preventDefault();
+        setOver(false);
+        onDrop([...event.dataTransfer.files]);
+      }}
+    >
+      {children}
+      {over && (
+        <div className={classes.over}>
+          <Text fw={550}>Drop the files to upload them here</Text>
+        </div>
+      )}
+    </Box>
+  );
+}

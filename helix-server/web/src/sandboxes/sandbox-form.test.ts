@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+
+import type { SandboxHost } from '../api/types';
+import { newRule } from './egress-rules';
+import {
+  ANY_HOST,
+  checkForm,
+  describeLimits,
+  EMPTY_FORM,
+  formatCores,
+  imagesOf,
+  NEVER,
+  toRequest,
+  type SandboxForm,
+} from './sandbox-form';
+
+const form = (more: Partial<SandboxForm>): SandboxForm => ({ ...EMPTY_FORM, ...more });
+
+describe('the form that makes a sandbox', () => {
+  it('is complete from the start', () => {
+    expect(checkForm(EMPTY_FORM)).toEqual({});
+    expect(toRequest(form({ idleTimeout: NEVER }))).toEqual({
+      rootfs: { kind: 'host' },
+      egress: { mode: 'open' },
+      docker: false,
+      limits: {
+        cpu_millis: 2_000,
+        memory_bytes: 4 * 1024 ** 3,
+        disk_bytes: 10 * 1024 ** 3,
+        pids: 4_096,
+        open_files: 65_536,
+      },
+    });
+  });
+
+  it('sends what was chosen', () => {
+    const request = toRequest(
+      form({
+        name: ' build ',
+        rootfs: 'image',
+        image: ' debian:12 ',
+        egress: { mode: 'allow_list', rules: [newRule({ to: 'a.b', ports: '443' })] },
+        size: 'custom',
+        cores: 0.5,
+        memoryGib: 0.25,
+        diskGib: 1.5,
+        pids: 64,
+        docker: true,
+        ttl: '3600000',
+        host: 'hst_1',
+        env: 'A=1\n\n B=x=y ',
+      }),
+    );
+    expect(request).toEqual({
+      name: 'build',
+      rootfs: { kind: 'image', image: 'debian:12' },
+      egress: { mode: 'allow_list', rules: [{ to: 'a.b', ports: ['443'] }] },
+      limits: {
+        cpu_millis: 500,
+        memory_bytes: 256 * 1024 ** 2,
+        disk_bytes: 1_536 * 1024 ** 2,
+        pids: 64,
+        open_files: 65_536,
+      },
+      docker: true,
+      env: { A: '1', B: 'x=y' },
+      idle_timeout_ms: 28_800_000,
+      ttl_ms: 3_600_000,
+      host_id: 'hst_1',
+    });
+  });
+
+  it('says what is wrong, where it is', () => {
+    const errors = checkForm(
+      form({
+        name: 'x'.repeat(101),
+        rootfs: 'image',
+        egress: { mode: 'allow_list', rules: [newRule()] },
+        size: 'custom',
+        cores: 0,
+        memoryGib: '',
+        diskGib: 0.01,
+        pids: 1,
+        env: 'no equals sign',
+      }),
+    );
+    expect(Object.keys(errors).sort()).toEqual([
+      'cores',
+      'diskGib',
+      'egress',
+      'env',
+      'image',
+      'memoryGib',
+      'name',
+      'pids',
+    ]);
+  });
+
+  it('does not mind limits that are not used', () => {
+    expect(checkForm(form({ size: 'small', cores: '' }))).toEqual({});
+  });
+});
+
+it('limits are told in a few words', () => {
+  expect(formatCores(1_000)).toBe('1 core');
+  expect(formatCores(50)).toBe('0.05 cores');
+  expect(formatCores(1_500)).toBe('1.5 cores');
+  expect(formatCores(64_000)).toBe('64 cores');
+  const limits = { cpu_millis: 500, memory_bytes: 2 ** 30, disk_bytes: 2 ** 33 };
+  expect(describeLimits({ ...limits, pids: 64, open_files: 64 })).toBe(
+    '0.5 cores · 1 GiB memory · 8 GiB disk',
+  );
+});
+
+it('images are those of the chosen host, each once', () => {
+  const host = (id: string, images: string[]) =>
+    ({ id, info: { images: images.map((name) => ({ name })) } }) as SandboxHost;
+  const hosts = [host('one', ['debian:12', 'alpine']), host('two', ['debian:12'])];
+  expect(imagesOf(hosts, ANY_HOST)).toEqual(['alpine', 'debian:12']);
+  expect(imagesOf(hosts, 'two')).toEqual(['debian:12']);
+});

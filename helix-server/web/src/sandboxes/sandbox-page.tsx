@@ -1,0 +1,182 @@
+import { Anchor, Badge, Breadcrumbs, Group, Tabs, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import {
+  IconChartLine,
+  IconCamera,
+  IconFileText,
+  IconFolder,
+  IconPlug,
+  IconShieldLock,
+  IconTerminal2,
+  type Icon,
+} from '@tabler/icons-react';
+import { lazy, Suspense, useState, type ComponentType, type ReactNode } from 'react';
+import { Link, useNavigate, useParams } from 'react-router';
+
+import { sandboxHostsQuery, sandboxQuery } from '../api/sandbox-queries';
+import type { Sandbox } from '../api/types';
+import { useIsAdmin } from '../auth/gates';
+import { Page, WITHIN_PAGE } from '../components/page';
+import { ErrorState, LoadingState } from '../components/states';
+import { SandboxBadge } from '../components/status-badge';
+import { RelativeTime } from '../components/time';
+import { describeEgress } from './egress-rules';
+import { SandboxActions } from './sandbox-actions';
+import { describeLimits } from './sandbox-form';
+import { SandboxNotice } from './sandbox-notice';
+import classes from './sandbox-page.module.css';
+
+interface TabProps {
+  sandbox: Sandbox;
+}
+
+const TABS: { value: string; label: string; icon: Icon; content: ComponentType<TabProps> }[] = [
+  {
+    value: 'terminal',
+    label: 'Terminal',
+    icon: IconTerminal2,
+    content: lazy(() => import('./terminal/terminal-tab')),
+  },
+  {
+    value: 'files',
+    label: 'Files',
+    icon: IconFolder,
+    content: lazy(() => import('./files/files-tab')),
+  },
+  { value: 'ports', label: 'Ports', icon: IconPlug, content: lazy(() => import('./ports-tab')) },
+  {
+    value: 'network',
+    label: 'Network',
+    icon: IconShieldLock,
+    content: lazy(() => import('./network-tab')),
+  },
+  {
+    value: 'stats',
+    label: 'Stats',
+    icon: IconChartLine,
+    content: lazy(() => import('./stats-tab')),
+  },
+  { value: 'log', label: 'Log', icon: IconFileText, content: lazy(() => import('./log-tab')) },
+  {
+    value: 'snapshots',
+    label: 'Snapshots',
+    icon: IconCamera,
+    content: lazy(() => import('./snapshots-tab')),
+  },
+];
+
+/** A sandbox that is being made changes in steps; should a step's event be lost, it is seen soon. */
+const CREATING_MS = 2_000;
+
+export default function SandboxPage() {
+  const { sandboxId = '' } = useParams();
+  const sandbox = useQuery({
+    ...sandboxQuery(sandboxId),
+    refetchInterval: ({ state }) => (state.data?.state === 'creating' ? CREATING_MS : false),
+  });
+  const above = (
+    <Breadcrumbs mb="sm" fz="sm">
+      <Anchor component={Link} to="/sandboxes" size="sm" underline="hover">
+        Sandboxes
+      </Anchor>
+      <Text size="sm" c="dimmed" truncate>
+        {sandbox.data?.name ?? 'Sandbox'}
+      </Text>
+    </Breadcrumbs>
+  );
+  if (sandbox.data) return <Detail key={sandboxId} sandbox={sandbox.data} above={above} />;
+  return (
+    <Page title="Sandbox" above={above}>
+      {sandbox.isPending ? (
+        <LoadingState label="Loading the sandbox" />
+      ) : (
+        <ErrorState
+          what="The sandbox could not be loaded"
+          error={sandbox.error}
+          onRetry={() => void sandbox.refetch()}
+        />
+      )}
+    </Page>
+  );
+}
+
+function Detail({ sandbox, above }: TabProps & { above: ReactNode }) {
+  const { tab = 'terminal' } = useParams();
+  const navigate = useNavigate();
+  const known = TABS.some(({ value }) => value === tab) ? tab : 'terminal';
+  // Terminals stay connected while somebody looks at another tab.
+  const [seenTerminal, setSeenTerminal] = useState(known === 'terminal');
+  if (known === 'terminal' && !seenTerminal) setSeenTerminal(true);
+  return (
+    <Page
+      title={sandbox.name}
+      above={above}
+      description={<Facts sandbox={sandbox} />}
+      actions={<SandboxActions sandbox={sandbox} />}
+    >
+      <SandboxNotice sandbox={sandbox} />
+      <Tabs
+        value={known}
+        onChange={(value) => {
+          if (value === null) return;
+          void navigate(`/sandboxes/${sandbox.id}/${value}`, { state: WITHIN_PAGE, replace: true });
+        }}
+      >
+        <div className={classes.strip}>
+          <Tabs.List className={classes.tabs} aria-label="Parts of the sandbox">
+            {TABS.map(({ value, label, icon: IconOf }) => (
+              <Tabs.Tab key={value} value={value} leftSection={<IconOf size={15} stroke={1.8} />}>
+                {label}
+              </Tabs.Tab>
+            ))}
+          </Tabs.List>
+        </div>
+        {TABS.map(({ value, label, content: Content }) => (
+          <Tabs.Panel key={value} value={value} pt="lg">
+            {(value === known || (value === 'terminal' && seenTerminal)) && (
+              <Suspense fallback={<LoadingState label={`Loading ${label.toLowerCase()}`} />}>
+                <Content sandbox={sandbox} />
+              </Suspense>
+            )}
+          </Tabs.Panel>
+        ))}
+      </Tabs>
+    </Page>
+  );
+}
+
+function Facts({ sandbox }: TabProps) {
+  const admin = useIsAdmin();
+  const hosts = useQuery({ ...sandboxHostsQuery, enabled: admin });
+  const { host_id: hostId, rootfs, expires_at_ms: expires } = sandbox;
+  const host = hosts.data?.find(({ id }) => id === hostId);
+  return (
+    <>
+      <Group gap="xs" mb={6}>
+        <SandboxBadge sandbox={sandbox} />
+        {sandbox.docker && <Badge color="blue">Docker</Badge>}
+        <Badge color={sandbox.egress.mode === 'open' ? 'gray' : 'yellow'}>
+          {describeEgress(sandbox.egress)}
+        </Badge>
+      </Group>
+      {rootfs.kind === 'image' ? rootfs.image : 'The host’s system'} ·{' '}
+      {describeLimits(sandbox.limits)}
+      {host && hostId != null && (
+        <>
+          {' · on '}
+          <Anchor component={Link} to={`/hosts/${hostId}`} size="sm">
+            {host.name}
+          </Anchor>
+        </>
+      )}
+      {' · used '}
+      <RelativeTime atMs={sandbox.used_at_ms} />
+      {expires != null && (
+        <>
+          {' · stops '}
+          <RelativeTime atMs={expires} />
+        </>
+      )}
+    </>
+  );
+}
