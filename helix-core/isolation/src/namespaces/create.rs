@@ -1,0 +1,255 @@
+//! Making a sandbox's files.
+
+use std::{path::Path, sync::Arc};
+
+use helix_proto::sandbox::{
+    Rootfs,
+    host::{Origin, SandboxSpec},
+};
+use tempfile::TempDir;
+
+use super::{
+    Backend, capabilities,
+    disk::{self, Frozen},
+    launch::Layered,
+    sandbox::Sandbox,
+    state::{State, write_json},
+};
+use crate::{Error, ErrorKind, network::policy::Policy};
+
+/// How many ids a sandbox has.
+const IDS: u32 = 65_536;
+
+/// What every sandbox needs.
+const NEEDED: [&str; 3] = ["namespaces", "limits", "disk_limit"];
+
+pub(super) async fn create(
+    backend: &Arc<Backend>,
+    spec: &SandboxSpec,
+) -> Result<Arc<Sandbox>, Error> {
+    if let Some(sandbox) = backend.get(spec.id) {
+        return Ok(sandbox);
+    }
+    check(backend, spec)?;
+    let range = Range::take(backend)?;
+    let layers = layers(backend, &spec.rootfs)?;
+    let origin = origin(backend, spec).await?;
+    let (backend, spec) = (Arc::clone(backend), spec.clone());
+    let (made, range, spec) = {
+        let backend = Arc::clone(&backend);
+        tokio::task::spawn_blocking(move || {
+            let made = files(&backend, &spec, range.first_id(), layers, origin.as_deref());
+            (made, range, spec)
+        })
+        .await
+        .map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))?
+    };
+    let (directory, state) = made?;
+    finish(&backend, spec, directory, state, range)
+}
+
+/// What was made becomes a sandbox, at once.
+fn finish(
+    backend: &Arc<Backend>,
+    spec: SandboxSpec,
+    directory: TempDir,
+    state: State,
+    range: Range,
+) -> Result<Arc<Sandbox>, Error> {
+    let id = spec.id;
+    let mut sandboxes = backend.sandboxes();
+    if let Some(sandbox) = sandboxes.get(&id) {
+        return Ok(Arc::clone(sandbox));
+    }
+    let place = backend.places.sandbox(&id.to_string());
+    std::fs::rename(directory.path(), &place).map_err(|error| Error::io(place.display(), error))?;
+    range.keep();
+    let sandbox = Arc::new(Sandbox::new(backend, spec, state, None));
+    sandboxes.insert(id, Arc::clone(&sandbox));
+    Ok(sandbox)
+}
+
+fn check(backend: &Backend, spec: &SandboxSpec) -> Result<(), Error> {
+    for needed in NEEDED {
+        if let Some(why) = capabilities::missing(&backend.capabilities, needed) {
+            return Err(Error::new(ErrorKind::Unsupported, why));
+        }
+    }
+    Policy::parse(&spec.egress)?;
+    backend.check_egress(&spec.egress)?;
+    spec.limits
+        .check()
+        .map_err(|why| Error::new(ErrorKind::Invalid, why))
+}
+
+/// The file systems of a sandbox: those of the host's system or of an image.
+fn layers(backend: &Backend, rootfs: &Rootfs) -> Result<Vec<Layered>, Error> {
+    match rootfs {
+        Rootfs::Host => match &backend.host {
+            Some(host) => Ok(host.layers.clone()),
+            None => Err(Error::new(
+                ErrorKind::Unsupported,
+                capabilities::missing(&backend.capabilities, "host_rootfs")
+                    .unwrap_or("the host's system cannot be shown"),
+            )),
+        },
+        Rootfs::Image { image } => Err(Error::new(
+            ErrorKind::NotFound,
+            format!("there is no image {image} on this host"),
+        )),
+    }
+}
+
+/// The disk that a sandbox's own is a copy of.
+async fn origin(
+    backend: &Arc<Backend>,
+    spec: &SandboxSpec,
+) -> Result<Option<Arc<dyn Source>>, Error> {
+    Ok(match spec.origin {
+        None => None,
+        Some(Origin::Snapshot(id)) => {
+            let path = backend.places.snapshot(&id.to_string());
+            if !path.exists() {
+                let message = format!("there is no snapshot {id} on this host");
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+            Some(Arc::new(path))
+        }
+        Some(Origin::Sandbox(id)) => {
+            let sandbox = backend.get(id).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!("there is no sandbox {id} on this host"),
+                )
+            })?;
+            Some(Arc::new(sandbox.hold().await?))
+        }
+    })
+}
+
+/// Where a disk comes from.
+pub(super) trait Source: Send + Sync {
+    fn copy_to(&self, path: &Path) -> Result<(), Error>;
+}
+
+impl Source for std::path::PathBuf {
+    fn copy_to(&self, path: &Path) -> Result<(), Error> {
+        disk::copy(self, path).map_err(|error| Error::io("copying the disk", error))
+    }
+}
+
+fn files(
+    backend: &Backend,
+    spec: &SandboxSpec,
+    first_id: u32,
+    layers: Vec<Layered>,
+    origin: Option<&dyn Source>,
+) -> Result<(TempDir, State), Error> {
+    let failed = |error| Error::io("making the sandbox's directory", error);
+    let directory = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempdir_in(backend.places.sandboxes())
+        .map_err(failed)?;
+    let disk = directory.path().join("disk.img");
+    match origin {
+        None => disk::make(&backend.places.templates(), &disk, spec.limits.disk_bytes)?,
+        Some(origin) => {
+            origin.copy_to(&disk)?;
+            disk::grow(&disk, spec.limits.disk_bytes)?;
+        }
+    }
+    let state = State {
+        first_id,
+        layers,
+        cgroups: None,
+        process: None,
+        paused: false,
+        network: None,
+    };
+    write_json(&directory.path().join("spec.json"), spec).map_err(failed)?;
+    write_json(&directory.path().join("state.json"), &state).map_err(failed)?;
+    Ok((directory, state))
+}
+
+/// A range of ids, given back unless it is kept.
+struct Range {
+    backend: Arc<Backend>,
+    number: u32,
+    kept: bool,
+}
+
+impl Range {
+    fn take(backend: &Arc<Backend>) -> Result<Self, Error> {
+        let mut ranges = backend.ranges();
+        let number = (0..backend.options.most)
+            .find(|number| !ranges.contains(number))
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Full,
+                    format!("this host has its {} sandboxes", backend.options.most),
+                )
+            })?;
+        ranges.insert(number);
+        drop(ranges);
+        Ok(Self {
+            backend: Arc::clone(backend),
+            number,
+            kept: false,
+        })
+    }
+
+    fn first_id(&self) -> u32 {
+        self.backend.options.first_id + self.number * IDS
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Range {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.backend.ranges().remove(&self.number);
+        }
+    }
+}
+
+impl Backend {
+    /// Takes note of a range that a sandbox has.
+    pub(super) fn take_range(&self, first_id: u32) {
+        self.ranges().insert(self.range_of(first_id));
+    }
+
+    pub(super) fn give_range(&self, first_id: u32) {
+        self.ranges().remove(&self.range_of(first_id));
+    }
+
+    fn range_of(&self, first_id: u32) -> u32 {
+        first_id.saturating_sub(self.options.first_id) / IDS
+    }
+}
+
+/// A disk whose writes are held back while it is copied.
+pub(super) struct Held {
+    pub(super) path: std::path::PathBuf,
+    pub(super) marker: std::path::PathBuf,
+    pub(super) running: bool,
+    /// Nothing else happens to the sandbox meanwhile.
+    pub(super) _turn: tokio::sync::OwnedMutexGuard<()>,
+}
+
+impl Source for Held {
+    fn copy_to(&self, path: &Path) -> Result<(), Error> {
+        let failed = |error| Error::io("copying the disk", error);
+        if !self.running {
+            return disk::copy(&self.path, path).map_err(failed);
+        }
+        std::fs::write(&self.marker, "").map_err(failed)?;
+        let frozen = Frozen::freeze(&self.path).map_err(failed)?;
+        let copied = disk::copy(&self.path, path).map_err(failed);
+        drop(frozen);
+        std::fs::remove_file(&self.marker).map_err(failed)?;
+        copied
+    }
+}

@@ -1,0 +1,39 @@
+//! What an administrator decides about the backend.
+
+use std::path::PathBuf;
+
+use crate::network;
+
+/// What [`Namespaces`](super::Namespaces) is made with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where everything of the sandboxes is kept. Of one daemon only.
+    pub data: PathBuf,
+    /// The program to start as stage 0: one whose `main` begins with
+    /// [`launch_main`](super::launch_main). The running program itself unless given.
+    pub program: PathBuf,
+    /// The first id of the host that is given to sandboxes, 65,536 to each.
+    pub first_id: u32,
+    /// How many sandboxes there may be: that many ranges of ids are theirs.
+    pub most: u32,
+    /// The name of the cgroup that holds those of the sandboxes, directly below the root
+    /// of each hierarchy, so that they outlive the daemon's own. One per data directory
+    /// unless given.
+    pub cgroup: Option<String>,
+    /// How the sandboxes' network is made; as usual for this data directory unless given.
+    pub network: Option<network::Options>,
+}
+
+impl Options {
+    /// With everything in `data`, and the rest as it is for most.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            program: PathBuf::from("/proc/self/exe"),
+            first_id: 0x5000_0000,
+            most: 4_096,
+            cgroup: None,
+            network: None,
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! Nothing is left.
+pub(crate) fn trials(_trials: &mut Vec<libtest_mimic::Trial>) {}

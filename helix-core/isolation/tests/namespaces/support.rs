@@ -1,0 +1,153 @@
+//! What the tests share.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use helix_base::{Clock, Ids, SystemClock, TaskGroup};
+use helix_isolation::{
+    Environment, GuestClient, Isolation as _, Watch,
+    namespaces::{Namespaces, Options},
+};
+use helix_proto::{
+    SandboxId,
+    sandbox::{Egress, Rootfs, SandboxLimits, SandboxPhase, host::SandboxSpec},
+};
+use libtest_mimic::{Failed, Trial};
+use tempfile::TempDir;
+
+/// Why no sandbox can be made here.
+pub(crate) fn unable() -> Option<&'static str> {
+    (!rustix::process::geteuid().is_root()).then_some("needs root")
+}
+
+/// A test that is a future.
+pub(crate) fn trial<F: Future<Output = ()>>(
+    name: &str,
+    test: impl FnOnce() -> F + Send + 'static,
+) -> Trial {
+    Trial::test(name, move || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(Failed::from)?
+            .block_on(async {
+                tokio::time::timeout(Duration::from_secs(120), test())
+                    .await
+                    .map_err(|_| Failed::from("took more than two minutes"))
+            })
+    })
+}
+
+/// A backend in a directory of its own, which goes with it.
+pub(crate) struct Place {
+    pub(crate) directory: TempDir,
+    pub(crate) backend: Option<Namespaces>,
+    ids: Ids,
+}
+
+impl Place {
+    pub(crate) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut place = Self {
+            directory,
+            backend: None,
+            ids: Ids::new(clock),
+        };
+        place.open().await;
+        place
+    }
+
+    /// As a daemon that starts again.
+    pub(crate) async fn open(&mut self) {
+        self.backend = None;
+        let options = Options::new(self.directory.path());
+        let opened = Namespaces::new(options, Arc::new(SystemClock), TaskGroup::new()).await;
+        self.backend = Some(opened.unwrap());
+    }
+
+    pub(crate) fn backend(&self) -> &Namespaces {
+        self.backend.as_ref().unwrap()
+    }
+
+    pub(crate) fn spec(&self) -> SandboxSpec {
+        SandboxSpec {
+            id: self.ids.next::<SandboxId>(),
+            name: "Test box".into(),
+            rootfs: Rootfs::Host,
+            egress: Egress::Open,
+            limits: SandboxLimits {
+                cpu_millis: 1_000,
+                memory_bytes: 256 << 20,
+                pids: 64,
+                disk_bytes: 256 << 20,
+                open_files: 256,
+            },
+            docker: false,
+            env: BTreeMap::new(),
+            idle_timeout_ms: None,
+            expires_at_ms: None,
+            origin: None,
+        }
+    }
+
+    /// A sandbox that runs.
+    pub(crate) async fn start(&self, spec: &SandboxSpec) -> Arc<dyn Environment> {
+        let sandbox = self.backend().create(spec).await.unwrap();
+        sandbox.start(&Phases::default()).await.unwrap();
+        sandbox
+    }
+
+    /// Removes everything, and the control groups that held it.
+    pub(crate) async fn close(self) {
+        for found in self.backend().found().await.unwrap() {
+            let id = found.environment.spec().id;
+            self.backend().remove(id).await.unwrap();
+        }
+        self.backend().dispose().await.unwrap();
+    }
+}
+
+/// Phases in the order in which they were heard of.
+#[derive(Debug, Default)]
+pub(crate) struct Phases(pub(crate) Mutex<Vec<SandboxPhase>>);
+
+impl Watch for Phases {
+    fn phase(&self, phase: SandboxPhase) {
+        self.0.lock().unwrap().push(phase);
+    }
+}
+
+/// What a shell command of the sandbox's root prints.
+pub(crate) async fn sh(sandbox: &Arc<dyn Environment>, command: &str) -> String {
+    sh_as("root", sandbox, command).await
+}
+
+/// What a shell command of a user prints.
+pub(crate) async fn sh_as(user: &str, sandbox: &Arc<dyn Environment>, command: &str) -> String {
+    let client = GuestClient::new(Arc::clone(sandbox));
+    let command = ["/bin/sh", "-c", command];
+    client.run(user, &command).await.unwrap().1
+}
+
+/// Waits until something holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let asked = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asked)
+        .await
+        .unwrap_or_else(|_| panic!("not within 20 s: {what}"));
+}
+
+pub(crate) fn exists(path: impl AsRef<Path>) -> bool {
+    path.as_ref().exists()
+}
