@@ -28,6 +28,7 @@ pub(crate) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
 
 /// Runs a test in a network namespace of its own, which plays the host.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 pub(crate) fn on_a_host(test: impl AsyncFnOnce(World) + Send + 'static) {
     if let Some(reason) = missing() {
         println!("skipped: {reason}");
@@ -134,7 +135,7 @@ impl World {
         ip(&["link", "set", "wan0", "up"]);
         ip(&["route", "add", "default", "via", "198.51.100.2"]);
         let site = |address: Ipv4Addr| format!("{address}/32");
-        let setup = vec![
+        let setup = [
             "link set lo up".to_owned(),
             "link set net0 up".to_owned(),
             "address add 198.51.100.2/24 dev net0".to_owned(),
