@@ -39,12 +39,18 @@ use std::{collections::BTreeMap, sync::Arc};
 use helix_base::{Clock, Ids, TaskGroup};
 use serde::{Deserialize, Serialize};
 
+use crate::docker::Docker;
+
 use self::{
-    acting::Jobs, exec::Execs, files::Watches, ports::Ways, programs::Programs, reaper::Reaper,
+    acting::Jobs, exec::Execs, files::Watches, ports::Ways, programs::Programs,
     terminals::Terminals,
 };
 
-pub use self::{routes::router, server::run};
+pub use self::{
+    reaper::{Process, Reaper},
+    routes::router,
+    server::run,
+};
 
 /// What a guest must know of its sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -82,6 +88,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     ids: Ids,
     jobs: Jobs,
+    docker: Option<Docker>,
     programs: Programs,
     execs: Execs,
     terminals: Terminals,
@@ -102,11 +109,15 @@ impl Guest {
         tasks: TaskGroup,
     ) -> std::io::Result<Self> {
         let reaper = Reaper::start(role, &tasks)?;
+        let docker = config
+            .docker
+            .then(|| Docker::start(reaper.clone(), config.env.clone(), clock.clone(), &tasks));
         Ok(Self {
             inner: Arc::new(Inner {
                 ids: Ids::new(clock.clone()),
                 clock,
                 jobs: Jobs::default(),
+                docker,
                 programs: Programs::new(config, reaper),
                 execs: Execs::default(),
                 terminals: Terminals::default(),
@@ -115,6 +126,11 @@ impl Guest {
                 tasks,
             }),
         })
+    }
+
+    /// Its Docker daemon, if it has one.
+    pub fn docker(&self) -> Option<&Docker> {
+        self.inner.docker.as_ref()
     }
 
     /// Starts and collects processes: what else runs in the sandbox goes through it too.

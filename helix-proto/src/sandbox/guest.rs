@@ -30,6 +30,9 @@
 //! | `GET /files/watch?path=P` | newline-delimited [`FileEvent`] until the reader leaves |
 //! | `GET /ports` | [`PortList`] |
 //! | `ANY /ports/{port}/{path}` | HTTP and WebSocket to that port on the sandbox's localhost |
+//! | `GET /docker?wait_ms=N` | [`DockerStatus`]; waits so long, up to a minute, for it to be no longer starting |
+//! | `GET /docker/names/{name}` | [`DockerNames`]: the addresses of a container, alias or service |
+//! | `GET /docker/log?tail=N` | [`SandboxLog`](super::SandboxLog): what the Docker daemon wrote |
 //!
 //! `path` is absolute, percent-encoded bytes: names need not be UTF-8. Relative
 //! paths start at the user's home. File routes act as the user `user` unless
@@ -366,4 +369,37 @@ pub struct Port {
     /// The program, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+}
+
+/// A sandbox's own Docker daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DockerStatus {
+    /// How it is.
+    pub state: DockerState,
+    /// How often it was started since the sandbox was.
+    pub starts: u32,
+    /// Why it failed, stopped or starts again; empty otherwise.
+    pub message: String,
+}
+
+/// How a sandbox's Docker daemon is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DockerState {
+    /// It does not answer yet, or is being started again.
+    Starting,
+    /// It answers.
+    Ready,
+    /// It was asked to end, from inside the sandbox.
+    Stopped,
+    /// It cannot be started, or broke too often.
+    Failed,
+}
+
+/// The addresses of a sandbox's containers with one name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct DockerNames {
+    /// None where there is no such name.
+    #[schema(value_type = Vec<String>)]
+    pub addresses: Vec<std::net::IpAddr>,
 }

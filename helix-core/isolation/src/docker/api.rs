@@ -32,11 +32,7 @@ pub(super) async fn get(socket: &Path, path: &str) -> io::Result<Bytes> {
 
 /// Calls `changed` once when the stream of events begins, and at each event; returns when
 /// the stream ends.
-pub(super) async fn watch(
-    socket: &Path,
-    path: &str,
-    mut changed: impl FnMut(),
-) -> io::Result<()> {
+pub(super) async fn watch(socket: &Path, path: &str, mut changed: impl FnMut()) -> io::Result<()> {
     let (mut sender, connection) = connect(socket).await?;
     let events = async {
         let mut body = send(&mut sender, path).await?;
@@ -52,19 +48,27 @@ pub(super) async fn watch(
 
 type Sender = SendRequest<Empty<Bytes>>;
 
-async fn connect(
-    socket: &Path,
-) -> io::Result<(Sender, impl Future<Output = hyper::Result<()>>)> {
+async fn connect(socket: &Path) -> io::Result<(Sender, impl Future<Output = hyper::Result<()>>)> {
     let stream = UnixStream::connect(socket).await?;
-    handshake(TokioIo::new(stream)).await.map_err(io::Error::other)
+    handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)
 }
 
 async fn send(sender: &mut Sender, path: &str) -> io::Result<Incoming> {
-    let request = Request::get(path).header(header::HOST, "docker").body(Empty::new());
+    let request = Request::get(path)
+        .header(header::HOST, "docker")
+        .body(Empty::new());
     let request = request.map_err(io::Error::other)?;
-    let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+    let answer = sender
+        .send_request(request)
+        .await
+        .map_err(io::Error::other)?;
     if answer.status() != StatusCode::OK {
-        return Err(io::Error::other(format!("the Docker daemon answers {}", answer.status())));
+        return Err(io::Error::other(format!(
+            "the Docker daemon answers {}",
+            answer.status()
+        )));
     }
     Ok(answer.into_body())
 }

@@ -1,12 +1,7 @@
 //! Starts the daemon, and starts it again.
 
 use std::{
-    collections::BTreeMap,
-    io,
-    os::fd::OwnedFd,
-    path::Path,
-    process::Command,
-    sync::Arc,
+    collections::BTreeMap, io, os::fd::OwnedFd, path::Path, process::Command, sync::Arc,
     time::Duration,
 };
 
@@ -132,13 +127,15 @@ impl Shared {
                 }
                 Err(error) => return self.settle(DockerState::Failed, &error.to_string()),
             };
-            self.log.add(self.clock.now_ms(), &format!("dockerd: {why}"));
+            self.log
+                .add(self.clock.now_ms(), &format!("dockerd: {why}"));
             if starts_in_a_row >= MOST_STARTS {
                 let message = format!("{why}; it was started {MOST_STARTS} times in a row");
                 return self.settle(DockerState::Failed, &message);
             }
             self.settle(DockerState::Starting, &why);
-            tokio::time::sleep(backoff.next_delay(&mut rand::rng())).await;
+            let delay = backoff.next_delay(&mut rand::rng());
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -161,7 +158,10 @@ impl Shared {
             process.signal(Signal::KILL, false)?;
             process.exited().await;
             let why = format!("it did not answer within {} s", READY_WITHIN.as_secs());
-            return Ok(End::Broke { was_well: false, why });
+            return Ok(End::Broke {
+                was_well: false,
+                why,
+            });
         }
         self.settle(DockerState::Ready, "");
         let ready_at = self.clock.now();
@@ -186,7 +186,11 @@ impl Shared {
         };
         let mut reader = BufReader::new(receiver);
         let mut line = Vec::new();
-        while let Ok(1..) = (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
+        while let Ok(1..) = (&mut reader)
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut line)
+            .await
+        {
             let text = String::from_utf8_lossy(&line);
             self.log.add(self.clock.now_ms(), text.trim_end());
             line.clear();
@@ -219,7 +223,6 @@ fn ended(code: Option<i32>, was_well: bool) -> End {
 fn spawn(reaper: &Reaper, command: &mut Command) -> io::Result<(Process, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
     let reader = OwnedFd::from(reader);
-    rustix::io::ioctl_fionbio(&reader, true)?;
     command.stdout(writer.try_clone()?).stderr(writer);
     std::os::unix::process::CommandExt::process_group(command, 0);
     let process = reaper.spawn(command)?;

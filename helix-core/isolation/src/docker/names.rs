@@ -70,7 +70,11 @@ pub fn index(containers: &[Container]) -> HashMap<String, Vec<Ipv4Addr>> {
                 continue;
             };
             let aliases = endpoint.aliases.iter().flatten();
-            for name in aliases.chain(service).chain([&own]).filter(|name| !name.is_empty()) {
+            for name in aliases
+                .chain(service)
+                .chain([&own])
+                .filter(|name| !name.is_empty())
+            {
                 for name in [name.clone(), format!("{name}.{network}")] {
                     let addresses = found.entry(name.to_ascii_lowercase()).or_default();
                     addresses.push(address);

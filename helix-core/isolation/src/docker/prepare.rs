@@ -106,14 +106,19 @@ fn divide(root: &Path) -> io::Result<()> {
         let _ = fs::write(leaf.join("cgroup.procs"), process);
     }
     for controller in controllers.split_whitespace() {
-        fs::write(root.join("cgroup.subtree_control"), format!("+{controller}"))?;
+        fs::write(
+            root.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        )?;
     }
     Ok(())
 }
 
 fn has_group() -> bool {
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
-    groups.lines().any(|line| line.split(':').next() == Some(GROUP))
+    groups
+        .lines()
+        .any(|line| line.split(':').next() == Some(GROUP))
 }
 
 fn remove(path: impl AsRef<Path>) -> io::Result<()> {

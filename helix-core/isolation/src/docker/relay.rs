@@ -63,7 +63,10 @@ pub async fn until_ready(sandbox: Arc<dyn Environment>, patience: Duration) -> R
     let path = format!("/docker?wait_ms={wait_ms}");
     let answer = client.ask(Method::GET, &path, Bytes::new()).await?;
     if answer.status() != StatusCode::OK {
-        let message = format!("the guest answers {} about its Docker daemon", answer.status());
+        let message = format!(
+            "the guest answers {} about its Docker daemon",
+            answer.status()
+        );
         return Err(Error::new(ErrorKind::Failed, message));
     }
     let status: DockerStatus = serde_json::from_slice(answer.body()).map_err(|error| {
@@ -75,7 +78,8 @@ pub async fn until_ready(sandbox: Arc<dyn Environment>, patience: Duration) -> R
         DockerState::Ready => Ok(()),
         DockerState::Starting => {
             let seconds = patience.as_secs();
-            let message = format!("the sandbox's Docker daemon is not ready after {seconds} s {said}");
+            let message =
+                format!("the sandbox's Docker daemon is not ready after {seconds} s {said}");
             Err(Error::new(ErrorKind::Timeout, message.trim_end()))
         }
         DockerState::Failed | DockerState::Stopped => {

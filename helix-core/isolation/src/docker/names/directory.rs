@@ -71,7 +71,9 @@ impl Directory {
         let name = name.to_ascii_lowercase();
         let mut known = self.known.lock().await;
         let now = self.clock.now();
-        let is_fresh = known.at.is_some_and(|at| now.saturating_duration_since(at) < FRESH);
+        let is_fresh = known
+            .at
+            .is_some_and(|at| now.saturating_duration_since(at) < FRESH);
         let has_changed = self.changed.swap(false, Ordering::AcqRel);
         if has_changed || (!is_fresh && !known.names.contains_key(&name)) {
             match self.read().await {
@@ -100,14 +102,18 @@ impl Directory {
     }
 
     async fn read(&self) -> io::Result<HashMap<String, Vec<Ipv4Addr>>> {
-        let path = format!("/containers/json?limit={MOST_CONTAINERS}&filters=%7B%22status%22%3A%5B%22running%22%5D%7D");
+        let path = format!(
+            "/containers/json?limit={MOST_CONTAINERS}&filters=%7B%22status%22%3A%5B%22running%22%5D%7D"
+        );
         let listed: Vec<Listed> = serde_json::from_slice(&api::get(&self.socket, &path).await?)?;
         let containers: Vec<Option<Container>> = stream::iter(listed)
             .map(|listed| async move {
                 let path = format!("/containers/{}/json", listed.id);
                 let answer = api::get(&self.socket, &path).await;
                 // One that ended meanwhile has no names.
-                answer.ok().and_then(|body| serde_json::from_slice(&body).ok())
+                answer
+                    .ok()
+                    .and_then(|body| serde_json::from_slice(&body).ok())
             })
             .buffer_unordered(AT_ONCE)
             .collect()

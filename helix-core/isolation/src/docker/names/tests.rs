@@ -17,7 +17,11 @@ fn a_container_is_known_by_name_alias_service_and_network() {
          "NetworkSettings": {"Networks": {"shop": {"IPAddress": "172.18.0.3", "Aliases": ["db"]}}}},
     ])));
     let of = |name: &str| found.get(name).cloned().unwrap_or_default();
-    let addresses = |last: &[[u8; 4]]| last.iter().map(|four| (*four).into()).collect::<Vec<Ipv4Addr>>();
+    let addresses = |last: &[[u8; 4]]| {
+        last.iter()
+            .map(|four| (*four).into())
+            .collect::<Vec<Ipv4Addr>>()
+    };
     assert_eq!(of("web"), addresses(&[[172, 17, 0, 2], [172, 18, 0, 2]]));
     assert_eq!(of("web.shop"), addresses(&[[172, 18, 0, 2]]));
     assert_eq!(of("front"), addresses(&[[172, 18, 0, 2]]));
