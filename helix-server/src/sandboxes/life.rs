@@ -1,5 +1,7 @@
 //! What is done to whole sandboxes.
 
+use std::time::Duration;
+
 use helix_proto::{
     ErrorCode, SandboxHostId, SandboxId, UserId,
     sandbox::{
@@ -19,6 +21,9 @@ use crate::{
     machines::Error,
     store::sandboxes::{ListFilter, StoredSandbox},
 };
+
+/// How long who deletes a sandbox waits until nothing is left of it.
+const REMOVED: Duration = Duration::from_secs(20);
 
 impl Sandboxes {
     /// Makes a sandbox for the caller: at once as a row, then on a host.
@@ -234,12 +239,13 @@ impl Sandboxes {
             tracing::info!(sandbox = %id, "a sandbox is deleted");
             self.tell_deleted(&sandbox);
         }
-        // A caller that leaves does not stop it.
-        let _ = self.spawn_removal(sandbox).await;
+        // A caller that leaves does not stop it, and one that stays does not wait for
+        // a host that is stuck.
+        let _ = tokio::time::timeout(REMOVED, self.spawn_removal(sandbox)).await;
         Ok(())
     }
 
-    /// Has the host remove what is left of a deleted sandbox.
+    /// Has the host remove what it has of a sandbox that was deleted or given up.
     pub(super) fn spawn_removal(&self, sandbox: StoredSandbox) -> JoinHandle<Option<()>> {
         let this = self.clone();
         self.inner.tasks.spawn("remove a sandbox", async move {
@@ -253,7 +259,7 @@ impl Sandboxes {
                     tracing::warn!(sandbox = %id, host = %sandbox.host_id, %error, "a deleted sandbox is still on its host");
                 }
                 _ => {
-                    if let Err(error) = this.forget(&sandbox).await {
+                    if let Err(error) = this.removed(id).await {
                         tracing::warn!(sandbox = %id, %error, "a deleted sandbox is still known");
                     }
                 }

@@ -10,6 +10,9 @@ use helix_proto::{
 use super::Sandboxes;
 use crate::store::{self, sandboxes::StoredSandbox};
 
+/// Longest reason for an end that is kept.
+const MAX_REASON: usize = 4 << 10;
+
 /// The end of a sandbox that its host does not have any more.
 fn lost() -> SandboxEnd {
     SandboxEnd {
@@ -23,6 +26,17 @@ const fn is_news(status: &SandboxStatus) -> bool {
     !matches!(status.state, SandboxState::Deleted)
 }
 
+/// What is stored of what a host says: a reason of no more than so many bytes.
+fn bounded(status: &SandboxStatus) -> SandboxStatus {
+    let mut status = status.clone();
+    status.phases.clear();
+    if let Some(end) = &mut status.end {
+        let most = end.message.floor_char_boundary(MAX_REASON);
+        end.message.truncate(most);
+    }
+    status
+}
+
 impl Sandboxes {
     /// A host that is connected said everything that it has. [`Self::moved`] tells
     /// about it.
@@ -33,7 +47,10 @@ impl Sandboxes {
     ) -> Result<(), store::Error> {
         for status in there {
             if is_news(status) {
-                self.inner.store.apply_status(host, status).await?;
+                self.inner
+                    .store
+                    .apply_status(host, &bounded(status))
+                    .await?;
             }
         }
         let there: HashSet<SandboxId> = there.iter().map(|status| status.id).collect();
@@ -63,7 +80,11 @@ impl Sandboxes {
         status: &SandboxStatus,
     ) -> Result<(), store::Error> {
         if is_news(status)
-            && let Some(sandbox) = self.inner.store.apply_status(host, status).await?
+            && let Some(sandbox) = self
+                .inner
+                .store
+                .apply_status(host, &bounded(status))
+                .await?
         {
             self.tell(sandbox);
         }
@@ -87,8 +108,18 @@ impl Sandboxes {
         }
     }
 
+    /// Nothing is left of a sandbox on its host.
+    pub(super) async fn removed(&self, id: SandboxId) -> Result<(), store::Error> {
+        match self.inner.store.sandbox(id).await? {
+            Some(sandbox) if sandbox.state == SandboxState::Deleted => self.forget(&sandbox).await,
+            // One that was given up stays for its owner to see, and one that its host
+            // said is gone is forgotten by now.
+            _ => Ok(()),
+        }
+    }
+
     /// Forgets a sandbox that was to be removed, and is.
-    pub(super) async fn forget(&self, sandbox: &StoredSandbox) -> Result<(), store::Error> {
+    async fn forget(&self, sandbox: &StoredSandbox) -> Result<(), store::Error> {
         let (host, id) = (sandbox.host_id, sandbox.id());
         self.inner.store.remove_sandbox(host, id).await?;
         self.tell_deleted(sandbox);

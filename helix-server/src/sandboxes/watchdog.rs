@@ -69,8 +69,14 @@ impl Sandboxes {
             Ok(false) => {}
             Ok(true) => {
                 tracing::warn!(sandbox = %id, "a sandbox did not run in time");
-                // What cannot be told is seen when lists are fetched again.
-                let _ = self.tell_of(id).await;
+                // What cannot be told is seen when lists are fetched again, and what
+                // cannot be removed goes with the next live set.
+                if let Ok(Some(sandbox)) = store.sandbox(id).await {
+                    if sandbox.abandoned && self.client(sandbox.host_id).is_ok() {
+                        self.spawn_removal(sandbox.clone());
+                    }
+                    self.tell(sandbox);
+                }
             }
             Err(error) => {
                 tracing::warn!(sandbox = %id, %error, "a sandbox that takes too long cannot be ended yet");

@@ -543,3 +543,27 @@ async fn a_key_for_sandboxes_is_for_nothing_else() {
         Some("egress.rules[0].to")
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_that_takes_too_long_is_removed_from_its_host_and_shown_with_the_reason() {
+    let world = World::start_with(Kind::Sqlite, |options| {
+        options.sandboxes.create_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let admin = world.admin().await;
+    let host = Host::connect(&world, &admin).await;
+    host.lock().makes = Makes::Never;
+    let sandbox: Sandbox = admin.post("/api/v1/sandboxes", json!({})).await.expect(201);
+    let failed = is(&admin, sandbox.id, SandboxState::Failed).await;
+    assert_eq!(failed.end.unwrap().kind, SandboxEndKind::Timeout);
+    eventually("the removal", async || {
+        host.lock().deletes.contains(&sandbox.id).then_some(())
+    })
+    .await;
+    is(&admin, sandbox.id, SandboxState::Failed).await;
+    assert_eq!(admin.delete(&path(sandbox.id)).await.status, 204);
+    admin
+        .get(&path(sandbox.id))
+        .await
+        .error(ErrorCode::NotFound);
+}
