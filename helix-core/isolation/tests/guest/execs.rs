@@ -214,9 +214,8 @@ async fn input_is_posted_to_a_program_in_the_background_until_it_is_closed() {
 async fn signals_reach_a_program_by_name_and_by_number() {
     let guest = Running::start();
     for (signal, number) in [("INT", 2), ("sigterm", 15), ("9", 9)] {
-        let exec: Exec = guest
-            .post("/exec", with(sh("sleep 600"), json!({"background": true})))
-            .await;
+        let request = json!({"command": ["sleep", "600"], "user": me(), "background": true});
+        let exec: Exec = guest.post("/exec", request).await;
         let path = format!("/exec/{}/signal", exec.id);
         let (status, _) = guest
             .call(Method::POST, &path, json!({"signal": signal}).to_string())
