@@ -41,7 +41,7 @@ const MOST: usize = 1024;
 /// What is kept of each stream of one.
 const RING: usize = 4 << 20;
 /// What is kept of all of them, and what each may keep when that is full.
-const ALL: usize = 64 << 20;
+const ALL: usize = 32 << 20;
 const SMALL: usize = 128 * 1024;
 /// How many ended programs whose pipes something still holds are read on for nobody.
 const LEFTOVERS: usize = 256;

@@ -64,7 +64,6 @@ impl Reaper {
     /// # Errors
     ///
     /// Where it cannot be started.
-    #[expect(clippy::zombie_processes, reason = "the reaper waits for it")]
     pub fn spawn(&self, command: &mut Command) -> io::Result<Process> {
         let mut children = self.lock();
         let child = command.spawn()?;

@@ -16,8 +16,10 @@ fn sh(script: &str) -> Value {
 }
 
 fn with(mut request: Value, more: Value) -> Value {
-    for (name, value) in more.as_object().unwrap() {
-        request[name] = value.clone();
+    if let Value::Object(more) = more {
+        for (name, value) in more {
+            request[name] = value;
+        }
     }
     request
 }

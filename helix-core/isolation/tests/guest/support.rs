@@ -1,6 +1,10 @@
 //! A guest on a Unix socket, and a client for it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use helix_base::{SystemClock, TaskGroup};
@@ -20,6 +24,7 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(30);
 /// A guest that serves until this is dropped.
 pub(crate) struct Running {
     pub(crate) dir: tempfile::TempDir,
+    socket: PathBuf,
     pub(crate) tasks: TaskGroup,
 }
 
@@ -58,15 +63,22 @@ impl Running {
         tasks.spawn("server", async move {
             axum::serve(listener, router(guest)).await
         });
-        Self { dir, tasks }
+        let socket = dir.path().join("socket");
+        Self { dir, socket, tasks }
     }
 
-    fn socket(&self) -> PathBuf {
-        self.dir.path().join("socket")
+    /// A client of a guest that runs elsewhere.
+    pub(crate) fn client(socket: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self {
+            dir,
+            socket: socket.to_owned(),
+            tasks: TaskGroup::new(),
+        }
     }
 
     pub(crate) async fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.socket()).await.unwrap()
+        UnixStream::connect(&self.socket).await.unwrap()
     }
 
     /// Sends a request on a connection of its own.

@@ -76,7 +76,7 @@ impl Viewer {
         }
     }
 
-    async fn to_the_end(&mut self) {
+    async fn finish(&mut self) {
         while self.next().await {}
     }
 
@@ -130,7 +130,7 @@ async fn a_terminal_is_one_with_a_size_and_job_control() {
     assert!(viewer.text().contains("40 120"), "{}", viewer.text());
     assert_eq!(viewer.sizes, [(120, 40)]);
     viewer.types("exit 5\n").await;
-    viewer.to_the_end().await;
+    viewer.finish().await;
     assert!(matches!(viewer.exit, Some(TerminalEvent::Exit(exit)) if exit.code == Some(5)));
 }
 
@@ -144,7 +144,7 @@ async fn a_terminal_belongs_to_its_user() {
     let request = json!({"command": ["sh", "-c", script], "user": "1000", "cwd": "/"});
     let terminal: Terminal = guest.post("/terminals", request).await;
     let mut viewer = Viewer::attach(&guest, &terminal, None).await;
-    viewer.to_the_end().await;
+    viewer.finish().await;
     let text = viewer.text();
     assert!(text.starts_with("1000\r\nowner 1000\r\nok\r\n"), "{text}");
 }
@@ -191,7 +191,7 @@ async fn several_viewers_see_the_same_and_are_counted() {
     })
     .await;
     two.types("\u{4}").await;
-    two.to_the_end().await;
+    two.finish().await;
     assert!(matches!(two.exit, Some(TerminalEvent::Exit(exit)) if exit.code == Some(0)));
 }
 
@@ -202,7 +202,7 @@ async fn what_ended_can_still_be_read_until_it_is_deleted() {
     let list = async || guest.get::<TerminalList>("/terminals").await.terminals;
     eventually("it ends", async || list().await[0].exit.is_some()).await;
     let mut viewer = Viewer::attach(&guest, &terminal, None).await;
-    viewer.to_the_end().await;
+    viewer.finish().await;
     assert_eq!(viewer.text(), "last words\r\n");
     assert!(matches!(viewer.exit, Some(TerminalEvent::Exit(exit)) if exit.code == Some(2)));
     for _ in 0..2 {
@@ -227,7 +227,7 @@ async fn hanging_up_ends_the_program_even_if_it_will_not() {
         guest
             .call(Method::DELETE, &format!("/terminals/{}", terminal.id), "")
             .await;
-        viewer.to_the_end().await;
+        viewer.finish().await;
         assert!(viewer.exit.is_some());
         eventually("it ends", async || !runs(pid)).await;
     }
@@ -244,7 +244,7 @@ async fn a_flood_is_read_in_full_by_one_that_reads_and_does_not_wait_for_one_tha
     let sleeper = Viewer::attach(&guest, &terminal, None).await;
     let mut viewer = Viewer::attach(&guest, &terminal, None).await;
     viewer.types("\n").await;
-    viewer.to_the_end().await;
+    viewer.finish().await;
     let all = viewer.seen.iter().filter(|byte| **byte == b'a').count();
     assert_eq!(all, 8_000_000);
     drop(sleeper);
@@ -263,7 +263,7 @@ async fn a_flood_is_read_in_full_by_one_that_reads_and_does_not_wait_for_one_tha
     .await;
     let mut late = Viewer::attach(&guest, &terminal, Some(0)).await;
     assert!(late.at > 6_000_000, "the oldest that is kept: {}", late.at);
-    late.to_the_end().await;
+    late.finish().await;
     assert!(late.text().ends_with("END\r\n"));
     assert!(late.seen.len() <= 1 << 20);
 }
@@ -302,6 +302,6 @@ async fn what_cannot_be_is_refused() {
     );
     let mut viewer = Viewer::attach(&guest, &terminal, None).await;
     viewer.resize(0, 1).await;
-    viewer.to_the_end().await;
+    viewer.finish().await;
     assert!(viewer.exit.is_none());
 }

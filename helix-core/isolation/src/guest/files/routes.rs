@@ -213,7 +213,7 @@ async fn watch(State(guest): State<Guest>, query: Query) -> Answer<Response> {
     let (to, body) = outgoing(leaves);
     let job = move |user: &_, answer: oneshot::Sender<Answer<()>>| {
         let _slot = slot;
-        match Watch::start(under_home(user, &path), left, to) {
+        match Watch::start(&under_home(user, &path), left, to) {
             Ok(watch) => {
                 if answer.send(Ok(())).is_ok() {
                     watch.run();

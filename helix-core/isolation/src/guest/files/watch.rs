@@ -68,20 +68,20 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn start(root: PathBuf, left: PipeReader, to: Outgoing) -> Answer<Self> {
+    pub(super) fn start(root: &Path, left: PipeReader, to: Outgoing) -> Answer<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
-            .map_err(|error| failed("watch", &root, &error.into()))?;
+            .map_err(|error| failed("watch", root, &error.into()))?;
         let mut watch = Self {
             inotify,
             known: HashMap::new(),
-            root: root.clone(),
+            root: root.to_owned(),
             left,
             to,
         };
         watch
-            .add(&root)
-            .map_err(|error| failed("watch", &root, &error))?;
-        let complete = watch.add_below(&root, &mut |_| {});
+            .add(root)
+            .map_err(|error| failed("watch", root, &error))?;
+        let complete = watch.add_below(root, &mut |_| {});
         if complete {
             return Ok(watch);
         }
@@ -175,7 +175,7 @@ impl Watch {
             {
                 let name = event
                     .file_name()
-                    .map(|name| OsStr::from_bytes(name.to_bytes()).into());
+                    .map(|name| PathBuf::from(OsStr::from_bytes(name.to_bytes())));
                 happened.push((event.wd(), event.events(), name));
                 if reader.is_buffer_empty() {
                     break;
@@ -185,7 +185,7 @@ impl Watch {
         let mut events: Vec<FileEvent> = Vec::new();
         let mut gone = false;
         for (number, what, name) in happened {
-            gone |= self.take(number, what, name, &mut events);
+            gone |= self.take(number, what, name.as_deref(), &mut events);
         }
         events.dedup();
         (events, gone)
@@ -196,7 +196,7 @@ impl Watch {
         &mut self,
         number: i32,
         what: ReadFlags,
-        name: Option<PathBuf>,
+        name: Option<&Path>,
         events: &mut Vec<FileEvent>,
     ) -> bool {
         let mut tell = |kind, path: &Path| {
@@ -216,9 +216,7 @@ impl Watch {
             self.known.remove(&number);
             return false;
         }
-        let path = name
-            .as_ref()
-            .map_or_else(|| directory.clone(), |name| directory.join(name));
+        let path = name.map_or_else(|| directory.clone(), |name| directory.join(name));
         if what.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
             let gone = path == self.root;
             if gone {
