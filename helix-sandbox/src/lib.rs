@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 pub mod credential;
+pub mod environment;
 mod error;
 mod failure;
 mod handle;
 mod host;
 mod http;
+pub mod isolation;
 mod live_set;
 mod machine;
 #[cfg(test)]
@@ -20,4 +22,4 @@ mod tests;
 pub use error::Error;
 pub use handle::Handle;
 pub use host::{Host, HostBuilder};
-pub use options::{HostOptions, RelayOptions};
+pub use options::{HostOptions, IsolationOptions, RelayOptions};

@@ -1,10 +1,11 @@
 //! What a sandbox host can be told.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddrV4, path::PathBuf, time::Duration};
 
 use helix_base::{OutboundOptions, SecretString, credential::redacted, millis};
 use helix_isolation::lifecycle::Deadlines;
 use helix_tunnel::TunnelOptions;
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -37,6 +38,8 @@ pub struct HostOptions {
     pub deadlines: Deadlines,
     /// How requests reach what runs inside a sandbox.
     pub relay: RelayOptions,
+    /// How the default isolation is set up.
+    pub isolation: IsolationOptions,
     /// What the control plane no longer knows is removed after this time.
     #[serde(rename = "unknown_grace_ms", with = "millis")]
     pub unknown_grace: Duration,
@@ -62,12 +65,29 @@ impl Default for HostOptions {
             max_sandboxes: 1_000,
             deadlines: Deadlines::default(),
             relay: RelayOptions::default(),
+            isolation: IsolationOptions::default(),
             unknown_grace: Duration::from_secs(600),
             tunnel: TunnelOptions::default(),
             outbound: OutboundOptions::default(),
             shutdown_budget: Duration::from_secs(30),
         }
     }
+}
+
+/// How the default isolation is set up: see [`crate::isolation`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IsolationOptions {
+    /// The first id of the machine that is given to sandboxes, 65,536 to each.
+    pub first_id: Option<u32>,
+    /// The network that sandboxes have their addresses from; one that the machine does not
+    /// use otherwise if absent.
+    pub subnet: Option<Ipv4Net>,
+    /// TCP services on the machine's own addresses, such as `192.0.2.1:443`, that sandboxes
+    /// may reach where their policy allows. Its other services are never reached.
+    pub services: Vec<SocketAddrV4>,
+    /// Networks that no sandbox reaches, whatever its policy.
+    pub refused: Vec<Ipv4Net>,
 }
 
 /// How requests reach what runs inside a sandbox.

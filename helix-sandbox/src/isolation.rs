@@ -1,0 +1,67 @@
+//! The default isolation, as the options say.
+
+use std::sync::Arc;
+
+use helix_base::{Clock, SystemClock, TaskGroup};
+use helix_isolation::{
+    Isolation,
+    namespaces::{self, Namespaces},
+};
+use helix_proto::sandbox::host::HostCapability;
+
+use crate::{Error, HostOptions};
+
+/// Without these no sandbox can run.
+const NEEDED: [&str; 4] = ["namespaces", "limits", "disk_limit", "network"];
+
+/// Sandboxes of Linux namespaces, kept in the data directory; those that are there go on.
+///
+/// # Errors
+///
+/// Where the data directory cannot be used, or another process uses it.
+pub async fn of_options(
+    options: &HostOptions,
+    clock: Arc<dyn Clock>,
+    tasks: &TaskGroup,
+) -> Result<Arc<dyn Isolation>, Error> {
+    let namespaces = Namespaces::new(settings(options), clock, tasks.child()).await?;
+    Ok(Arc::new(namespaces))
+}
+
+fn settings(options: &HostOptions) -> namespaces::Options {
+    let mut settings = namespaces::Options::new(&options.data_dir);
+    if let Some(first_id) = options.isolation.first_id {
+        settings.first_id = first_id;
+    }
+    settings
+}
+
+/// What this machine can do and what it cannot, with the reasons.
+///
+/// # Errors
+///
+/// Where the data directory cannot be used, or a host that runs uses it.
+pub async fn check(options: &HostOptions) -> Result<Vec<HostCapability>, Error> {
+    let tasks = TaskGroup::new();
+    let isolation = of_options(options, Arc::new(SystemClock), &tasks).await?;
+    Ok(isolation.capabilities())
+}
+
+/// Whether no sandbox can run without what is called so.
+pub fn is_needed(capability: &str) -> bool {
+    NEEDED.contains(&capability)
+}
+
+/// Logs what this machine cannot do.
+pub fn say_what_cannot(isolation: &dyn Isolation) {
+    for HostCapability { name, available, detail } in isolation.capabilities() {
+        if available {
+            continue;
+        }
+        if is_needed(&name) {
+            tracing::error!(name, detail, "no sandbox can run on this machine");
+        } else {
+            tracing::warn!(name, detail, "this machine cannot do it");
+        }
+    }
+}
