@@ -36,7 +36,12 @@ pub(crate) fn resolve(
         ..HostOptions::default()
     };
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    let stop = matches!(command, Some(cli::Command::Run { stop_sandboxes: true }));
+    let stop = matches!(
+        command,
+        Some(cli::Command::Run {
+            stop_sandboxes: true
+        })
+    );
     let layers = Layers::defaults(&host)
         .file(flags.config.as_deref())
         .variables("HELIX_SANDBOX_")

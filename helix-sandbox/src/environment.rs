@@ -43,7 +43,9 @@ fn is_here(proxy: &str) -> bool {
         None => false,
     };
     if here {
-        tracing::warn!("the proxy is on this machine, where sandboxes cannot reach it: they get none");
+        tracing::warn!(
+            "the proxy is on this machine, where sandboxes cannot reach it: they get none"
+        );
     }
     here
 }

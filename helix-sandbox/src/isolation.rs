@@ -54,7 +54,12 @@ pub fn is_needed(capability: &str) -> bool {
 
 /// Logs what this machine cannot do.
 pub fn say_what_cannot(isolation: &dyn Isolation) {
-    for HostCapability { name, available, detail } in isolation.capabilities() {
+    for HostCapability {
+        name,
+        available,
+        detail,
+    } in isolation.capabilities()
+    {
         if available {
             continue;
         }

@@ -113,7 +113,10 @@ async fn join(options: &HostOptions) -> anyhow::Result<()> {
 async fn check(options: &HostOptions) -> anyhow::Result<ExitCode> {
     let mut works = true;
     for capability in isolation::check(options).await? {
-        let (mark, name) = (if capability.available { "yes" } else { "no " }, capability.name);
+        let (mark, name) = (
+            if capability.available { "yes" } else { "no " },
+            capability.name,
+        );
         cli::say(&format!("{mark} {name:<14} {}", capability.detail))?;
         works &= capability.available || !isolation::is_needed(&name);
     }

@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Set up what is missing, then run control plane, web app and a runner here.
+    /// Set up what is missing, then run control plane, web app, a runner and a sandbox host here.
     Up(up::Arguments),
     /// Install what the tests need and run all of them, `check` included.
     Test(test::Arguments),

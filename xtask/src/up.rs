@@ -6,6 +6,7 @@ mod daemon;
 pub(crate) mod data;
 mod fleet;
 mod prepare;
+mod sandboxes;
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -43,6 +44,12 @@ pub(crate) struct Arguments {
     /// Never ask; install what is missing.
     #[arg(long)]
     yes: bool,
+    /// Start no sandbox host.
+    #[arg(long)]
+    no_sandbox: bool,
+    /// Install Docker's programs too, for sandboxes with a Docker daemon of their own.
+    #[arg(long)]
+    docker: bool,
     /// Install and build nothing: run what an earlier `up` built.
     #[arg(long)]
     no_setup: bool,
@@ -61,9 +68,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     ensure_port_is_free(arguments.port)?;
     let data = Data::open(&arguments.data)?;
     let built = if arguments.no_setup {
-        prepare::built_before(workspace, arguments.dev)?
+        prepare::built_before(workspace, arguments)?
     } else {
-        prepare::everything(workspace, &data, arguments.yes, arguments.dev)?
+        prepare::everything(workspace, &data, arguments)?
     };
 
     let url = format!("http://127.0.0.1:{}", arguments.port);
@@ -96,12 +103,26 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     )?;
     fleet::say_what_cannot_run(&api, runner_id)?;
     fleet::register(&api, workspace, &data, model)?;
+    let mut sandboxes = match &built.sandbox {
+        Some(program) => sandboxes::start(workspace, program, &data, &api)?,
+        None => None,
+    };
+    if let Some((host, id)) = &mut sandboxes {
+        until(
+            workspace,
+            &mut [host, &mut runner, &mut server],
+            "the sandbox host to connect",
+            || sandboxes::is_online(&api, *id),
+        )?;
+    }
 
     println!("\nready {url}");
     println!("sign in once with {}", api.sign_in_link()?);
     println!("account and API key: {}", data.account_file().display());
     println!("logs: {}\nCtrl-C stops everything", data.logs().display());
-    stay(workspace, &mut [&mut runner, &mut server])
+    let host = sandboxes.as_mut().map(|(host, _)| host);
+    let mut daemons: Vec<_> = host.into_iter().chain([&mut runner, &mut server]).collect();
+    stay(workspace, &mut daemons)
 }
 
 fn ensure_port_is_free(port: u16) -> Result<()> {

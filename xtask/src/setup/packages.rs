@@ -13,6 +13,13 @@ use crate::{
 /// engine.
 pub(crate) const FOR_UP: &[&str] = &["python3", "python3-venv"];
 
+/// What `up` needs for sandboxes: their network's rules, and their disks.
+pub(crate) const FOR_SANDBOXES: &[&str] = &["nftables", "e2fsprogs"];
+
+/// What sandboxes need that are to have a Docker daemon of their own: the host's programs,
+/// which are never started on the host itself.
+pub(crate) const FOR_DOCKER: &[&str] = &["docker.io", "containerd", "runc", "iptables"];
+
 /// What the tests need as well.
 pub(crate) const FOR_TESTS: &[&str] = &[
     "python3",

@@ -1,7 +1,10 @@
 //! The daemons, as processes.
 
 use std::{
-    fs::OpenOptions, os::unix::process::CommandExt as _, path::PathBuf, process::Command,
+    fs::OpenOptions,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -61,6 +64,21 @@ impl Daemon {
             .arg(data.runner());
         command.arg("--credential-file").arg(data.credential_file());
         Self::start("runner", command, data.logs().join("runner.log"))
+    }
+
+    /// Starts the sandbox host.
+    pub(crate) fn sandbox(
+        workspace: &Workspace,
+        program: &Path,
+        data: &Data,
+        url: &str,
+    ) -> Result<Self> {
+        let mut command = workspace.command(program);
+        command
+            .args(["run", "--stop-sandboxes", "--server", url])
+            .arg("--data-dir")
+            .arg(data.sandbox());
+        Self::start("sandbox host", command, data.logs().join("sandbox.log"))
     }
 
     fn start(name: &'static str, mut command: Command, log: PathBuf) -> Result<Self> {

@@ -30,7 +30,7 @@ impl Data {
             .create(folder)
             .with_context(making)?;
         let folder = folder.canonicalize().with_context(making)?;
-        for inner in ["logs", "models", "runner"] {
+        for inner in ["logs", "models", "runner", "sandbox"] {
             let inner = folder.join(inner);
             fs::DirBuilder::new()
                 .recursive(true)
@@ -75,6 +75,11 @@ impl Data {
     /// The runner's credential.
     pub(crate) fn credential_file(&self) -> PathBuf {
         self.runner().join("credential")
+    }
+
+    /// Where the sandbox host keeps what is its own.
+    pub(crate) fn sandbox(&self) -> PathBuf {
+        self.folder.join("sandbox")
     }
 
     /// Weights that were copied here.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::data::Data;
+use super::{Arguments, data::Data};
 use crate::{
     process::run,
     setup::{self, packages},
@@ -20,17 +20,18 @@ use crate::{
 pub(crate) struct Built {
     pub(crate) server: PathBuf,
     pub(crate) runner: PathBuf,
+    /// None where no sandbox host is wanted.
+    pub(crate) sandbox: Option<PathBuf>,
 }
 
 /// Installs system packages, builds web app and daemons, installs an engine.
 pub(crate) fn everything(
     workspace: &Workspace,
     data: &Data,
-    yes: bool,
-    dev: bool,
+    arguments: &Arguments,
 ) -> Result<Built> {
     step(1, "system packages");
-    system_packages(workspace, yes)?;
+    system_packages(workspace, arguments)?;
     step(2, "the web app");
     setup::web_packages(workspace)?;
     setup::build_web(workspace)?;
@@ -44,11 +45,15 @@ pub(crate) fn everything(
         "--package",
         "helix-runner",
     ]);
-    cargo
-        .args(["--bins"])
-        .args(if dev { None } else { Some("--release") });
+    if !arguments.no_sandbox {
+        cargo.args(["--package", "helix-sandbox"]);
+    }
+    cargo.arg("--bins");
+    if !arguments.dev {
+        cargo.arg("--release");
+    }
     run(workspace, &mut cargo, Duration::from_secs(3600))?;
-    let built = built_before(workspace, dev)?;
+    let built = built_before(workspace, arguments)?;
     step(4, "llama.cpp's server");
     let mut install = workspace.command(&built.runner);
     install
@@ -59,15 +64,17 @@ pub(crate) fn everything(
 }
 
 /// What an earlier run built.
-pub(crate) fn built_before(workspace: &Workspace, dev: bool) -> Result<Built> {
+pub(crate) fn built_before(workspace: &Workspace, arguments: &Arguments) -> Result<Built> {
     let folder = workspace
         .target()
-        .join(if dev { "debug" } else { "release" });
+        .join(if arguments.dev { "debug" } else { "release" });
     let built = Built {
         server: folder.join("helix-server"),
         runner: folder.join("helix-runner"),
+        sandbox: (!arguments.no_sandbox).then(|| folder.join("helix-sandbox")),
     };
-    for program in [&built.server, &built.runner] {
+    let programs = [&built.server, &built.runner];
+    for program in programs.into_iter().chain(&built.sandbox) {
         ensure!(
             program.exists(),
             "{} is not built: run without --no-setup",
@@ -81,8 +88,15 @@ fn step(number: u8, what: &str) {
     println!("[{number}/4] {what}");
 }
 
-fn system_packages(workspace: &Workspace, yes: bool) -> Result<()> {
-    let missing = packages::missing(workspace, packages::FOR_UP);
+fn system_packages(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let mut wanted = packages::FOR_UP.to_vec();
+    if !arguments.no_sandbox {
+        wanted.extend(packages::FOR_SANDBOXES);
+    }
+    if arguments.docker {
+        wanted.extend(packages::FOR_DOCKER);
+    }
+    let missing = packages::missing(workspace, &wanted);
     if missing.is_empty() {
         println!("all there");
         return Ok(());
@@ -93,7 +107,7 @@ fn system_packages(workspace: &Workspace, yes: bool) -> Result<()> {
         return Ok(());
     }
     ensure!(
-        yes || agreed()?,
+        arguments.yes || agreed()?,
         "not installed; install them, or say --yes"
     );
     packages::install(workspace, &missing)
