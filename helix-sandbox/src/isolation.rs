@@ -6,6 +6,7 @@ use helix_base::{Clock, SystemClock, TaskGroup};
 use helix_isolation::{
     Isolation,
     namespaces::{self, Namespaces},
+    network,
 };
 use helix_proto::sandbox::host::HostCapability;
 
@@ -29,10 +30,17 @@ pub async fn of_options(
 }
 
 fn settings(options: &HostOptions) -> namespaces::Options {
+    let wanted = &options.isolation;
     let mut settings = namespaces::Options::new(&options.data_dir);
-    if let Some(first_id) = options.isolation.first_id {
+    if let Some(first_id) = wanted.first_id {
         settings.first_id = first_id;
     }
+    settings.network = Some(network::Options {
+        subnet: wanted.subnet,
+        services: wanted.services.clone(),
+        refused: wanted.refused.clone(),
+        ..network::Options::for_data_dir(&options.data_dir)
+    });
     settings
 }
 
