@@ -106,7 +106,10 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read>> {
 
 /// What reading a tar's entries failed with.
 pub(super) fn not_a_tar(path: &Path, error: &io::Error) -> Error {
-    invalid(format!("{} is no tar, or a damaged one: {error}", path.display()))
+    invalid(format!(
+        "{} is no tar, or a damaged one: {error}",
+        path.display()
+    ))
 }
 
 /// Takes the tar of a layout apart; false for a tar of anything else. Only plain files, by
