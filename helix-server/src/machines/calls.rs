@@ -224,8 +224,16 @@ impl Error {
     pub(crate) const fn code(&self) -> ErrorCode {
         match self {
             Self::Offline(_) => ErrorCode::Unavailable,
-            Self::Refused { status, .. } if status.as_u16() == 404 => ErrorCode::NotFound,
-            Self::Lost(..) | Self::Refused { .. } | Self::Answer(..) => ErrorCode::Upstream,
+            Self::Refused { role, status, .. } => match (role, status.as_u16()) {
+                (_, 404) => ErrorCode::NotFound,
+                // It speaks of the sandbox that the caller asked about.
+                (Role::SandboxHost, 409) => ErrorCode::Conflict,
+                (Role::SandboxHost, 422) => ErrorCode::Invalid,
+                (Role::SandboxHost, 503) => ErrorCode::Unavailable,
+                (Role::SandboxHost, 507) => ErrorCode::InsufficientStorage,
+                _ => ErrorCode::Upstream,
+            },
+            Self::Lost(..) | Self::Answer(..) => ErrorCode::Upstream,
         }
     }
 }

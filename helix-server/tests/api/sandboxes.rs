@@ -170,7 +170,7 @@ async fn a_snapshot_and_a_fork_take_policy_and_limits_along(world: World) {
     let refused = admin
         .post(&taking, json!({}))
         .await
-        .error(ErrorCode::Upstream);
+        .error(ErrorCode::InsufficientStorage);
     assert!(
         refused.message.contains("nearly full"),
         "{}",
@@ -497,7 +497,7 @@ async fn what_a_host_refuses_is_told_with_its_reason() {
     let refused = admin
         .post(&format!("{}/start", path(sandbox.id)), json!({}))
         .await;
-    refused.error(ErrorCode::Upstream);
+    refused.error(ErrorCode::Conflict);
     is(&admin, sandbox.id, SandboxState::Stopped).await;
 }
 
