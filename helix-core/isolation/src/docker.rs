@@ -20,6 +20,7 @@ mod relay;
 mod routes;
 
 pub use daemon::Docker;
+pub use prepare::on_this_system;
 pub use relay::{GuestNames, until_ready};
 pub use routes::routes;
 

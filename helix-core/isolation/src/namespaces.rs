@@ -44,7 +44,8 @@ pub use self::{
 };
 use crate::{
     Environment, Error, ErrorKind, Found, FoundState, Isolation,
-    dns::NoNames,
+    dns::{LocalNames, NoNames},
+    docker,
     network::{self, Networks},
 };
 
@@ -235,7 +236,7 @@ impl Backend {
                 id: spec.id,
                 index: sandbox.state().network?,
                 egress: spec.egress,
-                names: Arc::new(NoNames),
+                names: self.names(spec.id),
             })
         });
         networks.recover(live.collect()).await.map(drop)
@@ -249,6 +250,17 @@ impl Backend {
 
     fn ranges(&self) -> MutexGuard<'_, BTreeSet<u32>> {
         self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What answers for the names of a sandbox's containers.
+    fn names(&self, id: SandboxId) -> Arc<dyn LocalNames> {
+        match self.get(id) {
+            Some(sandbox) if sandbox.spec().docker => {
+                let sandbox: Arc<dyn Environment> = sandbox;
+                Arc::new(docker::GuestNames::new(Arc::downgrade(&sandbox)))
+            }
+            _ => Arc::new(NoNames),
+        }
     }
 
     fn get(&self, id: SandboxId) -> Option<Arc<Sandbox>> {

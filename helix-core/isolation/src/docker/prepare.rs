@@ -30,7 +30,7 @@ const NEEDED: [&str; 4] = ["dockerd", "containerd", "runc", "iptables"];
 
 /// Makes what has to be there, and says how to start the daemon.
 pub(super) fn command(env: &BTreeMap<String, String>) -> io::Result<Command> {
-    if let Some(missing) = NEEDED.iter().find(|program| find(program).is_none()) {
+    if let Some(missing) = missing() {
         return Err(io::Error::other(format!(
             "the sandbox's system has no {missing}: install Docker in its image, or on the host \
              where the sandbox has the host's system (Debian: docker.io)"
@@ -66,6 +66,25 @@ pub(super) fn command(env: &BTreeMap<String, String>) -> io::Result<Command> {
         .current_dir("/")
         .stdin(Stdio::null());
     Ok(command)
+}
+
+/// Whether sandboxes with this machine's system can have a Docker daemon: how, or why not.
+///
+/// # Errors
+///
+/// What is missing, and what to do.
+pub fn on_this_system() -> Result<String, String> {
+    match missing() {
+        None => Ok("this machine's own Docker programs; images need theirs".to_owned()),
+        Some(program) => Err(format!(
+            "this machine has no {program}: install Docker (Debian: docker.io), or start \
+             sandboxes with Docker from images that have it"
+        )),
+    }
+}
+
+fn missing() -> Option<&'static str> {
+    NEEDED.into_iter().find(|program| find(program).is_none())
 }
 
 fn find(program: &str) -> Option<PathBuf> {

@@ -19,6 +19,7 @@ pub(super) fn find(options: &Options, hierarchies: &Hierarchies) -> Vec<HostCapa
             "host_rootfs",
             Ok("the host's system, read-only, ids mapped".into()),
         ),
+        ("docker", crate::docker::on_this_system()),
     ];
     let mut found = vec![capability("namespaces", namespaces.clone())];
     for (name, result) in all {

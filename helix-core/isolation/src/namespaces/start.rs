@@ -29,12 +29,13 @@ use super::{
     sandbox::{Running, Sandbox},
     state::State,
 };
-use crate::{
-    Environment as _, Error, ErrorKind, Watch, dns::NoNames, guest::GuestConfig, network::Slot,
-};
+use crate::{Environment as _, Error, ErrorKind, Watch, docker, guest::GuestConfig, network::Slot};
 
 /// How long each part may take: a machine that is slower than this is not usable.
 const PART: Duration = Duration::from_secs(30);
+
+/// How long its Docker daemon may take: it looks at all that it has.
+const DOCKER: Duration = Duration::from_secs(50);
 
 impl Sandbox {
     /// Starts it, unless it runs.
@@ -103,7 +104,13 @@ impl Sandbox {
             .await
             .map_err(|_| late("stage 0 does not end"))?
             .map_err(|error| Error::io("waiting for stage 0", error))?;
-        Ok(())
+        match backend.get(self.id) {
+            Some(sandbox) if self.spec().docker => {
+                watch.phase(SandboxPhase::Docker);
+                docker::until_ready(sandbox, DOCKER).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes what the daemon makes itself, and says what stage 0 is to make.
@@ -154,7 +161,7 @@ impl Sandbox {
         let slot = networks.take(self.id, None)?;
         networks.set_egress(&slot, &self.spec().egress).await?;
         networks
-            .attach(&slot, pid.cast_unsigned(), std::sync::Arc::new(NoNames))
+            .attach(&slot, pid.cast_unsigned(), backend.names(self.id))
             .await
     }
 
