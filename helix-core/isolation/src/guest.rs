@@ -88,7 +88,10 @@ struct Inner {
     tasks: TaskGroup,
     clock: Arc<dyn Clock>,
     ids: Ids,
+    /// Work on files, which callers can make long.
     jobs: Jobs,
+    /// Starting and killing, which must not wait for it.
+    control: Jobs,
     docker: Option<Docker>,
     programs: Programs,
     execs: Execs,
@@ -118,6 +121,7 @@ impl Guest {
                 ids: Ids::new(clock.clone()),
                 clock,
                 jobs: Jobs::default(),
+                control: Jobs::default(),
                 docker,
                 programs: Programs::new(config, reaper),
                 execs: Execs::default(),

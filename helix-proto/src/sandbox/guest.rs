@@ -34,9 +34,32 @@
 //! | `GET /docker/names/{name}` | [`DockerNames`]: the addresses of a container, alias or service |
 //! | `GET /docker/log?tail=N` | [`SandboxLog`](super::SandboxLog): what the Docker daemon wrote |
 //!
-//! `path` is absolute, percent-encoded bytes: names need not be UTF-8. Relative
-//! paths start at the user's home. File routes act as the user `user` unless
-//! `user=root` is given.
+//! `path` is absolute, percent-encoded bytes: names need not be UTF-8, and `+` is a
+//! space. Relative paths start at the user's home. File routes act as the user `user`
+//! unless `user=root` is given. A parameter that a route does not know is refused.
+//!
+//! **Reading and writing** is of regular files, through links; pipes and devices are
+//! refused. What `PUT` writes takes the old content's place when all of it is there, with
+//! the old owner and permissions; where the file has other names or another owner, or its
+//! directory cannot be written, it is written in place.
+//!
+//! **An archive** of a directory has its entries named from the directory on, so that
+//! unpacking it elsewhere makes the same directory; one of a file has the file's name.
+//! It holds files, directories and links: other kinds are left out, and anything else is
+//! refused when it is unpacked. Owners are those of who unpacks. A `GET` that cannot read
+//! something ends without its end; what a refused `PUT` had unpacked before stays.
+//!
+//! **Programs** have `HELIX_PROGRAM_ID` in their environment, the id of their exec or
+//! terminal, by which descendants are found that left their session. A foreground exec
+//! is killed when its caller leaves. One with `stream` never loses output: the program
+//! waits for a slow caller. All others keep the newest 4 MiB of each stream, and never wait.
+//!
+//! **A terminal** whose viewers all fall behind waits for the fastest of them, 2 seconds
+//! at a time; one who is further behind than the scroll-back of 1 MiB is let go with close
+//! code 1013, and may attach again.
+//!
+//! **A port's** request has `Host: localhost:{port}`, and what was asked for in
+//! `X-Forwarded-Host`; headers of one connection only are not passed on.
 //!
 //! **A terminal's WebSocket**: binary messages are bytes, both ways. The first
 //! message down is text, [`TerminalEvent::Attached`]; then everything since `after` that

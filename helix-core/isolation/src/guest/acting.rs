@@ -110,7 +110,7 @@ impl Jobs {
             _ => Err(Failed::new(
                 ErrorCode::Unavailable,
                 format!(
-                    "{AT_ONCE} operations on files are under way in this sandbox: try again later"
+                    "{AT_ONCE} operations of this kind are under way in this sandbox: try again later"
                 ),
             )),
         }

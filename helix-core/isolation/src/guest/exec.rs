@@ -242,7 +242,7 @@ impl Guest {
             let process = programs::start(programs.reaper(), &user, env, launch)?;
             Ok((user.name, process))
         };
-        self.inner.jobs.run(job).await
+        self.inner.control.run(job).await
     }
 
     fn keep(
@@ -278,7 +278,7 @@ impl Guest {
             running.kill();
             Ok(())
         };
-        self.inner.jobs.run(job).await
+        self.inner.control.run(job).await
     }
 }
 

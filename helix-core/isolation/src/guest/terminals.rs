@@ -327,7 +327,7 @@ impl Guest {
             };
             Ok((terminal, process, master))
         };
-        self.inner.jobs.run(job).await
+        self.inner.control.run(job).await
     }
 
     /// Follows a terminal to its end, and forgets it a while later.
@@ -335,7 +335,7 @@ impl Guest {
         let exit = open.run().await;
         if open.process.is_running() {
             let (pid, id) = (open.process.pid(), open.terminal.id.to_string());
-            let killed = self.inner.jobs.run(move || {
+            let killed = self.inner.control.run(move || {
                 tree::kill(Some(pid), &id);
                 Ok(())
             });
