@@ -262,6 +262,12 @@ async fn pipes_are_left_out_and_an_unreadable_file_cuts_the_archive() {
     assert_eq!(names.unwrap(), [Path::new("file")]);
     fs::set_permissions(from.join("file"), fs::Permissions::from_mode(0o600)).unwrap();
     let path = format!("/files/archive?path={}&user=1000", from.display());
-    let body = guest.open(Method::GET, &path, "").await.into_body();
-    assert!(http_body_util::BodyExt::collect(body).await.is_err());
+    // Where the first entry fails already, there may not even be a head.
+    if let Ok(answer) = guest.try_open(Method::GET, &path, "").await {
+        assert!(
+            http_body_util::BodyExt::collect(answer.into_body())
+                .await
+                .is_err()
+        );
+    }
 }

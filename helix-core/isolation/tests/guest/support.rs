@@ -83,10 +83,14 @@ impl Running {
 
     /// Sends a request on a connection of its own.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        self.try_send(request).await.unwrap()
+    }
+
+    async fn try_send(&self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
         let io = TokioIo::new(self.connect().await);
         let (mut client, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
         self.tasks.spawn("client", connection.with_upgrades());
-        client.send_request(request).await.unwrap()
+        client.send_request(request).await
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -96,11 +100,20 @@ impl Running {
         path: &str,
         body: impl Into<Bytes>,
     ) -> Response<Incoming> {
+        self.try_open(method, path, body).await.unwrap()
+    }
+
+    pub(crate) async fn try_open(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> hyper::Result<Response<Incoming>> {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "guest");
-        self.send(request.body(Full::new(body.into())).unwrap())
+        self.try_send(request.body(Full::new(body.into())).unwrap())
             .await
     }
 
