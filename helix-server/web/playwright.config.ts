@@ -40,6 +40,7 @@ export default defineConfig({
       dependencies: ['journey'],
       fullyParallel: true,
     },
+    { name: 'sandboxes', testMatch: 'sandboxes.spec.ts', dependencies: ['journey'] },
     { name: 'tunnel', testMatch: 'tunnel.spec.ts', dependencies: ['journey'] },
   ],
 });

@@ -2,6 +2,7 @@
 import AxeBuilder from '@axe-core/playwright';
 import { expect, test, type Page } from '@playwright/test';
 
+import { hostPath, sandboxPath, withSandboxes } from './world/sandbox-pages';
 import { statePath, world } from './world/world';
 
 interface Shown {
@@ -48,6 +49,38 @@ const MEMBERS: Shown[] = [
       await page.getByRole('link', { name: 'Details' }).first().click();
     },
   },
+  { name: 'sandboxes', open: withSandboxes('/sandboxes') },
+  {
+    name: 'creating a sandbox',
+    open: async (page) => {
+      await withSandboxes('/sandboxes')(page);
+      await page.getByRole('button', { name: 'Create a sandbox' }).first().click();
+      await page.getByRole('radio', { name: /^Only what is listed/ }).click();
+      await page.getByRole('radio', { name: /^An image/ }).click();
+      await page.getByRole('radio', { name: /^Custom/ }).click();
+      await page.getByRole('button', { name: 'Lifetime, host and variables' }).click();
+      await page.getByRole('button', { name: 'Create', exact: true }).click();
+      await expect(page.getByText('Enter an image')).toBeVisible();
+    },
+  },
+  ...['terminal', 'files', 'ports', 'network', 'stats', 'log', 'snapshots'].map((tab) => ({
+    name: `a sandbox: ${tab}`,
+    open: withSandboxes(sandboxPath(1, tab)),
+  })),
+  { name: 'a sandbox that is being made', open: withSandboxes(sandboxPath(2)) },
+  { name: 'a sandbox that failed', open: withSandboxes(sandboxPath(3)) },
+  { name: 'a paused sandbox', open: withSandboxes(sandboxPath(4, 'files')) },
+  { name: 'a sandbox out of reach', open: withSandboxes(sandboxPath(5)) },
+  { name: 'a sandbox that does not exist', open: at(sandboxPath(0)) },
+  { name: 'hosts', open: withSandboxes('/hosts') },
+  {
+    name: 'adding a host',
+    open: async (page) => {
+      await page.goto('/hosts');
+      await page.getByRole('button', { name: 'Add a host' }).first().click();
+    },
+  },
+  { name: 'a host', open: withSandboxes(hostPath) },
   { name: 'queue', open: at('/queue') },
   { name: 'keys', open: at('/keys') },
   { name: 'a key with a long name', open: openLongNamedKey },

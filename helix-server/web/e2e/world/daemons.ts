@@ -15,11 +15,15 @@ import { pidsPath, type World } from './world';
 
 const WORKSPACE = resolve(import.meta.dirname, '../../../..');
 
-/** The program of a daemon: the one that `cargo xtask test` built, or the last one built. */
-export function program(name: 'helix-server' | 'helix-runner'): string {
+function pathOf(name: 'helix-server' | 'helix-runner' | 'helix-sandbox'): string {
   const given = process.env[`HELIX_TEST_${name.toUpperCase().replace('-', '_')}`];
   const target = process.env['CARGO_TARGET_DIR'] ?? join(WORKSPACE, 'target');
-  const path = given ?? join(target, 'debug', name);
+  return given ?? join(target, 'debug', name);
+}
+
+/** The program of a daemon: the one that `cargo xtask test` built, or the last one built. */
+export function program(name: 'helix-server' | 'helix-runner'): string {
+  const path = pathOf(name);
   if (existsSync(path)) return path;
   throw new Error(
     `there is no ${path}: run \`cargo build -p helix-server -p helix-runner\`, or set HELIX_URL to a running control plane`,
@@ -35,6 +39,17 @@ export function installEngine(runner: string): string {
   const done = spawnSync(runner, args, { stdio: 'inherit', timeout: 600_000 });
   if (done.status !== 0) throw new Error('the engine could not be installed');
   return join(folder, 'engines');
+}
+
+/** What hosts sandboxes; or why this machine cannot. */
+export function sandboxHost(folder: string): { path: string } | { why: string } {
+  const path = pathOf('helix-sandbox');
+  if (!existsSync(path))
+    return { why: `there is no ${path}: run \`cargo build -p helix-sandbox\`` };
+  const args = ['check', '--data-dir', join(folder, 'check')];
+  const done = spawnSync(path, args, { encoding: 'utf8', timeout: 60_000 });
+  if (done.status === 0) return { path };
+  return { why: `this machine cannot host sandboxes: ${done.stdout}${done.stderr}` };
 }
 
 function start(folder: string, name: string, path: string, args: string[], env: object): void {
@@ -70,6 +85,16 @@ export function joinAsRunner(world: World, command: string): void {
   const [name, ...args] = command.trim().split(/\s+/);
   if (name !== 'helix-runner') throw new Error(`the command begins with ${name ?? 'nothing'}`);
   startRunner(world, 'runner', [...args, '--name', 'workbench'], {});
+}
+
+/** Runs the command that the web app shows for hosts. Its sandboxes end with it. */
+export function joinAsHost({ folder, sandboxHost: path }: World, command: string): void {
+  const [name, ...args] = command.trim().split(/\s+/);
+  if (name !== 'helix-sandbox') throw new Error(`the command begins with ${name ?? 'nothing'}`);
+  const data = join(folder, 'sandbox');
+  mkdirSync(data);
+  const more = ['--name', 'workbench', '--data-dir', data];
+  start(folder, 'sandbox', path, ['run', '--stop-sandboxes', ...args, ...more], {});
 }
 
 /** Runs a runner in a folder of its own. */

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { demoModel, installEngine, program, startServer } from './daemons';
+import { demoModel, installEngine, program, sandboxHost, startServer } from './daemons';
 import { pidsPath, readPids, saveWorld } from './world';
 
 /**
@@ -21,7 +21,15 @@ export default async function setUp(): Promise<() => Promise<void>> {
   if (given !== undefined) {
     const link = process.env['HELIX_LINK'];
     const more = { ...(link !== undefined && { link }), weights: '', runner: '', engines: '' };
-    saveWorld({ url: given.replace(/\/$/, ''), ...account, ...more, fresh: false, folder });
+    const host = { sandboxHost: '', noSandboxes: 'the given control plane has its own hosts' };
+    saveWorld({
+      url: given.replace(/\/$/, ''),
+      ...account,
+      ...more,
+      ...host,
+      fresh: false,
+      folder,
+    });
     return () => rm(folder, { recursive: true });
   }
   writeFileSync(pidsPath(folder), '');
@@ -30,7 +38,13 @@ export default async function setUp(): Promise<() => Promise<void>> {
   const stop = () => stopAll(folder);
   try {
     const server = await startServer(folder);
-    saveWorld({ ...server, ...account, fresh: true, weights: demoModel, runner, engines, folder });
+    const found = sandboxHost(folder);
+    const host = {
+      sandboxHost: 'path' in found ? found.path : '',
+      noSandboxes: 'why' in found ? found.why : '',
+    };
+    const more = { weights: demoModel, runner, engines, ...host, folder };
+    saveWorld({ ...server, ...account, fresh: true, ...more });
   } catch (error) {
     await stop();
     throw error;

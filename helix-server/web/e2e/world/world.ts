@@ -16,6 +16,10 @@ export interface World {
   runner: string;
   /** The engines that the runner brings. */
   engines: string;
+  /** Where the program that hosts sandboxes is; empty where none can be. */
+  sandboxHost: string;
+  /** Why there is none. */
+  noSandboxes: string;
   /** A folder for this run. */
   folder: string;
 }

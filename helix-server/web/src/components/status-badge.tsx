@@ -90,6 +90,7 @@ function StateBadge({ label, color }: { label: string; color: string }) {
   return (
     <Badge
       color={color}
+      miw="max-content"
       leftSection={
         <svg width="7" height="7" aria-hidden>
           <circle cx="3.5" cy="3.5" r="3.5" fill="currentColor" />

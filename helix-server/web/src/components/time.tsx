@@ -32,7 +32,9 @@ export function RelativeTime({ atMs }: { atMs: number }) {
   const now = useNow();
   return (
     <Tooltip label={formatDateTime(atMs)}>
-      <time dateTime={new Date(atMs).toISOString()}>{formatRelative(atMs, now)}</time>
+      <time dateTime={new Date(atMs).toISOString()} style={{ whiteSpace: 'nowrap' }}>
+        {formatRelative(atMs, now)}
+      </time>
     </Tooltip>
   );
 }

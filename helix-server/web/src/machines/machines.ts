@@ -30,8 +30,8 @@ export const MACHINES: Record<MachineRole, Kind> = {
     add: 'Add a host',
     needs:
       'Isolation needs Linux and root there. The host’s page says what it can do, and why it cannot do the rest.',
-    joinCommand: (server, token) => `helix-sandbox run --server ${server} --join-token ${token}`,
+    joinCommand: (server, token) => `helix-sandbox --server ${server} --join-token ${token}`,
     runCommand: (server, credential) =>
-      `HELIX_SANDBOX_CREDENTIAL=${credential} helix-sandbox run --server ${server}`,
+      `HELIX_SANDBOX_CREDENTIAL=${credential} helix-sandbox --server ${server}`,
   },
 };

@@ -10,7 +10,15 @@ import {
   IconTerminal2,
   type Icon,
 } from '@tabler/icons-react';
-import { lazy, Suspense, useState, type ComponentType, type ReactNode } from 'react';
+import {
+  lazy,
+  Suspense,
+  useEffect,
+  useRef,
+  useState,
+  type ComponentType,
+  type ReactNode,
+} from 'react';
 import { Link, useNavigate, useParams } from 'react-router';
 
 import { sandboxHostsQuery, sandboxQuery } from '../api/sandbox-queries';
@@ -107,6 +115,12 @@ function Detail({ sandbox, above }: TabProps & { above: ReactNode }) {
   // Terminals stay connected while somebody looks at another tab.
   const [seenTerminal, setSeenTerminal] = useState(known === 'terminal');
   if (known === 'terminal' && !seenTerminal) setSeenTerminal(true);
+  // Where there is no room for all tabs, the chosen one is seen.
+  const strip = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const chosen = strip.current?.querySelector('[aria-selected=true]');
+    chosen?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [known]);
   return (
     <Page
       title={sandbox.name}
@@ -122,7 +136,7 @@ function Detail({ sandbox, above }: TabProps & { above: ReactNode }) {
           void navigate(`/sandboxes/${sandbox.id}/${value}`, { state: WITHIN_PAGE, replace: true });
         }}
       >
-        <div className={classes.strip}>
+        <div className={classes.strip} ref={strip}>
           <Tabs.List className={classes.tabs} aria-label="Parts of the sandbox">
             {TABS.map(({ value, label, icon: IconOf }) => (
               <Tabs.Tab key={value} value={value} leftSection={<IconOf size={15} stroke={1.8} />}>

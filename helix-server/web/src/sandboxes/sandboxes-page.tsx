@@ -219,7 +219,7 @@ function SandboxTable(props: { sandboxes: Sandbox[]; everybody: boolean }) {
             </Text>
           </Table.Td>
           <Table.Td data-label="Used">
-            <Text size="sm" style={{ whiteSpace: 'nowrap' }}>
+            <Text size="sm">
               <RelativeTime atMs={sandbox.used_at_ms} />
             </Text>
           </Table.Td>

@@ -56,11 +56,13 @@ export function FileTable({ entries, ...props }: Props) {
   ];
   return (
     <>
-      <StackedTable label="Files" columns={['Name', 'Size', 'Changed', 'Permissions']} actions>
-        {sorted.slice(0, rows).map((entry) => (
-          <FileRow key={entry.path} entry={entry} {...props} />
-        ))}
-      </StackedTable>
+      <div className={classes.files}>
+        <StackedTable label="Files" columns={['Name', 'Size', 'Changed', 'Permissions']} actions>
+          {sorted.slice(0, rows).map((entry) => (
+            <FileRow key={entry.path} entry={entry} {...props} />
+          ))}
+        </StackedTable>
+      </div>
       {sorted.length > rows && (
         <Center py="md">
           <Button

@@ -1,0 +1,207 @@
+/** A sandbox from the dialog that makes it to its end, on a real host. */
+import { readFileSync } from 'node:fs';
+
+import { expect, test, type BrowserContext, type Page } from '@playwright/test';
+
+import { joinAsHost } from './world/daemons';
+import { statePath, world } from './world/world';
+
+test.describe.configure({ mode: 'serial' });
+
+/** For what a busy machine takes its time to do. */
+const DONE = { timeout: 60_000 };
+const PORT = 8017;
+
+let context: BrowserContext;
+let page: Page;
+
+test.beforeAll(async ({ browser }) => {
+  const { sandboxHost, noSandboxes } = world();
+  test.skip(sandboxHost === '', `skipped: ${noSandboxes}`);
+  context = await browser.newContext({
+    baseURL: world().url,
+    storageState: statePath(),
+    colorScheme: 'light',
+    reducedMotion: 'reduce',
+    acceptDownloads: true,
+  });
+  page = await context.newPage();
+});
+
+test.afterAll(async () => {
+  if (world().sandboxHost !== '') await context.close();
+});
+
+const tab = (name: string) => page.getByRole('tab', { name, exact: true }).click();
+const facts = () => page.locator('#content').getByText(/^(Running|Paused|Stopped|Failed)$/);
+/** A line on the screen that is just this. */
+const line = (text: string) =>
+  screen().locator('> div', { hasText: new RegExp(`^${text}\\s*$`) });
+const screen = () => page.locator('.xterm-rows').filter({ visible: true });
+
+async function type(line: string): Promise<void> {
+  await page.getByRole('textbox', { name: /^Terminal / }).press('End');
+  await page.keyboard.type(line);
+  await page.keyboard.press('Enter');
+}
+
+async function chooseInMenu(item: string): Promise<void> {
+  await page.getByRole('button', { name: 'More actions' }).click();
+  await page.getByRole('menuitem', { name: item }).click();
+}
+
+test('a host joins with the command that the dialog shows', async () => {
+  await page.goto('/hosts');
+  await expect(page.getByText('No host yet')).toBeVisible();
+  await page.getByRole('button', { name: 'Add a host' }).first().click();
+  const dialog = page.getByRole('dialog', { name: 'Add a host' });
+  await dialog.getByRole('button', { name: 'Create the command' }).click();
+  const command = await dialog.getByRole('group', { name: 'Join command' }).innerText();
+  joinAsHost(world(), command);
+  await dialog.getByRole('button', { name: 'Done' }).click();
+  const card = page.getByRole('article', { name: 'Host workbench' });
+  await expect(card.getByText('Online')).toBeVisible(DONE);
+  await expect(card.getByRole('meter', { name: 'Memory of workbench' })).toBeVisible();
+  await card.getByRole('link', { name: 'Details' }).click();
+  const abilities = page.getByRole('region', { name: 'What it can do' });
+  await expect(abilities.getByRole('img', { name: 'Available' }).first()).toBeVisible();
+});
+
+test('a sandbox is made in the dialog, which says what is wrong first', async () => {
+  await page.goto('/sandboxes');
+  await expect(page.getByText('No sandbox yet')).toBeVisible();
+  await page.getByRole('button', { name: 'Create a sandbox' }).first().click();
+  const dialog = page.getByRole('dialog', { name: 'Create a sandbox' });
+  await dialog.getByLabel('Name', { exact: true }).fill('workshop');
+  await dialog.getByRole('radio', { name: /^Small/ }).click();
+  await dialog.getByRole('radio', { name: /^Only what is listed/ }).click();
+  await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+  await expect(dialog.getByText('Enter a name, an address or a network')).toBeVisible();
+  await dialog.getByLabel('Name, address or network of rule 1').fill('*.example.com');
+  await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+  await expect(page.getByRole('heading', { name: 'workshop' })).toBeVisible();
+  await expect(facts()).toHaveText('Running', DONE);
+  await expect(page.getByText('Reaches 1 listed place')).toBeVisible();
+});
+
+test('a terminal computes, and is as it was after the page was left', async () => {
+  await page.getByRole('button', { name: 'Open a terminal' }).click();
+  await expect(screen()).toContainText('$', DONE);
+  await type('echo $((6*7))');
+  await expect(line('42')).toBeVisible();
+  await page.screenshot({ path: test.info().outputPath('terminal.png') });
+  await page.reload();
+  await expect(line('42')).toBeVisible();
+  await type('echo again $((6*7))');
+  await expect(line('again 42')).toBeVisible();
+  await page.getByRole('button', { name: 'Open a terminal' }).click();
+  await expect(page.getByRole('tab', { name: /^2: / })).toHaveAttribute('aria-selected', 'true');
+  await expect(screen()).toContainText('$', DONE);
+  await type('exit 3');
+  await expect(page.getByText('Ended with status 3')).toBeVisible();
+  await page.getByRole('button', { name: 'Close terminal 2' }).click();
+  await expect(page.getByRole('tab', { name: /^2: / })).toHaveCount(0);
+});
+
+test('a file is uploaded, looked at, renamed and downloaded', async () => {
+  await tab('Files');
+  const chooser = page.waitForEvent('filechooser');
+  await page.getByRole('button', { name: 'Upload' }).click();
+  const content = 'Grüße aus dem Browser\n';
+  const file = { name: 'a letter + more.txt', mimeType: 'text/plain' };
+  await (await chooser).setFiles({ ...file, buffer: Buffer.from(content) });
+  await page.getByRole('button', { name: file.name, exact: true }).click();
+  const dialog = page.getByRole('dialog', { name: file.name });
+  await expect(dialog.getByText('Grüße aus dem Browser')).toBeVisible();
+  await page.keyboard.press('Escape');
+
+  await page.getByRole('button', { name: `Actions for ${file.name}` }).click();
+  await page.getByRole('menuitem', { name: 'Rename' }).click();
+  const rename = page.getByRole('dialog', { name: `Rename ${file.name}` });
+  await rename.getByLabel('Name').fill('letter.txt');
+  await rename.getByRole('button', { name: 'Rename' }).click();
+  await page.getByRole('button', { name: 'Actions for letter.txt' }).click();
+  const download = page.waitForEvent('download');
+  await page.getByRole('menuitem', { name: 'Download' }).click();
+  const saved = await download;
+  expect(saved.suggestedFilename()).toBe('letter.txt');
+  expect(readFileSync(await saved.path(), 'utf8')).toBe(content);
+
+  await page.getByRole('button', { name: 'New folder' }).click();
+  const folder = page.getByRole('dialog', { name: 'New folder' });
+  await folder.getByLabel('Name').fill('drawer');
+  await folder.getByRole('button', { name: 'Create' }).click();
+  await page.getByRole('button', { name: 'drawer', exact: true }).click();
+  await expect(page.getByText('The folder is empty')).toBeVisible();
+});
+
+test('what listens inside is opened', async () => {
+  await tab('Terminal');
+  await type(`cd && python3 -m http.server ${PORT}`);
+  await expect(screen()).toContainText('Serving HTTP', DONE);
+  await tab('Ports');
+  const opened = context.waitForEvent('page');
+  await page.getByRole('link', { name: `Open port ${PORT} in a new tab` }).click();
+  const other = await opened;
+  await expect(other.getByText('letter.txt')).toBeVisible();
+  await other.close();
+});
+
+test('the policy is changed while it runs', async () => {
+  await tab('Network');
+  await expect(page.getByLabel('Name, address or network of rule 1')).toHaveValue('*.example.com');
+  await page.getByRole('radio', { name: /^Nothing/ }).click();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(page.getByText('Network policy changed')).toBeVisible();
+  await expect(page.getByText('No network', { exact: true })).toBeVisible();
+});
+
+test('what it uses and what was said about it is seen', async () => {
+  await tab('Stats');
+  const memory = page.getByRole('region', { name: 'Memory' });
+  await expect(memory.getByText('of 1 GiB')).toBeVisible();
+  await expect(memory.getByText(/^\d.* [KM]iB$/)).toBeVisible();
+  await tab('Log');
+  await expect(page.getByRole('region', { name: 'Log of the sandbox' })).toBeVisible();
+});
+
+test('a snapshot is taken, and a sandbox made from it has its files', async () => {
+  await tab('Snapshots');
+  await page.getByRole('button', { name: 'Take a snapshot' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Take a snapshot' });
+  await dialog.getByLabel('Name').fill('with a letter');
+  await dialog.getByRole('button', { name: 'Take it' }).click();
+  await page.getByRole('button', { name: 'New sandbox from with a letter' }).click(DONE);
+  const create = page.getByRole('dialog', { name: 'New sandbox from with a letter' });
+  await create.getByLabel('Name').fill('second');
+  await create.getByRole('button', { name: 'Create' }).click();
+  await expect(page.getByRole('heading', { name: 'second' })).toBeVisible();
+  await expect(facts()).toHaveText('Running', DONE);
+  await tab('Files');
+  await expect(page.getByRole('button', { name: 'letter.txt', exact: true })).toBeVisible();
+});
+
+test('a sandbox is paused, stopped, started and deleted', async () => {
+  await page.getByRole('button', { name: 'Pause' }).click();
+  await expect(page.getByRole('heading', { name: 'The sandbox is paused' })).toBeVisible(DONE);
+  await page.getByRole('button', { name: 'Resume' }).first().click();
+  await expect(facts()).toHaveText('Running', DONE);
+  await page.getByRole('button', { name: 'Stop' }).click();
+  await expect(page.getByRole('heading', { name: 'The sandbox does not run' })).toBeVisible(DONE);
+  await page.getByRole('button', { name: 'Start' }).first().click();
+  await expect(facts()).toHaveText('Running', DONE);
+  await expect(page.getByRole('button', { name: 'letter.txt', exact: true })).toBeVisible();
+
+  for (const name of ['second', 'workshop']) {
+    await page.goto('/sandboxes');
+    await page.getByRole('link', { name, exact: true }).click();
+    await chooseInMenu('Delete');
+    const dialog = page.getByRole('dialog', { name: `Delete ${name}?` });
+    await dialog.getByRole('button', { name: 'Delete' }).click();
+    await expect(page.getByRole('heading', { name: 'Sandboxes' })).toBeVisible();
+  }
+  await expect(page.getByText('No sandbox yet')).toBeVisible(DONE);
+  await page.getByRole('button', { name: 'Delete the snapshot with a letter' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await expect(page.getByRole('heading', { name: 'Snapshots' })).toHaveCount(0);
+});

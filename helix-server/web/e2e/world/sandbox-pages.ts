@@ -1,0 +1,154 @@
+/** Sandboxes in every state, full of long words, for looking at their pages without a host. */
+import type { Page } from '@playwright/test';
+
+const NOW = Date.now();
+const GIB = 1024 ** 3;
+const LONG = 'W'.repeat(100);
+const SANDBOX_ID = `sbx_${'0'.repeat(25)}1`;
+const HOST_ID = `sbh_${'0'.repeat(25)}1`;
+
+const sandbox = (index: number, more: object) => ({
+  id: `sbx_${'0'.repeat(25)}${index}`,
+  name: `sandbox ${index}`,
+  user_id: 'usr_00000000000000000000000000',
+  host_id: HOST_ID,
+  state: 'running',
+  reachable: true,
+  rootfs: { kind: 'host' },
+  egress: { mode: 'open' },
+  limits: {
+    cpu_millis: 2_000,
+    memory_bytes: 4 * GIB,
+    pids: 4_096,
+    disk_bytes: 10 * GIB,
+    open_files: 65_536,
+  },
+  docker: false,
+  created_at_ms: NOW - 60_000,
+  used_at_ms: NOW - 60_000,
+  ...more,
+});
+
+const RULES = [{ to: '*.example.com', ports: ['443'], protocol: 'tcp' }, { to: '10.1.0.0/16' }];
+
+const SANDBOXES = [
+  sandbox(1, { name: LONG, docker: true, egress: { mode: 'allow_list', rules: RULES } }),
+  sandbox(2, { state: 'creating', phase: 'isolation', docker: true }),
+  sandbox(3, { state: 'failed', end: { kind: 'internal', message: LONG } }),
+  sandbox(4, { state: 'paused', rootfs: { kind: 'image', image: LONG } }),
+  sandbox(5, { reachable: false }),
+  sandbox(6, { state: 'stopped', end: { kind: 'idle', message: 'nobody used it' } }),
+];
+
+const FILES = [
+  ['folder', 'directory'],
+  ['letter.txt', 'file'],
+  [LONG, 'file'],
+  ['link', 'symlink'],
+].map(([name, kind]) => ({
+  name,
+  path: `/home/user/${name ?? ''}`,
+  kind,
+  size_bytes: 12_345,
+  mode: 0o644,
+  uid: 1_000,
+  gid: 1_000,
+  modified_at_ms: NOW,
+  ...(kind === 'symlink' && { target: `/${LONG}` }),
+}));
+
+const STATS = {
+  at_ms: NOW,
+  cpu_us: 1_000_000,
+  cpu_millis: 500,
+  memory_bytes: GIB,
+  memory_limit_bytes: 4 * GIB,
+  pids: 12,
+  disk_bytes: 9.9 * GIB,
+  disk_limit_bytes: 10 * GIB,
+  sent_bytes: 1_000,
+  received_bytes: 2_000,
+};
+
+const SNAPSHOT = {
+  id: `snp_${'0'.repeat(26)}`,
+  name: LONG,
+  host_id: HOST_ID,
+  sandbox_id: SANDBOX_ID,
+  size_bytes: GIB,
+  created_at_ms: NOW,
+};
+
+const TERMINAL = { command: ['/bin/bash'], cols: 80, rows: 24, started_at_ms: NOW, attached: 0 };
+
+const HOST = {
+  id: HOST_ID,
+  name: LONG,
+  state: 'online',
+  tunnel: { state: 'connected', lanes: [] },
+  created_at_ms: NOW,
+  sandboxes: 6,
+  info: {
+    boot_id: 'boot',
+    version: '0.1.0',
+    hostname: LONG,
+    platform: 'linux x86_64',
+    backend: 'namespaces',
+    capabilities: [
+      { name: 'network', available: true, detail: 'nftables' },
+      { name: 'limits', available: false, detail: LONG },
+    ],
+    capacity: {
+      cpu_millis: 8_000,
+      cpu_promised_millis: 4_000,
+      cpu_used_millis: 1_000,
+      memory_bytes: 32 * GIB,
+      memory_promised_bytes: 16 * GIB,
+      memory_available_bytes: 8 * GIB,
+      disk_bytes: 100 * GIB,
+      disk_free_bytes: 2 * GIB,
+    },
+    images: [
+      { name: LONG, digest: `sha256:${'ab'.repeat(32)}`, size_bytes: GIB, created_at_ms: NOW },
+    ],
+  },
+};
+
+const ANSWERS: [RegExp, (id: string) => unknown][] = [
+  [/\/sandboxes$/, () => ({ items: SANDBOXES })],
+  [/\/sandboxes\/(\w+)$/, (id) => SANDBOXES.find((each) => each.id === id)],
+  [/\/stats$/, () => STATS],
+  [/\/logs$/, () => ({ lines: [{ at_ms: NOW, source: 'host', text: LONG }] })],
+  [/\/ports$/, () => ({ ports: [{ port: 65_535, address: '127.0.0.1', program: LONG }] })],
+  [/\/files\/list$/, () => ({ entries: FILES, truncated: true })],
+  [/\/snapshots$/, () => ({ items: [SNAPSHOT] })],
+  [
+    /\/terminals$/,
+    () => ({
+      terminals: ['1', '2'].map((id) => ({ id: `trm_${id}`, user: 'user', ...TERMINAL })),
+    }),
+  ],
+  [/\/sandbox-hosts$/, () => [HOST]],
+  [/\/sandbox-hosts\/(\w+)$/, () => HOST],
+];
+
+/** Answers what pages about sandboxes and hosts ask, and goes to one of them. */
+export const withSandboxes = (path: string) => async (page: Page) => {
+  await page.route(/\/api\/v1\/(sandboxes|sandbox-hosts|snapshots)/, async (route) => {
+    const { pathname } = new URL(route.request().url());
+    for (const [pattern, answer] of ANSWERS) {
+      const match = pattern.exec(pathname);
+      if (match) return route.fulfill({ json: answer(match[1] ?? '') });
+    }
+    return route.abort();
+  });
+  await page.routeWebSocket(/\/attach/, (socket) => {
+    socket.send(JSON.stringify({ type: 'attached', offset: 0 }));
+    socket.send(Buffer.from('\x1b[32muser@sandbox\x1b[0m:\x1b[34m~\x1b[0m$ '));
+  });
+  await page.goto(path);
+};
+
+export const sandboxPath = (index: number, tab = '') =>
+  `/sandboxes/sbx_${'0'.repeat(25)}${index}/${tab}`.replace(/\/$/, '');
+export const hostPath = `/hosts/${HOST_ID}`;
