@@ -16,6 +16,7 @@
 //! connection that exists is judged again at its next packet, in either direction.
 
 mod adopted;
+mod beside;
 mod conntrack;
 pub mod inside;
 mod joined;

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Slot,
     adopted::{self, Adopted},
+    beside,
     joined::{Host, Joined},
     links::Links,
     nft::Nft,
@@ -156,6 +157,8 @@ impl Networks {
             nft.change(layout.remove() + &layout.make()).await?;
         }
         forward().await?;
+        beside::open(&layout).await?;
+        beside::warn(&nft, &layout).await?;
         tracing::info!(table = layout.table(), subnet = %layout.subnet, "the sandboxes' network is ready");
         let host = Host {
             layout,
@@ -315,6 +318,7 @@ impl Networks {
             let message = format!("{left} sandboxes are joined to the network");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
+        beside::close(&self.host.layout).await?;
         self.host.nft.change(self.host.layout.remove()).await
     }
 

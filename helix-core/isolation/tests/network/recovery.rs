@@ -147,3 +147,29 @@ fn a_process_that_is_gone_cannot_be_joined_and_leaves_nothing() {
         assert!(!links.contains("hx"), "{links}");
     });
 }
+
+#[test]
+fn sandboxes_reach_out_on_a_host_whose_docker_drops_what_it_does_not_know() {
+    on_a_host(async |world| {
+        let rules = [
+            "-N DOCKER-USER",
+            "-A DOCKER-USER -j RETURN",
+            "-P FORWARD DROP",
+            "-A FORWARD -j DOCKER-USER",
+        ];
+        for rule in rules {
+            printed("iptables", &rule.split(' ').collect::<Vec<_>>());
+        }
+        if !printed("iptables", &["-S"]).contains("DOCKER-USER") {
+            println!("skipped: there is no iptables");
+            return;
+        }
+        let sandbox = world.sandbox(Egress::Open).await;
+        assert!(sandbox.call(SITE, 80).await.is_err(), "Docker drops it");
+        let tasks = TaskGroup::new();
+        let networks = open(&options(world.dir.path()), &tasks).await;
+        assert!(sandbox.call(SITE, 80).await.is_ok());
+        networks.close().await.unwrap();
+        assert!(!printed("iptables", &["-S", "DOCKER-USER"]).contains("hx"));
+    });
+}
