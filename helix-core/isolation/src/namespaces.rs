@@ -23,7 +23,8 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fs::{self, File, Permissions},
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::Path,
+    slice::from_ref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -140,7 +141,7 @@ impl Backend {
         let mut capabilities = capabilities::find(&options, &hierarchies);
         let mut host = None;
         if capabilities::has(&capabilities, "namespaces") {
-            match HostRoot::make(&PathBuf::from("/"), &places.host(), &[places.data.clone()]) {
+            match HostRoot::make(Path::new("/"), &places.host(), from_ref(&places.data)) {
                 Ok(made) => host = Some(made),
                 Err(error) => capabilities::cannot(&mut capabilities, "host_rootfs", &error),
             }

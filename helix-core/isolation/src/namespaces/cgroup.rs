@@ -1,6 +1,7 @@
 //! Limits, freezing and accounts of a sandbox: control groups of version 1 and 2.
 
 use std::{
+    fmt::Display,
     io,
     os::unix::fs::chown,
     path::{Path, PathBuf},
@@ -409,8 +410,8 @@ fn directory(path: &Path) -> io::Result<()> {
     }
 }
 
-fn write(path: &Path, value: impl ToString) -> io::Result<()> {
-    std::fs::write(path, value.to_string()).map_err(|error| named(path, &error))
+fn write(path: &Path, value: impl Display) -> io::Result<()> {
+    std::fs::write(path, format!("{value}")).map_err(|error| named(path, &error))
 }
 
 fn write_if_there(path: &Path, value: u64) -> io::Result<()> {

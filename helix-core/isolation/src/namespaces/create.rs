@@ -45,14 +45,14 @@ pub(super) async fn create(
         .map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))?
     };
     let (directory, state) = made?;
-    finish(&backend, spec, directory, state, range)
+    finish(&backend, spec, &directory, state, range)
 }
 
 /// What was made becomes a sandbox, at once.
 fn finish(
     backend: &Arc<Backend>,
     spec: SandboxSpec,
-    directory: TempDir,
+    directory: &TempDir,
     state: State,
     range: Range,
 ) -> Result<Arc<Sandbox>, Error> {

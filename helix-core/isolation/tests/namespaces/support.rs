@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -18,6 +18,7 @@ use helix_proto::{
     sandbox::{Egress, Rootfs, SandboxLimits, SandboxPhase, host::SandboxSpec},
 };
 use libtest_mimic::{Failed, Trial};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 /// Why no sandbox can be made here.
@@ -44,32 +45,81 @@ pub(crate) fn trial<F: Future<Output = ()>>(
     })
 }
 
+/// A backend as a daemon makes it when it starts.
+pub(crate) async fn open(place: &Path, tasks: &TaskGroup) -> Namespaces {
+    let opened = Namespaces::new(Options::new(place), Arc::new(SystemClock), tasks.clone()).await;
+    opened.unwrap()
+}
+
+/// Ends what a daemon does in the background, as its end does.
+pub(crate) async fn shut_down(tasks: &TaskGroup) {
+    tasks.cancel();
+    let report = tasks.shutdown(Duration::from_secs(30)).await;
+    assert!(report.aborted.is_empty(), "{report:?}");
+}
+
 /// A backend in a directory of its own, which goes with it.
 pub(crate) struct Place {
-    pub(crate) directory: TempDir,
+    pub(crate) directory: Directory,
     pub(crate) backend: Option<Namespaces>,
+    tasks: TaskGroup,
     ids: Ids,
+}
+
+/// A directory of this test's, or of the test's that started this process.
+pub(crate) enum Directory {
+    Own(TempDir),
+    Other(PathBuf),
+}
+
+impl Directory {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Own(directory) => directory.path(),
+            Self::Other(path) => path,
+        }
+    }
 }
 
 impl Place {
     pub(crate) async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut place = Self {
-            directory,
-            backend: None,
-            ids: Ids::new(clock),
-        };
+        let mut place = Self::at(Path::new(""));
+        place.directory = Directory::Own(tempfile::tempdir().unwrap());
         place.open().await;
         place
     }
 
+    /// Without a backend yet.
+    pub(crate) fn at(path: &Path) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Self {
+            directory: Directory::Other(path.to_owned()),
+            backend: None,
+            tasks: TaskGroup::new(),
+            ids: Ids::new(clock),
+        }
+    }
+
     /// As a daemon that starts again.
     pub(crate) async fn open(&mut self) {
+        self.end().await;
+        self.backend = Some(open(self.directory.path(), &self.tasks).await);
+    }
+
+    /// As a daemon that ends.
+    pub(crate) async fn end(&mut self) {
         self.backend = None;
-        let options = Options::new(self.directory.path());
-        let opened = Namespaces::new(options, Arc::new(SystemClock), TaskGroup::new()).await;
-        self.backend = Some(opened.unwrap());
+        shut_down(&self.tasks).await;
+        self.tasks = TaskGroup::new();
+    }
+
+    /// The host's id of a sandbox's first process.
+    pub(crate) fn first_process(&self, id: SandboxId) -> Pid {
+        let state = self.directory.path().join("sandboxes").join(id.to_string());
+        let state = std::fs::read(state.join("state.json")).unwrap();
+        let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+        let pid = state["process"]["pid"].as_i64().unwrap();
+        Pid::from_raw(pid.try_into().unwrap()).unwrap()
     }
 
     pub(crate) fn backend(&self) -> &Namespaces {
@@ -111,6 +161,7 @@ impl Place {
             self.backend().remove(id).await.unwrap();
         }
         self.backend().dispose().await.unwrap();
+        shut_down(&self.tasks).await;
     }
 }
 
@@ -140,14 +191,10 @@ pub(crate) async fn sh_as(user: &str, sandbox: &Arc<dyn Environment>, command: &
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let asked = async {
         while !holds() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), asked)
         .await
         .unwrap_or_else(|_| panic!("not within 20 s: {what}"));
-}
-
-pub(crate) fn exists(path: impl AsRef<Path>) -> bool {
-    path.as_ref().exists()
 }

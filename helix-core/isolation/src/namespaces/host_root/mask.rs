@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     ffi::OsString,
-    fs::{self, Permissions},
+    fs::{self, Metadata, Permissions},
     io,
     os::unix::{
         ffi::OsStrExt as _,
@@ -32,12 +32,16 @@ pub(super) struct Mask {
 impl Mask {
     /// Looks through a tree on one file system.
     pub(super) fn of(tree: &Path, hidden: &HashSet<&Path>) -> io::Result<Self> {
-        let device = fs::symlink_metadata(tree)?.dev();
-        Self::look(tree, hidden, device, DEEPEST)
+        let metadata = fs::symlink_metadata(tree)?;
+        Self::look(tree, &metadata, hidden, DEEPEST)
     }
 
-    fn look(path: &Path, hidden: &HashSet<&Path>, device: u64, depth: usize) -> io::Result<Self> {
-        let metadata = fs::symlink_metadata(path)?;
+    fn look(
+        path: &Path,
+        metadata: &Metadata,
+        hidden: &HashSet<&Path>,
+        depth: usize,
+    ) -> io::Result<Self> {
         let mut mask = Self {
             mode: metadata.mode() & 0o7777,
             owner: (metadata.uid(), metadata.gid()),
@@ -45,23 +49,25 @@ impl Mask {
         };
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            let name = entry.file_name();
-            let kind = entry.file_type()?;
-            if kind.is_symlink() {
+            if entry.file_type()?.is_symlink() {
                 continue;
             }
-            let child = entry.path();
             // What went away meanwhile is hidden, in case it comes back.
-            let shown = entry
-                .metadata()
-                .is_ok_and(|metadata| is_readable(&metadata) && !hidden.contains(child.as_path()));
-            if !shown || (kind.is_dir() && depth == 0) {
-                mask.hidden.push(name);
-            } else if kind.is_dir() && entry.metadata()?.dev() == device {
-                let below = Self::look(&child, hidden, device, depth - 1)?;
-                if !below.is_empty() {
-                    mask.below.push((name, below));
+            let child = entry.metadata().ok().filter(is_readable);
+            match child {
+                Some(child) if child.is_dir() => {
+                    let path = entry.path();
+                    if depth == 0 || hidden.contains(path.as_path()) {
+                        mask.hidden.push(entry.file_name());
+                    } else if child.dev() == metadata.dev() {
+                        let below = Self::look(&path, &child, hidden, depth - 1)?;
+                        if !below.is_empty() {
+                            mask.below.push((entry.file_name(), below));
+                        }
+                    }
                 }
+                Some(_) => {}
+                None => mask.hidden.push(entry.file_name()),
             }
         }
         mask.hidden.sort();
