@@ -13,6 +13,8 @@ pub struct Programs {
     pub server: PathBuf,
     /// The runner.
     pub runner: PathBuf,
+    /// The sandbox host.
+    pub sandbox: PathBuf,
     /// The project's own commands.
     pub xtask: PathBuf,
     /// Where the managed llama.cpp server is installed.
@@ -29,8 +31,10 @@ pub fn programs() -> &'static Programs {
         let named = |name: &str| std::env::var_os(format!("HELIX_TEST_{name}")).map(PathBuf::from);
         let given = named("HELIX_SERVER")
             .zip(named("HELIX_RUNNER"))
-            .zip(named("XTASK"));
-        let (server, runner, xtask) = given.map_or_else(build, |((s, r), x)| (s, r, x));
+            .zip(named("XTASK"))
+            .zip(named("HELIX_SANDBOX"));
+        let given = given.map(|(((s, r), x), h)| (s, r, x, h));
+        let (server, runner, xtask, sandbox) = given.unwrap_or_else(build);
         let tools = server
             .parent()
             .and_then(Path::parent)
@@ -45,13 +49,14 @@ pub fn programs() -> &'static Programs {
         Programs {
             server,
             runner,
+            sandbox,
             xtask,
             engines,
         }
     })
 }
 
-fn build() -> (PathBuf, PathBuf, PathBuf) {
+fn build() -> (PathBuf, PathBuf, PathBuf, PathBuf) {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
         "build",
@@ -60,6 +65,8 @@ fn build() -> (PathBuf, PathBuf, PathBuf) {
         "helix-server",
         "-p",
         "helix-runner",
+        "-p",
+        "helix-sandbox",
         "-p",
         "xtask",
     ]);
@@ -71,6 +78,7 @@ fn build() -> (PathBuf, PathBuf, PathBuf) {
         folder.join("helix-server"),
         folder.join("helix-runner"),
         folder.join("xtask"),
+        folder.join("helix-sandbox"),
     )
 }
 

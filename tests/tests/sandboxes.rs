@@ -1,0 +1,287 @@
+//! Sandboxes through the whole path: REST, control plane, tunnel, host, sandbox.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use helix_base::{Outbound, OutboundOptions};
+use helix_proto::{
+    fleet::{CreateJoinTokenRequest, CreatedJoinToken, MachineRole},
+    sandbox::{
+        Egress, Sandbox, SandboxState,
+        guest::ExecResult,
+        host::{SandboxHost, SandboxHostState},
+    },
+};
+use helix_tests::{
+    DatabaseKind, World, eventually,
+    eventually::SOON,
+    process::{Process, with_argument},
+    programs::programs,
+};
+use reqwest::{Method, StatusCode};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// Whether this machine can have sandboxes; says so where it cannot.
+#[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
+fn may_host() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let mut check = Command::new(&programs().sandbox);
+    check.arg("check").arg("--data-dir").arg(folder.path());
+    let checked = check.output().unwrap();
+    if !checked.status.success() {
+        let why = String::from_utf8_lossy(&checked.stdout).into_owned();
+        println!("skipped: this machine cannot have sandboxes:\n{why}");
+    }
+    checked.status.success()
+}
+
+/// A sandbox host that joined a control plane.
+struct Host<'a> {
+    world: &'a World,
+    data: PathBuf,
+    process: Process,
+}
+
+impl<'a> Host<'a> {
+    async fn join(world: &'a World) -> Self {
+        let request = CreateJoinTokenRequest {
+            name: "a machine".to_owned(),
+            max_uses: None,
+            expires_at_ms: None,
+            role: MachineRole::SandboxHost,
+        };
+        let made: CreatedJoinToken = world.admin.post("/api/v1/join-tokens", &request).await;
+        let data = world.folder().join("sandboxes");
+        let process = Self::process(world, &data, Some(&made.secret));
+        let host = Self {
+            world,
+            data,
+            process,
+        };
+        host.until_online().await;
+        host
+    }
+
+    fn process(world: &World, data: &std::path::Path, token: Option<&str>) -> Process {
+        let mut command = Command::new(&programs().sandbox);
+        command.args(["--server", world.server.url(), "--data-dir"]);
+        command.arg(data);
+        if let Some(token) = token {
+            command.env("HELIX_SANDBOX_JOIN_TOKEN", token);
+        }
+        Process::start(&mut command, &data.with_extension("log"))
+    }
+
+    async fn until_online(&self) {
+        eventually("the sandbox host", SOON, async || {
+            let hosts: Vec<SandboxHost> = self.world.admin.get("/api/v1/sandbox-hosts").await;
+            match hosts.as_slice() {
+                [host] if host.state == SandboxHostState::Online && host.info.is_some() => Ok(()),
+                _ => Err((hosts, self.process.log())),
+            }
+        })
+        .await;
+    }
+
+    /// The host ends in this way, and is started again.
+    async fn restarted(mut self, signal: Signal) -> Self {
+        self.process.signal(signal);
+        self.process.wait(SOON).await;
+        self.process = Self::process(self.world, &self.data, None);
+        self.until_online().await;
+        self
+    }
+
+    async fn sandbox(&self, request: Value) -> Sandbox {
+        let made: Sandbox = self.world.admin.post("/api/v1/sandboxes", &request).await;
+        self.until(&made, SandboxState::Running).await
+    }
+
+    async fn until(&self, sandbox: &Sandbox, state: SandboxState) -> Sandbox {
+        let path = format!("/api/v1/sandboxes/{}", sandbox.id);
+        eventually("the sandbox", SOON, async || {
+            let seen: Sandbox = self.world.admin.get(&path).await;
+            if seen.state == state && seen.reachable {
+                Ok(seen)
+            } else {
+                Err((seen, self.process.log()))
+            }
+        })
+        .await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        sandbox: &Sandbox,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (StatusCode, Vec<u8>) {
+        let path = format!("/api/v1/sandboxes/{}{path}", sandbox.id);
+        let request = self.world.admin.request(method, &path).body(body);
+        let request = request.header("content-type", "application/json");
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.bytes().await.unwrap().to_vec())
+    }
+
+    /// What a shell says to a line.
+    async fn shell(&self, sandbox: &Sandbox, line: &str) -> String {
+        let body = json!({ "command": ["sh", "-c", line] }).to_string();
+        let (status, body) = self.call(Method::POST, sandbox, "/exec", body).await;
+        let said = String::from_utf8_lossy(&body).into_owned();
+        assert_eq!(status, StatusCode::OK, "{said}");
+        let result: ExecResult = serde_json::from_slice(&body).unwrap();
+        assert_eq!(result.exit.code, Some(0), "{said}");
+        match result.stdout {
+            helix_proto::sandbox::guest::Output::Text(text) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn delete(&self, sandbox: &Sandbox) {
+        let (status, _) = self.call(Method::DELETE, sandbox, "", "").await;
+        assert_eq!(status, StatusCode::NO_CONTENT);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_runs_programs_pauses_forks_outlives_its_hosts_daemon_and_leaves_nothing() {
+    if !may_host() {
+        return;
+    }
+    let world = World::empty(DatabaseKind::Sqlite).await;
+    let host = Host::join(&world).await;
+    let one = host
+        .sandbox(json!({ "name": "one", "env": { "GREETING": "hello" } }))
+        .await;
+
+    assert_eq!(
+        host.shell(&one, "id -un; hostname; echo $GREETING").await,
+        "user\none\nhello\n"
+    );
+    let file = "/files/content?path=/home/user/note";
+    let (status, _) = host.call(Method::PUT, &one, file, "kept").await;
+    assert!(status.is_success());
+    assert_eq!(host.call(Method::GET, &one, file, "").await.1, b"kept");
+
+    // Something listens inside, and goes on whatever becomes of the host's daemon.
+    let marker = format!("marked-{}", one.id);
+    let serve = format!("python3 -m http.server 8000 --bind 127.0.0.1; : {marker}");
+    let serve = json!({ "command": ["bash", "-c", serve], "background": true });
+    let (status, _) = host
+        .call(Method::POST, &one, "/exec", serve.to_string())
+        .await;
+    assert_eq!(status, StatusCode::CREATED);
+    let served = async |host: &Host<'_>| {
+        eventually("the port", SOON, async || {
+            match host.call(Method::GET, &one, "/ports/8000/note", "").await {
+                (StatusCode::OK, body) => Ok(body),
+                other => Err(other),
+            }
+        })
+        .await
+    };
+    assert_eq!(served(&host).await, b"kept");
+    assert_eq!(with_argument(&marker).len(), 1);
+
+    let (status, _) = host.call(Method::POST, &one, "/pause", "").await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, why) = host
+        .call(Method::POST, &one, "/exec", "{\"command\":[\"true\"]}")
+        .await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(String::from_utf8_lossy(&why).contains("resume it first"));
+    let (status, _) = host.call(Method::POST, &one, "/resume", "").await;
+    assert_eq!(status, StatusCode::OK);
+
+    // The policy holds for the fork too.
+    let none = json!({ "egress": { "mode": "none" } }).to_string();
+    let (status, _) = host.call(Method::PATCH, &one, "", none).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, body) = host
+        .call(Method::POST, &one, "/fork", "{\"name\":\"two\"}")
+        .await;
+    assert!(status.is_success(), "{}", String::from_utf8_lossy(&body));
+    let two: Sandbox = serde_json::from_slice(&body).unwrap();
+    let two = host.until(&two, SandboxState::Running).await;
+    assert_eq!(two.egress, Egress::None);
+    assert_eq!(host.shell(&two, "cat note; echo new > note").await, "kept");
+    assert_eq!(host.shell(&one, "cat note").await, "kept");
+
+    let mut host = host;
+    for signal in [Signal::TERM, Signal::KILL] {
+        host = host.restarted(signal).await;
+        let again = host.until(&one, SandboxState::Running).await;
+        assert_eq!(again.egress, Egress::None);
+        assert_eq!(served(&host).await, b"kept", "the program has gone on");
+    }
+
+    host.delete(&one).await;
+    host.delete(&two).await;
+    assert_eq!(with_argument(&marker), Vec::<i32>::new());
+    for folder in ["sandboxes", "lives"] {
+        let left: Vec<_> = std::fs::read_dir(host.data.join(folder)).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(&host.data.display().to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_is_typed_into_through_the_control_plane_and_attached_to_again() {
+    if !may_host() {
+        return;
+    }
+    let world = World::empty(DatabaseKind::Sqlite).await;
+    let host = Host::join(&world).await;
+    let sandbox = host.sandbox(json!({ "name": "terminal" })).await;
+    let (status, body) = host.call(Method::POST, &sandbox, "/terminals", "{}").await;
+    assert_eq!(status, StatusCode::CREATED);
+    let terminal: Value = serde_json::from_slice(&body).unwrap();
+    let path = format!(
+        "{}/api/v1/sandboxes/{}/terminals/{}/attach",
+        world.server.url(),
+        sandbox.id,
+        terminal["id"].as_str().unwrap()
+    );
+    let outbound = Outbound::new(&OutboundOptions::default()).unwrap();
+    let attach = async || {
+        let mut headers = reqwest::header::HeaderMap::new();
+        let bearer = format!("Bearer {}", world.admin.key());
+        headers.insert("authorization", bearer.parse().unwrap());
+        outbound
+            .websocket(&path.parse().unwrap(), headers)
+            .await
+            .unwrap()
+    };
+    let mut first = attach().await;
+    first
+        .send(b"echo $((6*7))-seen\n".to_vec().into())
+        .await
+        .unwrap();
+    until_said(&mut first, "42-seen").await;
+    drop(first);
+    // What was said before is shown again to whoever attaches.
+    let mut second = attach().await;
+    until_said(&mut second, "42-seen").await;
+    host.delete(&sandbox).await;
+}
+
+async fn until_said<M: Into<bytes::Bytes>, E: std::fmt::Debug>(
+    socket: &mut (impl futures_util::Stream<Item = Result<M, E>> + Unpin),
+    text: &str,
+) {
+    let mut said = Vec::new();
+    let heard = tokio::time::timeout(Duration::from_secs(60), async {
+        while !String::from_utf8_lossy(&said).contains(text) {
+            let message: bytes::Bytes = socket.next().await.unwrap().unwrap().into();
+            said.extend_from_slice(&message);
+        }
+    });
+    heard
+        .await
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&said)));
+}
