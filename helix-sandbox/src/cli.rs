@@ -50,9 +50,31 @@ pub(crate) enum Command {
     },
     /// Register this machine with a join token, keep the credential, and end.
     Join,
+    /// Look after the images that sandboxes can start from.
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Say what this machine can do and what it cannot, and what to do about that. Ends
     /// with status 1 where no sandbox can run.
     Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Import an image: an OCI image layout, what `docker save` writes, or a tar of a root
+    /// file system (`docker export`, `debootstrap`), compressed with gzip or not.
+    Import {
+        /// A file or folder.
+        from: PathBuf,
+        /// What to call it, such as debian:12; an image that has the name loses it.
+        name: String,
+    },
+    /// List the images.
+    List,
+    /// Remove an image by name, unless sandboxes were made from it.
+    Remove {
+        /// Its name.
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

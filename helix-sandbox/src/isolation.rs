@@ -1,6 +1,6 @@
 //! The default isolation, as the options say.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use helix_base::{Clock, SystemClock, TaskGroup};
 use helix_isolation::{
@@ -8,9 +8,12 @@ use helix_isolation::{
     namespaces::{self, Namespaces},
     network,
 };
-use helix_proto::sandbox::host::HostCapability;
+use helix_proto::{
+    SandboxId,
+    sandbox::{Rootfs, host::HostCapability},
+};
 
-use crate::{Error, HostOptions};
+use crate::{Error, HostOptions, records::Records};
 
 /// Without these no sandbox can run.
 const NEEDED: [&str; 4] = ["namespaces", "limits", "disk_limit", "network"];
@@ -42,6 +45,26 @@ fn settings(options: &HostOptions) -> namespaces::Options {
         ..network::Options::for_data_dir(&options.data_dir)
     });
     settings
+}
+
+/// Where the images that sandboxes can start from are kept.
+pub fn images_at(options: &HostOptions) -> PathBuf {
+    options.data_dir.join("images")
+}
+
+/// The sandboxes that were made from an image, by its name.
+///
+/// # Errors
+///
+/// Where what the host wrote down cannot be read.
+pub fn sandboxes_from(options: &HostOptions, name: &str) -> Result<Vec<SandboxId>, Error> {
+    let from = |rootfs: &Rootfs| matches!(rootfs, Rootfs::Image { image } if image == name);
+    let records = Records::open(&options.data_dir)?.all()?;
+    let records = records.iter().map(|record| &record.spec);
+    Ok(records
+        .filter(|spec| from(&spec.rootfs))
+        .map(|spec| spec.id)
+        .collect())
 }
 
 /// What this machine can do and what it cannot, with the reasons.

@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod images;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -44,6 +45,7 @@ async fn act(cli: Cli) -> anyhow::Result<ExitCode> {
             run(config.host).await?;
         }
         Some(Command::Join) => join(&config.host).await?,
+        Some(Command::Image(command)) => images::act(command, &config.host).await?,
         Some(Command::Check) => return check(&config.host).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use helix_base::{Outbound, OutboundOptions};
@@ -42,11 +46,13 @@ fn may_host() -> bool {
 struct Host<'a> {
     world: &'a World,
     data: PathBuf,
+    subnet: String,
     process: Process,
 }
 
 impl<'a> Host<'a> {
-    async fn join(world: &'a World) -> Self {
+    /// Each host of this machine has a network of its own.
+    async fn join(world: &'a World, subnet: &str) -> Self {
         let request = CreateJoinTokenRequest {
             name: "a machine".to_owned(),
             max_uses: None,
@@ -55,20 +61,21 @@ impl<'a> Host<'a> {
         };
         let made: CreatedJoinToken = world.admin.post("/api/v1/join-tokens", &request).await;
         let data = world.folder().join("sandboxes");
-        let process = Self::process(world, &data, Some(&made.secret));
+        let process = Self::process(world, &data, subnet, Some(&made.secret));
         let host = Self {
             world,
             data,
+            subnet: subnet.to_owned(),
             process,
         };
         host.until_online().await;
         host
     }
 
-    fn process(world: &World, data: &std::path::Path, token: Option<&str>) -> Process {
+    fn process(world: &World, data: &Path, subnet: &str, token: Option<&str>) -> Process {
         let mut command = Command::new(&programs().sandbox);
         command.args(["--server", world.server.url(), "--data-dir"]);
-        command.arg(data);
+        command.arg(data).args(["--subnet", subnet]);
         if let Some(token) = token {
             command.env("HELIX_SANDBOX_JOIN_TOKEN", token);
         }
@@ -90,7 +97,7 @@ impl<'a> Host<'a> {
     async fn restarted(mut self, signal: Signal) -> Self {
         self.process.signal(signal);
         self.process.wait(SOON).await;
-        self.process = Self::process(self.world, &self.data, None);
+        self.process = Self::process(self.world, &self.data, &self.subnet, None);
         self.until_online().await;
         self
     }
@@ -153,7 +160,7 @@ async fn a_sandbox_runs_programs_pauses_forks_outlives_its_hosts_daemon_and_leav
         return;
     }
     let world = World::empty(DatabaseKind::Sqlite).await;
-    let host = Host::join(&world).await;
+    let host = Host::join(&world, "10.241.0.0/16").await;
     let one = host
         .sandbox(json!({ "name": "one", "env": { "GREETING": "hello" } }))
         .await;
@@ -236,7 +243,7 @@ async fn a_terminal_is_typed_into_through_the_control_plane_and_attached_to_agai
         return;
     }
     let world = World::empty(DatabaseKind::Sqlite).await;
-    let host = Host::join(&world).await;
+    let host = Host::join(&world, "10.242.0.0/16").await;
     let sandbox = host.sandbox(json!({ "name": "terminal" })).await;
     let (status, body) = host.call(Method::POST, &sandbox, "/terminals", "{}").await;
     assert_eq!(status, StatusCode::CREATED);
