@@ -34,7 +34,7 @@ use helix_proto::{
     SandboxId, SnapshotId,
     sandbox::{
         Egress,
-        host::{HostCapability, SandboxSpec},
+        host::{HostCapability, HostImage, SandboxSpec},
     },
 };
 
@@ -47,6 +47,7 @@ use crate::{
     Environment, Error, ErrorKind, Found, FoundState, Isolation,
     dns::{LocalNames, NoNames},
     docker,
+    images::Images,
     network::{self, Networks},
 };
 
@@ -66,6 +67,7 @@ struct Backend {
     hierarchies: Hierarchies,
     capabilities: Vec<HostCapability>,
     host: Option<HostRoot>,
+    images: Images,
     networks: Option<Networks>,
     /// The ranges of ids that sandboxes have, by their number.
     ranges: Mutex<BTreeSet<u32>>,
@@ -139,6 +141,7 @@ impl Backend {
         let hierarchies = Hierarchies::find(parent)
             .map_err(|error| Error::io("looking for control groups", error))?;
         let mut capabilities = capabilities::find(&options, &hierarchies);
+        let images = Images::open(options.images())?;
         let mut host = None;
         if capabilities::has(&capabilities, "namespaces") {
             match HostRoot::make(Path::new("/"), &places.host(), from_ref(&places.data)) {
@@ -154,6 +157,7 @@ impl Backend {
             hierarchies,
             capabilities,
             host,
+            images,
             networks: None,
             ranges: Mutex::default(),
             sandboxes: Mutex::default(),
@@ -293,6 +297,10 @@ impl Isolation for Namespaces {
 
     fn capabilities(&self) -> Vec<HostCapability> {
         self.backend.capabilities.clone()
+    }
+
+    async fn images(&self) -> Result<Vec<HostImage>, Error> {
+        self.backend.images.list()
     }
 
     async fn found(&self) -> Result<Vec<Found>, Error> {

@@ -16,6 +16,10 @@ pub(super) fn find(options: &Options, hierarchies: &Hierarchies) -> Vec<HostCapa
         ("limits", limits(hierarchies)),
         ("disk_limit", disk()),
         (
+            "images",
+            Ok("OCI layouts and tars, imported on this host".into()),
+        ),
+        (
             "host_rootfs",
             Ok("the host's system, read-only, ids mapped".into()),
         ),

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::{
     Backend, capabilities,
     disk::{self, Frozen},
+    host_root,
     launch::Layered,
     sandbox::Sandbox,
     state::{State, write_json},
@@ -93,10 +94,11 @@ fn layers(backend: &Backend, rootfs: &Rootfs) -> Result<Vec<Layered>, Error> {
                     .unwrap_or("the host's system cannot be shown"),
             )),
         },
-        Rootfs::Image { image } => Err(Error::new(
-            ErrorKind::NotFound,
-            format!("there is no image {image} on this host"),
-        )),
+        Rootfs::Image { image } => {
+            let (image, root) = backend.images.find(image)?;
+            host_root::image::layers(&backend.places.host(), &image.digest, &root)
+                .map_err(|error| Error::io("making a layer for the image", error))
+        }
     }
 }
 

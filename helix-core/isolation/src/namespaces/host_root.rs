@@ -12,6 +12,7 @@
 
 mod accounts;
 mod copy;
+pub(super) mod image;
 mod mask;
 
 use std::{

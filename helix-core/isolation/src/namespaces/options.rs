@@ -36,4 +36,9 @@ impl Options {
             network: None,
         }
     }
+
+    /// Where the images are, for [`Images`](crate::images::Images) of another process.
+    pub fn images(&self) -> PathBuf {
+        self.data.join("images")
+    }
 }

@@ -1,15 +1,18 @@
 //! A sandbox's life.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use helix_base::TaskGroup;
+use helix_base::{SystemClock, TaskGroup};
 use helix_isolation::{
     FoundState, Isolation,
     conformance::{self, Subject},
+    images::Images,
+    namespaces::Options,
 };
 use helix_proto::sandbox::{Rootfs, SandboxEndKind, SandboxPhase, host::Origin};
 use libtest_mimic::Trial;
@@ -30,6 +33,10 @@ pub(crate) fn trials(trials: &mut Vec<Trial>) {
     trials.push(trial(
         "a fork has the files of its origin, and they are its users' own",
         forked,
+    ));
+    trials.push(trial(
+        "a sandbox from an image has its files, a user of its own, and not the host's",
+        from_an_image,
     ));
     trials.push(trial(
         "the end of the first process is heard of, also after a restart",
@@ -101,8 +108,8 @@ async fn a_life() {
     )
     .await;
     assert_eq!(seen, "kept\nremoved\n");
-    assert!(!std::path::Path::new("/etc/kept").exists());
-    assert!(std::path::Path::new("/usr/bin/env").exists());
+    assert!(!Path::new("/etc/kept").exists());
+    assert!(Path::new("/usr/bin/env").exists());
     place.close().await;
 }
 
@@ -187,5 +194,54 @@ async fn ended() {
     );
     sandbox.start(&Phases::default()).await.unwrap();
     drop(sandbox);
+    place.close().await;
+}
+
+/// A tar of a root with a shell and what that needs.
+fn small_root(place: &Path) -> PathBuf {
+    let script = "mkdir -p r/bin r/etc && cp /bin/dash r/bin/sh && cp /bin/cat /bin/ls /usr/bin/id r/bin && \
+                  ldd /bin/dash /bin/ls /usr/bin/id | grep -o '/[^ ]*' | grep -v : | sort -u | \
+                  while read lib; do mkdir -p r$(dirname $lib); cp -L $lib r$lib; done && \
+                  echo image > r/etc/origin && tar -cf root.tar -C r .";
+    let made = std::process::Command::new("/bin/sh")
+        .args(["-ec", script])
+        .current_dir(place)
+        .status();
+    assert!(made.unwrap().success());
+    place.join("root.tar")
+}
+
+async fn from_an_image() {
+    let place = Place::new().await;
+    let work = tempfile::tempdir().unwrap();
+    let tar = small_root(work.path());
+    let images = Images::open(Options::new(place.directory.path()).images()).unwrap();
+    let image = images
+        .import(&tar, "small:1", &SystemClock, &mut |_| {})
+        .unwrap();
+    assert_eq!(place.backend().images().await.unwrap(), [image.clone()]);
+    for name in ["small:1", image.digest.as_str()] {
+        let mut spec = place.spec();
+        spec.rootfs = Rootfs::Image {
+            image: name.to_owned(),
+        };
+        let sandbox = place.start(&spec).await;
+        let seen = sh(
+            &sandbox,
+            "cat /etc/origin /etc/hostname; echo new > /etc/origin; ls /",
+        )
+        .await;
+        assert!(seen.starts_with("image\ntest-box\nbin\n"), "{seen}");
+        assert!(
+            !seen.contains("usr\n") || Path::new("/lib64").exists(),
+            "{seen}"
+        );
+        let user = sh_as("user", &sandbox, "id -u; cd; cat /etc/passwd").await;
+        assert!(user.starts_with("1000\n"), "{user}");
+        assert!(
+            user.contains("user:x:1000:1000::/home/user:/bin/sh"),
+            "{user}"
+        );
+    }
     place.close().await;
 }

@@ -41,6 +41,56 @@ pub(super) fn write(host: &Path, etc: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Adds [`USER`] to the accounts of an image. An image's own files are read as they are:
+/// a link in it that leaves it is not followed.
+pub(super) fn add_user(image: &Path, etc: &Path) -> io::Result<()> {
+    let read = |name: &str| {
+        let path = image.join("etc").join(name);
+        let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
+        let in_etc =
+            fs::symlink_metadata(image.join("etc")).is_ok_and(|metadata| metadata.is_dir());
+        match is_file && in_etc {
+            true => fs::read_to_string(path).unwrap_or_default(),
+            false => String::new(),
+        }
+    };
+    let shell = ["bin/bash", "usr/bin/bash"]
+        .iter()
+        .find(|path| fs::symlink_metadata(image.join(path)).is_ok())
+        .map_or("/bin/sh", |_| "/bin/bash");
+    let root = |text: String, line: &str| match text.lines().any(|one| one.starts_with("root:")) {
+        true => text,
+        false => format!("{line}\n{text}"),
+    };
+    let user = format!("{USER}:x:{USER_ID}:{USER_ID}::/home/{USER}:{shell}");
+    let passwd = with_line(
+        &root(read("passwd"), &format!("root:x:0:0:root:/root:{shell}")),
+        &user,
+    );
+    let group = with_line(
+        &root(read("group"), "root:x:0:"),
+        &format!("{USER}:x:{USER_ID}:"),
+    );
+    for (name, text) in [("passwd", passwd), ("group", group)] {
+        let path = etc.join(name);
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+/// A text with a line in place of the one that begins with the same name.
+fn with_line(text: &str, line: &str) -> String {
+    let name = line.split(':').next().unwrap_or_default();
+    let others = text
+        .lines()
+        .filter(|other| other.split(':').next() != Some(name));
+    others
+        .chain([line])
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
 fn users(host: &str, shell: &str) -> String {
     let mut text = format!("root:x:0:0:root:/root:{shell}\n");
     for line in host.lines() {
