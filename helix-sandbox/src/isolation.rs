@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use helix_base::{Clock, SystemClock, TaskGroup};
 use helix_isolation::{
-    Isolation,
+    ErrorKind, Isolation,
     namespaces::{self, Namespaces},
     network,
 };
@@ -67,15 +67,22 @@ pub fn sandboxes_from(options: &HostOptions, name: &str) -> Result<Vec<SandboxId
         .collect())
 }
 
-/// What this machine can do and what it cannot, with the reasons.
+/// What this machine can do and what it cannot, with the reasons. Where there are no
+/// sandboxes, nothing that it made to find out is left beside the data directory.
 ///
 /// # Errors
 ///
 /// Where the data directory cannot be used, or a host that runs uses it.
 pub async fn check(options: &HostOptions) -> Result<Vec<HostCapability>, Error> {
-    let tasks = TaskGroup::new();
-    let isolation = of_options(options, Arc::new(SystemClock), &tasks).await?;
-    Ok(isolation.capabilities())
+    let settings = settings(options);
+    let namespaces = Namespaces::new(settings, Arc::new(SystemClock), TaskGroup::new()).await?;
+    let capabilities = namespaces.capabilities();
+    match namespaces.dispose().await {
+        // There are sandboxes, which need it.
+        Err(error) if error.kind() == ErrorKind::Conflict => {}
+        disposed => disposed?,
+    }
+    Ok(capabilities)
 }
 
 /// Whether no sandbox can run without what is called so.

@@ -4,7 +4,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     time::Duration,
 };
 
@@ -32,14 +32,19 @@ use serde_json::{Value, json};
 #[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
 fn may_host() -> bool {
     let folder = tempfile::tempdir().unwrap();
-    let mut check = Command::new(&programs().sandbox);
-    check.arg("check").arg("--data-dir").arg(folder.path());
-    let checked = check.output().unwrap();
+    let checked = checked(folder.path());
     if !checked.status.success() {
         let why = String::from_utf8_lossy(&checked.stdout).into_owned();
         println!("skipped: this machine cannot have sandboxes:\n{why}");
     }
     checked.status.success()
+}
+
+/// Looks at the machine, and leaves nothing where there are no sandboxes.
+fn checked(data: &Path) -> Output {
+    let mut check = Command::new(&programs().sandbox);
+    check.arg("check").arg("--data-dir").arg(data);
+    check.output().unwrap()
 }
 
 /// A sandbox host that joined a control plane.
@@ -148,6 +153,12 @@ impl<'a> Host<'a> {
         }
     }
 
+    /// Ends, with what its firewall and control groups have for all sandboxes.
+    async fn end(mut self) {
+        self.process.stop().await;
+        assert!(checked(&self.data).status.success());
+    }
+
     async fn delete(&self, sandbox: &Sandbox) {
         let (status, _) = self.call(Method::DELETE, sandbox, "", "").await;
         assert_eq!(status, StatusCode::NO_CONTENT);
@@ -235,6 +246,7 @@ async fn a_sandbox_runs_programs_pauses_forks_outlives_its_hosts_daemon_and_leav
     }
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     assert!(!mounts.contains(&host.data.display().to_string()));
+    host.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,6 +287,7 @@ async fn a_terminal_is_typed_into_through_the_control_plane_and_attached_to_agai
     let mut second = attach().await;
     until_said(&mut second, "42-seen").await;
     host.delete(&sandbox).await;
+    host.end().await;
 }
 
 async fn until_said<M: Into<bytes::Bytes>, E: std::fmt::Debug>(
