@@ -14,7 +14,7 @@ use rtnetlink::{
     packet_route::{
         address::AddressAttribute,
         link::{InfoData, InfoVeth, LinkAttribute, LinkMessage},
-        route::{RouteAddress, RouteAttribute},
+        route::{RouteAddress, RouteAttribute, RouteMessage, RouteType},
     },
 };
 
@@ -29,6 +29,14 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) struct Links {
     handle: Handle,
+}
+
+/// A route of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) network: Ipv4Net,
+    /// The number of whose claim it is, if it leads nowhere.
+    pub(super) claim: Option<u32>,
 }
 
 /// An interface of ours.
@@ -145,31 +153,29 @@ impl Links {
         Ok(messages.iter().filter_map(read).collect())
     }
 
-    /// The networks that the host has routes for, by the index of the interface; default
-    /// routes aside.
-    pub(super) async fn routes(&self) -> Result<Vec<(u32, Ipv4Net)>, Error> {
+    /// The host's routes; default routes aside.
+    pub(super) async fn routes(&self) -> Result<Vec<Route>, Error> {
         let every = RouteMessageBuilder::<Ipv4Addr>::new().build();
         let listed = self.handle.route().get(every).execute().try_collect();
         let messages: Vec<_> = within("cannot list the routes", listed).await?;
-        let read = |message: &rtnetlink::packet_route::route::RouteMessage| {
-            let address = message
-                .attributes
-                .iter()
-                .find_map(|attribute| match attribute {
-                    RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
-                    _ => None,
-                })?;
-            let interface = message
-                .attributes
-                .iter()
-                .find_map(|attribute| match attribute {
-                    RouteAttribute::Oif(index) => Some(*index),
-                    _ => None,
-                });
-            let network = Ipv4Net::new(address, message.header.destination_prefix_length).ok()?;
-            (network.prefix_len() > 0).then_some((interface.unwrap_or(0), network))
-        };
-        Ok(messages.iter().filter_map(read).collect())
+        Ok(messages.iter().filter_map(read_route).collect())
+    }
+
+    /// Claims a network for this daemon's sandboxes, by a route that leads nowhere: other
+    /// daemons see it, and what is for a sandbox that is gone does not leave the host.
+    pub(super) async fn claim(&self, network: Ipv4Net, number: u32) -> Result<(), Error> {
+        let route = self.handle.route().add(claim(network, number)).replace();
+        within(&format!("cannot claim {network}"), route.execute()).await
+    }
+
+    /// Gives a claim up, if it is there.
+    pub(super) async fn give_up(&self, network: Ipv4Net, number: u32) -> Result<(), Error> {
+        let is_ours = |route: &Route| route.network == network && route.claim == Some(number);
+        if !self.routes().await?.iter().any(is_ours) {
+            return Ok(());
+        }
+        let removed = self.handle.route().del(claim(network, number)).execute();
+        within(&format!("cannot give {network} up"), removed).await
     }
 
     /// The index of an interface; none where it is gone.
@@ -191,6 +197,29 @@ impl Links {
             Err(_) => Err(late(&format!("cannot find the interface {name}"))),
         }
     }
+}
+
+fn claim(network: Ipv4Net, number: u32) -> RouteMessage {
+    RouteMessageBuilder::<Ipv4Addr>::new()
+        .destination_prefix(network.network(), network.prefix_len())
+        .priority(number)
+        .kind(RouteType::Unreachable)
+        .build()
+}
+
+fn read_route(message: &RouteMessage) -> Option<Route> {
+    let attributes = message.attributes.iter();
+    let address = attributes.clone().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
+        _ => None,
+    })?;
+    let priority = attributes.clone().find_map(|attribute| match attribute {
+        RouteAttribute::Priority(priority) => Some(*priority),
+        _ => None,
+    });
+    let network = Ipv4Net::new(address, message.header.destination_prefix_length).ok()?;
+    let claim = priority.filter(|_| message.header.kind == RouteType::Unreachable);
+    (network.prefix_len() > 0).then_some(Route { network, claim })
 }
 
 /// ENODEV.

@@ -17,7 +17,7 @@ use super::{
     adopted::{self, Adopted},
     beside,
     joined::{Host, Joined},
-    links::Links,
+    links::{Links, Route},
     nft::Nft,
     openings::{Lifetimes, Openings},
     policy::Policy,
@@ -151,7 +151,7 @@ impl Networks {
             refused: options.refused.clone(),
             refused_interfaces: options.refused_interfaces.clone(),
         };
-        layout.subnet = find_subnet(options.subnet, &links, &layout.prefix()).await?;
+        layout.subnet = find_subnet(options.subnet, &links, &layout).await?;
         if let Err(error) = nft.change(layout.make()).await {
             tracing::warn!(%error, "the table of the sandboxes' network is made anew");
             nft.change(layout.remove() + &layout.make()).await?;
@@ -318,7 +318,12 @@ impl Networks {
             let message = format!("{left} sandboxes are joined to the network");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        beside::close(&self.host.layout).await?;
+        let layout = &self.host.layout;
+        beside::close(layout).await?;
+        self.host
+            .links
+            .give_up(layout.subnet, layout.number())
+            .await?;
         self.host.nft.change(self.host.layout.remove()).await
     }
 
@@ -355,37 +360,69 @@ impl Networks {
     }
 }
 
-/// The subnet of sandboxes that run already, or one that the host does not use.
+/// The subnet of sandboxes that run already, or one that neither the host nor another
+/// daemon uses; claimed.
 async fn find_subnet(
     asked: Option<Ipv4Net>,
     links: &Links,
-    prefix: &str,
+    layout: &Layout,
 ) -> Result<Ipv4Net, Error> {
-    let ours = links.ours(prefix).await?;
-    let existing: Vec<Ipv4Net> = ours
-        .iter()
-        .flat_map(|link| link.addresses.clone())
-        .collect();
-    if let Some(first) = existing.first() {
-        let within = asked.filter(|subnet| subnet.contains(first));
-        if let Some(subnet) = within
-            .map(|net| net.trunc())
-            .or_else(|| subnet::of_existing(*first))
-        {
+    let number = layout.number();
+    if let Some(subnet) = existing_subnet(asked, links, layout).await? {
+        links.claim(subnet, number).await?;
+        return Ok(subnet);
+    }
+    let mut passed_over = Vec::new();
+    loop {
+        let routes = links.routes().await?;
+        let others = routes.iter().filter(|route| route.claim != Some(number));
+        let addresses = links
+            .addresses()
+            .await?
+            .into_iter()
+            .map(|(_, network)| network);
+        let used = others
+            .map(|route| route.network)
+            .chain(addresses)
+            .chain(passed_over.clone());
+        let subnet = subnet::choose(asked, number, &used.collect::<Vec<_>>())?;
+        links.claim(subnet, number).await?;
+        let is_other = |route: &Route| {
+            route.network == subnet && route.claim.is_some_and(|claim| claim != number)
+        };
+        if !links.routes().await?.iter().any(is_other) {
             return Ok(subnet);
         }
+        // Another daemon claimed it at the same moment: both pass on, each its own way.
+        links.give_up(subnet, number).await?;
+        passed_over.push(subnet);
     }
-    let routes = links
-        .routes()
-        .await?
-        .into_iter()
-        .map(|(_, network)| network);
-    let addresses = links
-        .addresses()
-        .await?
-        .into_iter()
-        .map(|(_, network)| network);
-    subnet::choose(asked, &routes.chain(addresses).collect::<Vec<_>>())
+}
+
+/// What sandboxes that run already use, or this daemon claimed before.
+async fn existing_subnet(
+    asked: Option<Ipv4Net>,
+    links: &Links,
+    layout: &Layout,
+) -> Result<Option<Ipv4Net>, Error> {
+    let ours = links.ours(&layout.prefix()).await?;
+    let first = ours.iter().flat_map(|link| link.addresses.clone()).next();
+    if let Some(first) = first {
+        let within = asked
+            .map(|net| net.trunc())
+            .filter(|subnet| subnet.contains(&first));
+        return Ok(within.or_else(|| subnet::of_existing(first)));
+    }
+    let number = layout.number();
+    for route in links.routes().await? {
+        if route.claim == Some(number) {
+            if asked.is_none_or(|asked| asked.trunc() == route.network) {
+                return Ok(Some(route.network));
+            }
+            links.give_up(route.network, number).await?;
+        }
+    }
+    Ok(None)
 }
 
 /// Lets the host forward packets at all.

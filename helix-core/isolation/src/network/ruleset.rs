@@ -14,6 +14,7 @@ use std::{
 
 use helix_proto::sandbox::EgressProtocol;
 use ipnet::Ipv4Net;
+use sha2::{Digest as _, Sha256};
 
 use super::policy::{Policy, Window};
 
@@ -83,6 +84,12 @@ impl Layout {
     /// The table's name.
     pub fn table(&self) -> String {
         format!("helix_{}", self.tag)
+    }
+
+    /// A number that tells daemons apart, the same in every process.
+    pub fn number(&self) -> u32 {
+        let digest = Sha256::digest(self.tag.as_bytes());
+        u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) | 1
     }
 
     /// What the names of its interfaces begin with.

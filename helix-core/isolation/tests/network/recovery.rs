@@ -173,3 +173,32 @@ fn sandboxes_reach_out_on_a_host_whose_docker_drops_what_it_does_not_know() {
         assert!(!printed("iptables", &["-S", "DOCKER-USER"]).contains("hx"));
     });
 }
+
+#[test]
+fn daemons_on_one_host_have_networks_that_do_not_overlap_and_keep_them() {
+    on_a_host(async |world| {
+        let mut others = Vec::new();
+        for number in 0..4 {
+            let dir = world.dir.path().join(number.to_string());
+            others.push((TaskGroup::new(), options(&dir)));
+        }
+        let opened = others.iter().map(|(tasks, options)| open(options, tasks));
+        let opened = futures_util::future::join_all(opened).await;
+        let mut subnets: Vec<_> = opened.iter().map(|networks| networks.subnet()).collect();
+        subnets.push(world.networks.subnet());
+        let (tasks, options) = &others[0];
+        assert_eq!(
+            open(options, tasks).await.subnet(),
+            subnets[0],
+            "the same again"
+        );
+        subnets.sort_unstable();
+        subnets.dedup();
+        assert_eq!(subnets.len(), 5);
+        for networks in &opened {
+            networks.close().await.unwrap();
+        }
+        world.networks.close().await.unwrap();
+        assert!(!printed("ip", &["route"]).contains("unreachable"));
+    });
+}
