@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: measurements against named peers.
 
 pub(crate) mod gateway;
+pub(crate) mod isolation;
 mod programs;
 mod report;
 pub(crate) mod tunnel;
@@ -16,6 +17,8 @@ pub(crate) enum Bench {
     /// The path of a request through the control plane, beside vllm-router,
     /// LiteLLM and no gateway at all.
     Gateway(gateway::Arguments),
+    /// Sandboxes, beside runc and Docker.
+    Isolation(isolation::Arguments),
     /// A tunnel, beside rathole and no tunnel at all.
     Tunnel(tunnel::Arguments),
 }
@@ -24,6 +27,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
     match bench {
         Bench::Gateway(arguments) => gateway::run(workspace, arguments),
+        Bench::Isolation(arguments) => isolation::run(workspace, arguments),
         Bench::Tunnel(arguments) => tunnel::run(workspace, arguments),
     }
 }

@@ -28,6 +28,12 @@ pub(crate) fn read(path: &str) -> Outcome {
     Ok(format!("{path} can be read"))
 }
 
+/// Opens a file for reading, reads nothing, and closes it.
+pub(crate) fn open(path: &str) -> Outcome {
+    File::open(path)?;
+    Ok(format!("{path} can be opened"))
+}
+
 /// Opens an existing file for writing, writes nothing, and closes it.
 pub(crate) fn write(path: &str) -> Outcome {
     OpenOptions::new().write(true).open(path)?;

@@ -63,6 +63,7 @@ fn main() -> ExitCode {
 fn attempt(name: &str, arguments: &[&str]) -> Option<Outcome> {
     Some(match (name, arguments) {
         ("read", [path]) => files::read(path),
+        ("open", [path]) => files::open(path),
         ("write", [path]) => files::write(path),
         ("create", [path]) => files::create(path),
         ("device", [major, minor]) => files::device(major, minor),
@@ -81,7 +82,7 @@ fn attempt(name: &str, arguments: &[&str]) -> Option<Outcome> {
         ("userfaultfd", []) => kernel::userfaultfd(),
         ("io-uring", []) => kernel::io_uring(),
         ("new-user-namespace", []) => kernel::new_user_namespace(),
-        ("unknown-call", []) => kernel::unknown_call(),
+        ("other-numbers", []) => kernel::other_numbers(),
         ("terminal-input", []) => kernel::terminal_input(),
         ("forks", [limit]) => resources::forks(limit),
         ("memory", [bytes]) => resources::memory(bytes),
@@ -95,8 +96,10 @@ fn attempt(name: &str, arguments: &[&str]) -> Option<Outcome> {
         ("send", [address]) => network::send(address),
         ("resolve", [name]) => network::resolve(name),
         ("ask-resolver", [server, name]) => network::ask(server, name),
+        ("reach-name", [name, port]) => network::reach_name(name, port),
+        ("reach-name", [name, port, server]) => network::reach_name_by(name, port, server),
+        ("listen", [port]) => network::listen(port),
         ("abstract-socket", [name]) => network::abstract_socket(name),
-        ("spoof", [source, target]) => network::spoof(source, target),
         _ => return None,
     })
 }

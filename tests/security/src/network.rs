@@ -80,8 +80,30 @@ pub(crate) fn resolve(name: &str) -> Outcome {
     Ok(format!("{name} is {found:?}"))
 }
 
+/// Resolves a name, and connects to the first of its addresses.
+pub(crate) fn reach_name(name: &str, port: &str) -> Outcome {
+    let port: u16 = port.parse().map_err(|_| misused("give a port"))?;
+    let mut addresses = (name, port).to_socket_addrs()?;
+    let first = addresses
+        .next()
+        .ok_or_else(|| io::Error::other("no address"))?;
+    connect(&first.to_string())
+}
+
+/// As [`reach_name`], asking a resolver of one's own choosing.
+pub(crate) fn reach_name_by(name: &str, port: &str, server: &str) -> Outcome {
+    let address = query(server, name)?;
+    connect(&format!("{address}:{port}"))
+}
+
 /// Asks one resolver for a name's address, by a query of its own making.
 pub(crate) fn ask(server: &str, name: &str) -> Outcome {
+    let address = query(server, name)?;
+    Ok(format!("{server} says {name} is {address}"))
+}
+
+/// The address at the end of an answer with at least one record, by RFC 1035.
+fn query(server: &str, name: &str) -> io::Result<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -95,12 +117,29 @@ pub(crate) fn ask(server: &str, name: &str) -> Outcome {
     let mut answer = [0; 512];
     let (count, _) = socket.recv_from(&mut answer)?;
     let (code, answers) = (answer[3] & 0xf, u16::from_be_bytes([answer[6], answer[7]]));
-    if count < 12 || code != 0 || answers == 0 {
+    if count < 16 || code != 0 || answers == 0 {
         return Err(io::Error::other(format!(
             "answer code {code} with {answers} records"
         )));
     }
-    Ok(format!("{answers} records for {name}"))
+    // No additional records were asked for, so the last record's data ends the message.
+    let mut last = [0; 4];
+    last.copy_from_slice(&answer[count - 4..count]);
+    Ok(last.into())
+}
+
+/// Not an attempt: says a word to everybody who connects, until it is ended.
+pub(crate) fn listen(port: &str) -> Outcome {
+    let port: u16 = port.parse().map_err(|_| misused("give a port"))?;
+    let listener = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    for stream in listener.incoming() {
+        let mut stream = stream?;
+        // Somebody who left is none of its business.
+        let _ = stream
+            .read(&mut [0; 1])
+            .and_then(|_| stream.write_all(b"hello"));
+    }
+    Ok("nobody can connect any more".to_owned())
 }
 
 /// Connects to a socket in the host's abstract namespace.
@@ -108,15 +147,4 @@ pub(crate) fn abstract_socket(name: &str) -> Outcome {
     let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
     UnixStream::connect_addr(&address)?;
     Ok(format!("connected to @{name}"))
-}
-
-/// Sends a datagram from an address that is not its own (but was put on its loopback),
-/// and waits for the echo to a second socket.
-pub(crate) fn spoof(source: &str, target: &str) -> Outcome {
-    let socket = UdpSocket::bind(address(source)?)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.send_to(b"?", address(target)?)?;
-    let mut said = [0; 32];
-    let (count, _) = socket.recv_from(&mut said)?;
-    Ok(format!("an answer of {count} bytes to {source}"))
 }
