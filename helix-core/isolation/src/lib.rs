@@ -3,6 +3,8 @@
 mod client;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "docker")]
+pub mod containers;
 pub mod dns;
 pub mod docker;
 pub mod guest;
