@@ -4,6 +4,12 @@
 //! processes, so that the daemon, its containers and the firewall go with it, however it
 //! ends. Takes root, `dockerd`, `unshare`, `nft` and a static `busybox`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test without the usual harness"
+)]
+
 mod confinement;
 mod daemon;
 mod kit;
