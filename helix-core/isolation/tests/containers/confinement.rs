@@ -26,7 +26,7 @@ const REFUSED: [(&str, bool); 9] = [
     ("umount /.helix/program", false),
     ("touch /.helix/program/guest", false),
     ("touch /.helix/door/launch.sock", false),
-    ("echo 1 > /proc/sys/kernel/sysrq", false),
+    ("echo 1 > /proc/sys/kernel/panic", false),
     ("mount -o remount,rw /proc/sys", false),
 ];
 
