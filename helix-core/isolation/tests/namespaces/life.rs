@@ -72,7 +72,8 @@ async fn the_contract() {
     };
     let report = conformance::run(&subject).await;
     assert!(report.broken().is_empty(), "{report}");
-    shut_down(&subject.tasks.lock().unwrap().clone()).await;
+    let last = subject.tasks.lock().unwrap().clone();
+    shut_down(&last).await;
     let tasks = TaskGroup::new();
     let backend = open(subject.directory.path(), &tasks).await;
     backend.dispose().await.unwrap();
@@ -219,7 +220,10 @@ async fn from_an_image() {
     let image = images
         .import(&tar, "small:1", &SystemClock, &mut |_| {})
         .unwrap();
-    assert_eq!(place.backend().images().await.unwrap(), [image.clone()]);
+    assert_eq!(
+        place.backend().images().await.unwrap(),
+        std::slice::from_ref(&image)
+    );
     for name in ["small:1", image.digest.as_str()] {
         let mut spec = place.spec();
         spec.rootfs = Rootfs::Image {

@@ -1,5 +1,11 @@
 //! Sandboxes as they are: needs root, and leaves nothing behind, which is counted.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests, without the standard harness"
+)]
+
 mod confinement;
 mod leaks;
 mod life;

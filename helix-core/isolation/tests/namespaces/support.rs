@@ -1,5 +1,7 @@
 //! What the tests share.
 
+#![expect(clippy::unwrap_used, reason = "tests, without the standard harness")]
+
 use std::{
     collections::BTreeMap,
     future::Future,
