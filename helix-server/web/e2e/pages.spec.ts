@@ -129,6 +129,17 @@ async function openFirstChat(page: Page): Promise<void> {
 async function settled(page: Page): Promise<void> {
   await page.waitForLoadState('networkidle');
   await expect(page.getByRole('status', { name: /^Loading/ })).toHaveCount(0);
+  await still(page);
+}
+
+/** Waits until colours and places have changed; what turns for ever is not waited for. */
+async function still(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const ending = document
+      .getAnimations()
+      .filter((each) => each.effect?.getComputedTiming().endTime !== Infinity);
+    return Promise.allSettled(ending.map((each) => each.finished));
+  });
 }
 
 async function expectNoBarrier(page: Page, how: string): Promise<void> {
@@ -182,6 +193,7 @@ function check(shown: Shown, state: () => string | undefined): void {
     await expectNoBarrier(page, 'light');
     await page.emulateMedia({ colorScheme: 'dark' });
     await expect(page.locator('html')).toHaveAttribute('data-mantine-color-scheme', 'dark');
+    await still(page);
     await expectNoBarrier(page, 'dark');
     await page.setViewportSize({ width: 360, height: 740 });
     const wider = () => page.evaluate(tooWide);

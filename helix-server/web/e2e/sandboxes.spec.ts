@@ -35,8 +35,7 @@ test.afterAll(async () => {
 const tab = (name: string) => page.getByRole('tab', { name, exact: true }).click();
 const facts = () => page.locator('#content').getByText(/^(Running|Paused|Stopped|Failed)$/);
 /** A line on the screen that is just this. */
-const line = (text: string) =>
-  screen().locator('> div', { hasText: new RegExp(`^${text}\\s*$`) });
+const line = (text: string) => screen().locator('> div', { hasText: new RegExp(`^${text}\\s*$`) });
 const screen = () => page.locator('.xterm-rows').filter({ visible: true });
 
 async function type(line: string): Promise<void> {

@@ -41,7 +41,7 @@ const INSTANCE: Record<InstanceState, { label: string; color: string }> = {
 const SANDBOX: Record<SandboxState, { label: string; color: string }> = {
   creating: { label: 'Creating', color: 'blue' },
   running: { label: 'Running', color: 'teal' },
-  paused: { label: 'Paused', color: 'yellow' },
+  paused: { label: 'Paused', color: 'orange' },
   stopped: { label: 'Stopped', color: 'gray' },
   failed: { label: 'Failed', color: 'red' },
   deleted: { label: 'Being deleted', color: 'gray' },

@@ -169,9 +169,7 @@ function Facts({ sandbox }: TabProps) {
       <Group gap="xs" mb={6}>
         <SandboxBadge sandbox={sandbox} />
         {sandbox.docker && <Badge color="blue">Docker</Badge>}
-        <Badge color={sandbox.egress.mode === 'open' ? 'gray' : 'yellow'}>
-          {describeEgress(sandbox.egress)}
-        </Badge>
+        <Badge color="gray">{describeEgress(sandbox.egress)}</Badge>
       </Group>
       {rootfs.kind === 'image' ? rootfs.image : 'The host’s system'} ·{' '}
       {describeLimits(sandbox.limits)}

@@ -221,7 +221,7 @@ function Crumbs({ folder, onOpen }: { folder: string; onOpen: (folder: string) =
         <li>
           <Tooltip label="Home">
             <ActionIcon
-              size="sm"
+              size={24}
               aria-label="Home folder"
               onClick={() => {
                 onOpen(HOME);

@@ -50,7 +50,11 @@ function UploadRow(props: { upload: UploadState; onCancel: (key: number) => void
           {name}
         </Text>
         <Group gap={4} wrap="nowrap">
-          <Text size="xs" c={failed ? 'red' : 'dimmed'} style={{ whiteSpace: 'nowrap' }}>
+          <Text
+            size="xs"
+            c={failed ? 'var(--mantine-color-error)' : 'dimmed'}
+            style={{ whiteSpace: 'nowrap' }}
+          >
             {result === undefined
               ? `${formatBytes(sentBytes)} of ${formatBytes(totalBytes)}`
               : { done: formatBytes(totalBytes), cancelled: 'Cancelled', failed: 'Failed' }[
@@ -73,7 +77,7 @@ function UploadRow(props: { upload: UploadState; onCancel: (key: number) => void
         </Group>
       </Group>
       {result?.kind === 'failed' ? (
-        <Text size="xs" c="red">
+        <Text size="xs" c="var(--mantine-color-error)">
           {result.message}
         </Text>
       ) : (
