@@ -1,6 +1,9 @@
 //! Docker inside sandboxes as they are: needs root and Docker's programs, and leaves
 //! nothing behind. The images are made from a static busybox: nothing is pulled.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what fails ends it")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
+
 mod daemon;
 mod reach;
 #[expect(dead_code, reason = "the tests of the backend use the rest")]
