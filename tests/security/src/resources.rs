@@ -125,7 +125,7 @@ pub(crate) fn processor(ms: &str) -> Outcome {
         .map(|time| time.tv_sec * 1000 + time.tv_usec / 1000)
         .sum();
     let millis = i128::from(used_ms) * 1000 / i128::try_from(took.as_millis()).unwrap_or(1);
-    if millis > 400 {
+    if millis > 180 {
         return Ok(format!("{millis} thousandths of a core"));
     }
     Err(io::Error::other(format!("{millis} thousandths of a core")))

@@ -56,6 +56,8 @@ pub(crate) enum Which {
     Restarted,
     /// A fork of `Closed`.
     Forked,
+    /// A tenth of a core: little enough that a busy machine gives more.
+    Slow,
 }
 
 const fn root(name: &'static str, held_by: &'static str, probe: &'static str) -> Attempt {
@@ -203,7 +205,14 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "open files limit",
         "descriptors 1000",
     ),
-    root("take the whole processor", "cpu limit", "processor 1500"),
+    of(
+        Which::Slow,
+        root(
+            "take more of the processor than given",
+            "cpu limit",
+            "processor 1500",
+        ),
+    ),
     // Network
     without(
         root(

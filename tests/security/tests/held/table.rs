@@ -19,7 +19,7 @@ fn table() -> String {
             User::Ordinary => "`user`",
         };
         let whose = match attempt.sandbox {
-            Which::Plain => "",
+            Which::Plain | Which::Slow => "",
             Which::Closed => " (egress `none`)",
             Which::Listed => " (egress list)",
             Which::Restarted => " (started again)",

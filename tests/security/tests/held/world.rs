@@ -284,7 +284,7 @@ fn spec(name: &str, egress: Egress, origin: Option<Origin>) -> SandboxSpec {
         rootfs: Rootfs::Host,
         egress,
         limits: SandboxLimits {
-            cpu_millis: 250,
+            cpu_millis: 1_000,
             memory_bytes: 192 << 20,
             pids: 128,
             disk_bytes: 192 << 20,
@@ -304,11 +304,14 @@ async fn make(
     egress: Egress,
     origin: Option<Origin>,
 ) -> Result<Arc<dyn Environment>> {
-    let spec = spec(name, egress, origin);
-    let sandbox = isolation.create(&spec).await;
-    let sandbox = sandbox.with_context(|| format!("creating {name}"))?;
+    make_by(isolation, &spec(name, egress, origin)).await
+}
+
+async fn make_by(isolation: &Namespaces, spec: &SandboxSpec) -> Result<Arc<dyn Environment>> {
+    let sandbox = isolation.create(spec).await;
+    let sandbox = sandbox.with_context(|| format!("creating {}", spec.name))?;
     let started = sandbox.start(&Quiet).await;
-    started.with_context(|| format!("starting {name}"))?;
+    started.with_context(|| format!("starting {}", spec.name))?;
     Ok(sandbox)
 }
 
@@ -321,6 +324,8 @@ async fn sandboxes(isolation: &Namespaces) -> Result<BTreeMap<Which, Arc<dyn Env
     let list = Egress::AllowList {
         rules: vec![rule("allowed.test"), rule("*.lies.test")],
     };
+    let mut slow = spec("slow", Egress::None, None);
+    slow.limits.cpu_millis = 100;
     let closed = make(isolation, "closed", Egress::None, None).await?;
     // The policy is the fork's own data; what is tried is that it holds there.
     let origin = Origin::Sandbox(closed.spec().id);
@@ -337,6 +342,7 @@ async fn sandboxes(isolation: &Namespaces) -> Result<BTreeMap<Which, Arc<dyn Env
         ),
         (Which::Closed, closed),
         (Which::Listed, make(isolation, "listed", list, None).await?),
+        (Which::Slow, make_by(isolation, &slow).await?),
         (Which::Restarted, restarted),
         (Which::Forked, forked),
     ]))
