@@ -1,17 +1,21 @@
 //! The reusable concerns of Helix behind one name.
 //!
-//! Each is a crate of its own and can be used alone; none knows another but [`base`].
+//! Each is a crate of its own and can be used alone; none knows another but [`base`], and
+//! [`isolation`] the types on the wire.
 //!
 //! - [`base`]: errors that say whether to retry, task groups with one staged shutdown,
 //!   clock, secrets, backoff, and the one factory for everything that dials out.
+//! - [`isolation`]: sandboxes with their network, names, files, terminals and Docker
+//!   daemon, behind one trait for whatever makes them.
 //! - [`scheduler`]: which model runs where, and which request goes when: a pure state
 //!   machine.
 //! - [`tunnel`]: HTTP to machines that cannot be reached, over a connection that they
 //!   dial.
 //!
 //! What joins them, and names real engines, devices and databases, are the assemblies:
-//! `helix-runner` and `helix-server`.
+//! `helix-runner`, `helix-sandbox` and `helix-server`.
 
 pub use helix_base as base;
+pub use helix_isolation as isolation;
 pub use helix_scheduler as scheduler;
 pub use helix_tunnel as tunnel;
