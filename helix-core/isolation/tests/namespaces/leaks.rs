@@ -1,11 +1,12 @@
 //! Nothing is left behind: everything that the kernel holds is counted before and after.
 
-use std::{collections::BTreeSet, fs, process::Command, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duration};
 
 use helix_isolation::Isolation as _;
 use libtest_mimic::Trial;
+use sha2::{Digest as _, Sha256};
 
-use crate::support::{Phases, Place, eventually, trial};
+use crate::support::{Phases, Place, trial, within};
 
 pub(crate) fn trials(trials: &mut Vec<Trial>) {
     trials.push(trial("nothing is left of sandboxes that lived", lived));
@@ -19,104 +20,116 @@ pub(crate) fn trials(trials: &mut Vec<Trial>) {
     ));
 }
 
-/// Everything of the kernel's that a sandbox may leave, by name.
-#[derive(Debug, PartialEq, Eq)]
+/// Everything of the kernel's that the sandboxes of one place may leave, by name. Other
+/// places of the same machine are not looked at.
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Left {
+    processes: BTreeSet<String>,
     namespaces: BTreeSet<String>,
-    mounts: usize,
+    mounts: BTreeSet<String>,
     loops: BTreeSet<String>,
     interfaces: BTreeSet<String>,
-    tables: String,
+    tables: BTreeSet<String>,
     cgroups: BTreeSet<String>,
-    processes: BTreeSet<String>,
 }
 
-fn left() -> Left {
-    let mut namespaces = BTreeSet::new();
-    let mut processes = BTreeSet::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let path = entry.path();
+fn names(path: impl AsRef<Path>) -> BTreeSet<String> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+/// What is there of the sandboxes that are kept in `place`.
+fn left(place: &Path) -> Left {
+    let digest = Sha256::digest(place.as_os_str().as_encoded_bytes());
+    let tag: String = digest
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let (short, place) = (&tag[..6], place.display().to_string());
+    let mut left = Left::default();
+    let own = std::env::current_exe().unwrap();
+    for pid in names("/proc") {
+        let path = Path::new("/proc").join(&pid);
         let command = fs::read(path.join("cmdline")).unwrap_or_default();
         let command = String::from_utf8_lossy(&command).into_owned();
-        if command.contains(helix_isolation::namespaces::ARGUMENT) {
-            processes.insert(format!("{} {command}", path.display()));
-            for namespace in fs::read_dir(path.join("ns"))
-                .into_iter()
-                .flatten()
-                .flatten()
-            {
-                let link = fs::read_link(namespace.path()).unwrap_or_default();
-                namespaces.insert(link.display().to_string());
+        let is_own = fs::read_link(path.join("exe")).is_ok_and(|exe| exe == own);
+        if is_own && command.contains(helix_isolation::namespaces::ARGUMENT) {
+            for name in names(path.join("ns")) {
+                let link = fs::read_link(path.join("ns").join(name)).unwrap_or_default();
+                left.namespaces.insert(link.display().to_string());
             }
+            left.processes.insert(pid);
         }
     }
-    let names = |path: &str| -> BTreeSet<String> {
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        entries
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect()
-    };
-    let loops = names("/sys/block")
-        .into_iter()
-        .filter(|name| fs::metadata(format!("/sys/block/{name}/loop")).is_ok())
-        .collect();
-    let mut cgroups = BTreeSet::new();
-    for controller in names("/sys/fs/cgroup") {
-        for name in names(&format!("/sys/fs/cgroup/{controller}")) {
-            if name.starts_with("helix-") {
-                cgroups.insert(format!("{controller}/{name}"));
-            }
-        }
-    }
-    let own = |name: &String| name.starts_with("hx");
-    Left {
-        namespaces,
-        mounts: fs::read_to_string("/proc/mounts").unwrap().lines().count(),
-        loops,
-        interfaces: names("/sys/class/net").into_iter().filter(own).collect(),
-        tables: nft(),
-        cgroups,
-        processes,
-    }
-}
-
-fn nft() -> String {
-    let output = Command::new("nft")
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    let of_place = mounts.lines().filter(|line| line.contains(&place));
+    left.mounts = of_place.map(str::to_owned).collect();
+    left.loops = names("/sys/block");
+    left.loops.retain(|name| {
+        let file = Path::new("/sys/block").join(name).join("loop/backing_file");
+        fs::read_to_string(file).is_ok_and(|file| file.starts_with(&place))
+    });
+    left.interfaces = names("/sys/class/net");
+    left.interfaces.retain(|name| name.contains(short));
+    let tables = Command::new("nft")
         .args(["list", "tables"])
         .output()
         .unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let tables = String::from_utf8_lossy(&tables.stdout).into_owned();
+    let own = tables.lines().filter(|line| line.contains(short));
+    left.tables = own.map(str::to_owned).collect();
+    for controller in names("/sys/fs/cgroup") {
+        let path = Path::new("/sys/fs/cgroup").join(&controller);
+        let found = names(path).into_iter().filter(|name| name.contains(&tag));
+        left.cgroups
+            .extend(found.map(|name| format!("{controller}/{name}")));
+    }
+    left
 }
 
-async fn same_as(before: Left) {
-    eventually("everything is as it was", || left() == before).await;
+async fn nothing_is_left(place: Place) {
+    let path = place.directory.path().to_owned();
+    place.close().await;
+    let mut seen = Left::default();
+    let nothing = || {
+        seen = left(&path);
+        seen == Left::default()
+    };
+    assert!(within(nothing).await, "{seen:#?}");
 }
 
 async fn lived() {
-    let before = left();
     let place = Place::new().await;
-    for _ in 0..5 {
+    for number in 0..5 {
         let sandbox = place.start(&place.spec()).await;
         crate::support::sh(
             &sandbox,
             "(setsid sleep 1000 &) >/dev/null 2>&1; echo x > /etc/x",
         )
         .await;
-        if place.spec().id.to_string().len() % 2 == 0 {
+        if number % 2 == 0 {
             sandbox.pause().await.unwrap();
         }
     }
-    let during = left();
+    let during = left(place.directory.path());
+    let counts = [
+        during.processes.len(),
+        during.loops.len(),
+        during.interfaces.len(),
+    ];
+    assert_eq!(counts, [5, 5, 5], "the count sees what runs: {during:#?}");
     assert!(
-        during.processes.len() >= 5 && during.loops.len() >= 5,
-        "{during:?}"
+        !during.tables.is_empty() && !during.cgroups.is_empty(),
+        "{during:#?}"
     );
-    place.close().await;
-    same_as(before).await;
+    assert!(during.namespaces.len() >= 5 * 6, "{during:#?}");
+    nothing_is_left(place).await;
 }
 
 async fn cut_short() {
-    let before = left();
     let place = Place::new().await;
     for micros in [
         0, 500, 1_000, 2_000, 4_000, 6_000, 8_000, 12_000, 20_000, 40_000,
@@ -125,12 +138,10 @@ async fn cut_short() {
         let phases = Phases::default();
         let _ = tokio::time::timeout(Duration::from_micros(micros), sandbox.start(&phases)).await;
     }
-    place.close().await;
-    same_as(before).await;
+    nothing_is_left(place).await;
 }
 
 async fn died() {
-    let before = left();
     let mut place = Place::new().await;
     for micros in [1_000, 3_000, 6_000, 9_000, 12_000, 20_000, 40_000, 80_000] {
         // Another process makes it, and is killed.
@@ -153,6 +164,5 @@ async fn died() {
         daemon.kill().await.unwrap();
         place.open().await;
     }
-    place.close().await;
-    same_as(before).await;
+    nothing_is_left(place).await;
 }
