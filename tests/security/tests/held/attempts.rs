@@ -56,6 +56,11 @@ pub(crate) enum Which {
     Restarted,
     /// A fork of `Closed`.
     Forked,
+    /// With a Docker daemon of its own, which needs more of the kernel.
+    Docker,
+    /// In a container there, with everything that its daemon can give: the root file
+    /// system, and the process and network namespaces, of its "host".
+    Container,
     /// A tenth of a core: little enough that a busy machine gives more.
     Slow,
 }
@@ -84,6 +89,14 @@ const fn of(sandbox: Which, mut attempt: Attempt) -> Attempt {
 const fn ordinary(mut attempt: Attempt) -> Attempt {
     attempt.user = User::Ordinary;
     attempt
+}
+
+const fn docker(attempt: Attempt) -> Attempt {
+    of(Which::Docker, attempt)
+}
+
+const fn container(attempt: Attempt) -> Attempt {
+    of(Which::Container, attempt)
 }
 
 /// All of them.
@@ -382,5 +395,111 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
             ),
         ),
         Baseline::Open,
+    ),
+    // With Docker, whose filter lets more pass
+    docker(root(
+        "docker: read what only the host's root may read",
+        "mask layer",
+        "read {secret-etc}",
+    )),
+    docker(root(
+        "docker: open the host's disk",
+        "user namespace",
+        "device {disk}",
+    )),
+    docker(root(
+        "docker: mount a disk of the host",
+        "user namespace",
+        "mount-disk {disk}",
+    )),
+    docker(root(
+        "docker: open a file by its handle",
+        "seccomp, user namespace",
+        "handle /",
+    )),
+    docker(root(
+        "docker: set core_pattern",
+        "user namespace",
+        "proc-setting sys/kernel/core_pattern",
+    )),
+    docker(root(
+        "docker: set a release_agent",
+        "user and cgroup namespaces",
+        "release-agent",
+    )),
+    docker(root(
+        "docker: trace a process of the host",
+        "pid namespace",
+        "ptrace {pid}",
+    )),
+    docker(root(
+        "docker: count events of the whole machine",
+        "seccomp, capabilities",
+        "perf",
+    )),
+    docker(root("docker: handle page faults", "seccomp", "userfaultfd")),
+    docker(root("docker: set up an io_uring", "seccomp", "io-uring")),
+    docker(root(
+        "docker: enter the kernel by another table of calls",
+        "seccomp",
+        "other-numbers",
+    )),
+    docker(root(
+        "docker: reach a service of the host at the gateway",
+        "nftables",
+        "connect {gateway}",
+    )),
+    docker(root(
+        "docker: reach the cloud's metadata",
+        "nftables",
+        "connect 169.254.169.254:80",
+    )),
+    container(root(
+        "docker run -v /:/host: read what only the host's root may read",
+        "mask layer",
+        "read {secret-etc}",
+    )),
+    container(root(
+        "docker run -v /:/host: read the daemon's data",
+        "mask layer",
+        "read {data}/secret",
+    )),
+    container(root(
+        "docker run -v /:/host: write a file of the host",
+        "overlay, user namespace",
+        "write {host-file}",
+    )),
+    container(root(
+        "docker run -v /:/host: open the host's disk",
+        "user namespace",
+        "device {disk}",
+    )),
+    container(root(
+        "docker run --pid=host: see a process of the host",
+        "pid namespace",
+        "see-process {marker}",
+    )),
+    container(root(
+        "docker run --pid=host: signal a process of the host",
+        "pid namespace",
+        "signal {pid}",
+    )),
+    container(root(
+        "docker run --net=host: reach a service on the host's loopback",
+        "network namespace",
+        "connect {host-loopback}",
+    )),
+    container(root(
+        "docker run --net=host: reach a service on another address of the host",
+        "nftables",
+        "connect {host-address}",
+    )),
+    without(
+        container(root(
+            "docker run --net=host: reach another sandbox",
+            "nftables",
+            "connect {neighbour}",
+        )),
+        Baseline::Neighbour,
     ),
 ];

@@ -20,6 +20,8 @@ fn table() -> String {
         };
         let whose = match attempt.sandbox {
             Which::Plain | Which::Slow => "",
+            Which::Docker => " (Docker)",
+            Which::Container => " (container in it)",
             Which::Closed => " (egress `none`)",
             Which::Listed => " (egress list)",
             Which::Restarted => " (started again)",
