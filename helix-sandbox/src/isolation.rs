@@ -1,5 +1,7 @@
 //! The default isolation, as the options say.
 
+mod own_service;
+
 use std::{path::PathBuf, sync::Arc};
 
 use helix_base::{Clock, SystemClock, TaskGroup};
@@ -28,23 +30,36 @@ pub async fn of_options(
     clock: Arc<dyn Clock>,
     tasks: &TaskGroup,
 ) -> Result<Arc<dyn Isolation>, Error> {
-    let namespaces = Namespaces::new(settings(options), clock, tasks.child()).await?;
+    let namespaces = Namespaces::new(settings(options).await, clock, tasks.child()).await?;
     Ok(Arc::new(namespaces))
 }
 
-fn settings(options: &HostOptions) -> namespaces::Options {
-    let wanted = &options.isolation;
+async fn settings(options: &HostOptions) -> namespaces::Options {
     let mut settings = namespaces::Options::new(&options.data_dir);
-    if let Some(first_id) = wanted.first_id {
+    if let Some(first_id) = options.isolation.first_id {
         settings.first_id = first_id;
     }
-    settings.network = Some(network::Options {
+    settings.network = Some(network(options).await);
+    settings
+}
+
+/// The sandboxes' network. They reach the control plane on this machine as others do.
+async fn network(options: &HostOptions) -> network::Options {
+    let wanted = &options.isolation;
+    let mut services = wanted.services.clone();
+    if let Some(server) = &options.server {
+        for service in own_service::of(server).await {
+            if !services.contains(&service) {
+                services.push(service);
+            }
+        }
+    }
+    network::Options {
         subnet: wanted.subnet,
-        services: wanted.services.clone(),
+        services,
         refused: wanted.refused.clone(),
         ..network::Options::for_data_dir(&options.data_dir)
-    });
-    settings
+    }
 }
 
 /// Where the images that sandboxes can start from are kept.
@@ -74,7 +89,7 @@ pub fn sandboxes_from(options: &HostOptions, name: &str) -> Result<Vec<SandboxId
 ///
 /// Where the data directory cannot be used, or a host that runs uses it.
 pub async fn check(options: &HostOptions) -> Result<Vec<HostCapability>, Error> {
-    let settings = settings(options);
+    let settings = settings(options).await;
     let namespaces = Namespaces::new(settings, Arc::new(SystemClock), TaskGroup::new()).await?;
     let capabilities = namespaces.capabilities();
     match namespaces.dispose().await {

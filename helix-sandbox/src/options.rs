@@ -84,7 +84,8 @@ pub struct IsolationOptions {
     /// use otherwise if absent.
     pub subnet: Option<Ipv4Net>,
     /// TCP services on the machine's own addresses, such as `192.0.2.1:443`, that sandboxes
-    /// may reach where their policy allows. Its other services are never reached.
+    /// may reach where their policy allows, besides the control plane if it is on one of
+    /// them. Its other services are never reached.
     pub services: Vec<SocketAddrV4>,
     /// Networks that no sandbox reaches, whatever its policy.
     pub refused: Vec<Ipv4Net>,
