@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 /// Hosts isolated sandboxes on this machine for a Helix control plane.
@@ -99,6 +99,10 @@ pub(crate) struct Options {
     /// that the machine does not use otherwise.
     #[arg(long, global = true, value_name = "CIDR")]
     pub(crate) subnet: Option<String>,
+    /// What makes the sandboxes: `namespaces` of our own (the default), or containers of
+    /// this machine's `docker` daemon, which can do less.
+    #[arg(long, global = true)]
+    pub(crate) backend: Option<Backend>,
     /// A PEM file with authorities to trust beside the system's, such as that of
     /// a proxy that inspects TLS.
     #[arg(long, global = true, value_name = "FILE")]
@@ -129,6 +133,21 @@ pub(crate) struct Options {
     /// Print the configuration as it would be used, secrets left out, and end.
     #[arg(long, global = true)]
     pub(crate) print_config: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Backend {
+    Namespaces,
+    Docker,
+}
+
+impl From<Backend> for helix_sandbox::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Namespaces => Self::Namespaces,
+            Backend::Docker => Self::Docker,
+        }
+    }
 }
 
 /// Writes a line to standard output.

@@ -51,6 +51,10 @@ pub(crate) fn resolve(
         .flag("credential_file", path(&flags.credential_file))
         .flag("name", flags.name.as_ref())
         .flag("stop_sandboxes", stop.then_some(true))
+        .flag(
+            "isolation.backend",
+            flags.backend.map(helix_sandbox::Backend::from),
+        )
         .flag("isolation.subnet", flags.subnet.as_ref())
         .flag("outbound.ca_bundle", path(&flags.ca_bundle))
         .flag(

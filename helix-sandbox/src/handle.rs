@@ -144,13 +144,13 @@ impl Handle {
         self.find(id)?.stats().await
     }
 
-    /// The newest lines of a sandbox's log.
+    /// The newest lines of a sandbox's log, with those of its Docker daemon while it runs.
     ///
     /// # Errors
     ///
     /// There is none by that id.
-    pub fn log(&self, id: SandboxId, tail: usize) -> Result<SandboxLog, ApiError> {
-        let lines = self.find(id)?.log(tail);
+    pub async fn log(&self, id: SandboxId, tail: usize) -> Result<SandboxLog, ApiError> {
+        let lines = self.find(id)?.log(tail).await;
         Ok(SandboxLog { lines })
     }
 

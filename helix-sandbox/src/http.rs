@@ -180,7 +180,7 @@ async fn logs(
     Query(Tail { tail }): Query<Tail>,
 ) -> Answer<Json<SandboxLog>> {
     let tail = tail.unwrap_or(DEFAULT_TAIL);
-    Ok(Json(handle.log(sandbox_id(&id)?, tail)?))
+    Ok(Json(handle.log(sandbox_id(&id)?, tail).await?))
 }
 
 async fn snapshot(

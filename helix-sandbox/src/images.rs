@@ -3,11 +3,16 @@
 use anyhow::Context as _;
 use helix_base::SystemClock;
 use helix_isolation::images::Images;
-use helix_sandbox::{HostOptions, isolation};
+use helix_sandbox::{Backend, HostOptions, isolation};
 
 use crate::cli::{ImageCommand, say};
 
 pub(crate) async fn act(command: ImageCommand, options: &HostOptions) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        options.isolation.backend == Backend::Namespaces,
+        "sandboxes in containers start from the images of the Docker daemon: look after them \
+         with `docker pull`, `docker load`, `docker images` and `docker rmi`"
+    );
     if let ImageCommand::Remove { name } = &command {
         let users = isolation::sandboxes_from(options, name)?;
         let users: Vec<_> = users.iter().map(ToString::to_string).collect();

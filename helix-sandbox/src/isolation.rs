@@ -1,37 +1,109 @@
-//! The default isolation, as the options say.
+//! The isolation that the options name.
 
 mod own_service;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use helix_base::{Clock, SystemClock, TaskGroup};
 use helix_isolation::{
     ErrorKind, Isolation,
+    containers::{self, Containers},
     namespaces::{self, Namespaces},
-    network,
+    network::{self, Networks},
 };
 use helix_proto::{
     SandboxId,
     sandbox::{Rootfs, host::HostCapability},
 };
 
-use crate::{Error, HostOptions, records::Records};
+use crate::{Backend, Error, HostOptions, records::Records};
 
-/// Without these no sandbox can run.
-const NEEDED: [&str; 4] = ["namespaces", "limits", "disk_limit", "network"];
+/// What the backend of the sandboxes in a data directory is called.
+const BACKEND_FILE: &str = "backend";
 
-/// Sandboxes of Linux namespaces, kept in the data directory; those that are there go on.
+/// The sandboxes of the backend that the options name, kept in the data directory; those
+/// that are there go on.
 ///
 /// # Errors
 ///
-/// Where the data directory cannot be used, or another process uses it.
+/// Where the data directory cannot be used, another process uses it, it has sandboxes of
+/// another backend, or the Docker daemon that makes them cannot be used.
 pub async fn of_options(
     options: &HostOptions,
     clock: Arc<dyn Clock>,
     tasks: &TaskGroup,
 ) -> Result<Arc<dyn Isolation>, Error> {
-    let namespaces = Namespaces::new(settings(options).await, clock, tasks.child()).await?;
-    Ok(Arc::new(namespaces))
+    check_backend(options)?;
+    let isolation: Arc<dyn Isolation> = match options.isolation.backend {
+        Backend::Namespaces => {
+            Arc::new(Namespaces::new(settings(options).await, clock, tasks.child()).await?)
+        }
+        Backend::Docker => Arc::new(in_containers(options, clock, tasks).await?.0),
+    };
+    let path = options.data_dir.join(BACKEND_FILE);
+    fs::write(&path, options.isolation.backend.name())
+        .map_err(|source| Error::Data { path, source })?;
+    Ok(isolation)
+}
+
+/// Sandboxes of one backend are not those of another.
+fn check_backend(options: &HostOptions) -> Result<(), Error> {
+    let path = options.data_dir.join(BACKEND_FILE);
+    let before = match fs::read_to_string(&path) {
+        Ok(before) => before,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Backend::Namespaces.name().to_owned()
+        }
+        Err(source) => return Err(Error::Data { path, source }),
+    };
+    let wanted = options.isolation.backend.name();
+    let left = Records::open(&options.data_dir)?.all()?.len();
+    if before == wanted || left == 0 {
+        return Ok(());
+    }
+    Err(Error::Option {
+        option: "isolation.backend",
+        reason: format!(
+            "{} has {left} sandboxes of the backend {before}: delete them first, or give the \
+             backend {wanted} another data directory",
+            options.data_dir.display()
+        ),
+    })
+}
+
+/// The network is made before the backend takes the data directory for itself: not while
+/// another process has it.
+fn check_free(data_dir: &Path) -> Result<(), Error> {
+    let path = data_dir.join("lock");
+    let lock = match fs::File::open(&path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(Error::Data { path, source }),
+    };
+    lock.try_lock().map_err(|source| Error::Data {
+        path,
+        source: source.into(),
+    })
+}
+
+/// With their network, which is theirs alone.
+async fn in_containers(
+    options: &HostOptions,
+    clock: Arc<dyn Clock>,
+    tasks: &TaskGroup,
+) -> Result<(Containers, Networks), Error> {
+    let mut settings = containers::Options::new(&options.data_dir);
+    if let Some(socket) = &options.isolation.docker_socket {
+        settings.socket.clone_from(socket);
+    }
+    check_free(&options.data_dir)?;
+    let networks = Networks::open(&network(options).await, Arc::clone(&clock), tasks).await?;
+    let opened = Containers::open(&settings, networks.clone(), clock, tasks.child()).await?;
+    Ok((opened, networks))
 }
 
 async fn settings(options: &HostOptions) -> namespaces::Options {
@@ -87,12 +159,22 @@ pub fn sandboxes_from(options: &HostOptions, name: &str) -> Result<Vec<SandboxId
 ///
 /// # Errors
 ///
-/// Where the data directory cannot be used, or a host that runs uses it.
+/// As [`of_options`], and where a host that runs uses the data directory.
 pub async fn check(options: &HostOptions) -> Result<Vec<HostCapability>, Error> {
-    let settings = settings(options).await;
-    let namespaces = Namespaces::new(settings, Arc::new(SystemClock), TaskGroup::new()).await?;
-    let capabilities = namespaces.capabilities();
-    match namespaces.dispose().await {
+    check_backend(options)?;
+    let (clock, tasks) = (Arc::new(SystemClock), TaskGroup::new());
+    let (capabilities, disposed) = match options.isolation.backend {
+        Backend::Namespaces => {
+            let settings = settings(options).await;
+            let namespaces = Namespaces::new(settings, clock, tasks).await?;
+            (namespaces.capabilities(), namespaces.dispose().await)
+        }
+        Backend::Docker => {
+            let (containers, networks) = in_containers(options, clock, &tasks).await?;
+            (containers.capabilities(), networks.close().await)
+        }
+    };
+    match disposed {
         // There are sandboxes, which need it.
         Err(error) if error.kind() == ErrorKind::Conflict => {}
         disposed => disposed?,
@@ -100,13 +182,17 @@ pub async fn check(options: &HostOptions) -> Result<Vec<HostCapability>, Error> 
     Ok(capabilities)
 }
 
-/// Whether no sandbox can run without what is called so.
-pub fn is_needed(capability: &str) -> bool {
-    NEEDED.contains(&capability)
+/// Whether no sandbox of a backend can run without what is called so.
+pub fn is_needed(backend: Backend, capability: &str) -> bool {
+    let needed: &[&str] = match backend {
+        Backend::Namespaces => &["namespaces", "limits", "disk_limit", "network"],
+        Backend::Docker => &["limits", "system_call_filter", "network"],
+    };
+    needed.contains(&capability)
 }
 
 /// Logs what this machine cannot do.
-pub fn say_what_cannot(isolation: &dyn Isolation) {
+pub fn say_what_cannot(backend: Backend, isolation: &dyn Isolation) {
     for HostCapability {
         name,
         available,
@@ -116,10 +202,45 @@ pub fn say_what_cannot(isolation: &dyn Isolation) {
         if available {
             continue;
         }
-        if is_needed(&name) {
+        if is_needed(backend, &name) {
             tracing::error!(name, detail, "no sandbox can run on this machine");
         } else {
             tracing::warn!(name, detail, "this machine cannot do it");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{mock::spec, records::Record};
+
+    #[test]
+    fn another_backend_is_refused_while_sandboxes_of_the_first_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = HostOptions {
+            data_dir: folder.path().to_owned(),
+            ..HostOptions::default()
+        };
+        options.isolation.backend = Backend::Docker;
+        check_backend(&options).unwrap();
+        let records = Records::open(folder.path()).unwrap();
+        let record = Record {
+            spec: spec(1),
+            created_at_ms: 1,
+            life: helix_isolation::lifecycle::Life::new(1),
+        };
+        records.save(&record).unwrap();
+        let refused = check_backend(&options).unwrap_err().to_string();
+        assert!(
+            refused.contains("1 sandboxes of the backend namespaces"),
+            "{refused}"
+        );
+        fs::write(folder.path().join(BACKEND_FILE), "docker").unwrap();
+        check_backend(&options).unwrap();
+        options.isolation.backend = Backend::Namespaces;
+        check_backend(&options).unwrap_err();
+        records.remove(record.spec.id).unwrap();
+        check_backend(&options).unwrap();
     }
 }

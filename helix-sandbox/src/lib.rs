@@ -22,4 +22,4 @@ mod tests;
 pub use error::Error;
 pub use handle::Handle;
 pub use host::{Host, HostBuilder};
-pub use options::{HostOptions, IsolationOptions, RelayOptions};
+pub use options::{Backend, HostOptions, IsolationOptions, RelayOptions};

@@ -9,14 +9,15 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use clap::Parser as _;
 use helix_base::{Outbound, SystemClock, TaskGroup, daemon::Signals};
-use helix_isolation::namespaces::launch_main;
+use helix_isolation::{containers::guest_main, namespaces::launch_main};
 use helix_sandbox::{Host, HostOptions, credential, environment, isolation};
 
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     // Before anything else: this program also begins each sandbox.
-    if let Some(exit_code) = launch_main(std::env::args_os()) {
+    let began = launch_main(std::env::args_os()).or_else(|| guest_main(std::env::args_os()));
+    if let Some(exit_code) = began {
         return exit_code;
     }
     let cli = Cli::parse();
@@ -61,7 +62,7 @@ async fn run(options: HostOptions) -> anyhow::Result<()> {
     let env = environment::of_host(&options.outbound);
     let build = async {
         let isolation = isolation::of_options(&options, Arc::new(SystemClock), &tasks).await?;
-        isolation::say_what_cannot(&*isolation);
+        isolation::say_what_cannot(options.isolation.backend, &*isolation);
         let builder = Host::builder(options, isolation).env(env);
         anyhow::Ok(builder.build(&tasks).await?)
     };
@@ -120,7 +121,7 @@ async fn check(options: &HostOptions) -> anyhow::Result<ExitCode> {
             capability.name,
         );
         cli::say(&format!("{mark} {name:<14} {}", capability.detail))?;
-        works &= capability.available || !isolation::is_needed(&name);
+        works &= capability.available || !isolation::is_needed(options.isolation.backend, &name);
     }
     Ok(if works {
         ExitCode::SUCCESS

@@ -78,6 +78,11 @@ impl Default for HostOptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IsolationOptions {
+    /// What makes the sandboxes.
+    pub backend: Backend,
+    /// The socket of the Docker daemon that makes them, with the backend `docker`;
+    /// `/var/run/docker.sock` if absent.
+    pub docker_socket: Option<PathBuf>,
     /// The first id of the machine that is given to sandboxes, 65,536 to each.
     pub first_id: Option<u32>,
     /// The network that sandboxes have their addresses from; one that the machine does not
@@ -89,6 +94,27 @@ pub struct IsolationOptions {
     pub services: Vec<SocketAddrV4>,
     /// Networks that no sandbox reaches, whatever its policy.
     pub refused: Vec<Ipv4Net>,
+}
+
+/// What makes the sandboxes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Linux namespaces of our own.
+    #[default]
+    Namespaces,
+    /// Containers of the machine's Docker daemon, which can do less.
+    Docker,
+}
+
+impl Backend {
+    /// Its name, as [`Isolation::name`](helix_isolation::Isolation::name) says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Namespaces => "namespaces",
+            Self::Docker => "docker",
+        }
+    }
 }
 
 /// How requests reach what runs inside a sandbox.

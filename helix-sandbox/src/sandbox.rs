@@ -1,5 +1,6 @@
 //! One sandbox: what is known of it, and the driver that carries out its life.
 
+mod docker_log;
 mod driver;
 mod log;
 mod phases;
@@ -108,6 +109,8 @@ struct Inner {
     stats: Mutex<SandboxStats>,
     /// Its egress policy changes one at a time.
     egress: tokio::sync::Mutex<()>,
+    /// What it says of its Docker daemon is read one at a time.
+    docker_log: tokio::sync::Mutex<()>,
 }
 
 impl Sandbox {
@@ -287,9 +290,33 @@ impl Sandbox {
         Ok(now)
     }
 
-    /// The newest lines of its log.
-    pub(crate) fn log(&self, tail: usize) -> Vec<SandboxLogLine> {
-        self.inner.log.tail(tail)
+    /// The newest lines of its log, with those of its Docker daemon while it runs.
+    pub(crate) async fn log(&self, tail: usize) -> Vec<SandboxLogLine> {
+        let mut lines = self.inner.log.tail(tail);
+        let runs = self.inner.status.borrow().state == SandboxState::Running;
+        if runs && self.lock_spec().docker {
+            docker_log::merge(&mut lines, self.docker_log(tail).await);
+            lines.drain(..lines.len().saturating_sub(tail));
+        }
+        lines
+    }
+
+    async fn docker_log(&self, tail: usize) -> Vec<SandboxLogLine> {
+        let now = self.inner.shared.clock.now_ms();
+        let read = async {
+            let environment = self.environment().map_err(|error| error.message)?;
+            let _turn = self.inner.docker_log.lock().await;
+            docker_log::read(environment, tail, now).await
+        };
+        let read = tokio::time::timeout(SHORT, read).await;
+        let read = read.unwrap_or_else(|_| Err("the sandbox does not answer".to_owned()));
+        read.unwrap_or_else(|why| {
+            vec![SandboxLogLine {
+                at_ms: now,
+                source: "host".to_owned(),
+                text: format!("the Docker daemon's log cannot be read: {why}"),
+            }]
+        })
     }
 
     /// Writes a line to its log.

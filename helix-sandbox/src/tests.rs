@@ -6,7 +6,7 @@ mod relay;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Json, Router,
     body::{Body, Bytes},
     extract::{WebSocketUpgrade, ws::WebSocket},
     http::{HeaderMap, Request, StatusCode},
@@ -17,7 +17,7 @@ use helix_base::{Clock, TaskGroup};
 use helix_proto::{
     SandboxId,
     sandbox::{
-        SandboxState,
+        SandboxLog, SandboxLogLine, SandboxState,
         host::{SandboxSpec, SandboxStatus},
     },
 };
@@ -35,6 +35,20 @@ pub(crate) fn guest() -> Router {
         .route("/headers", any(async |headers: HeaderMap| headers))
         .route("/forever", get(async || std::future::pending::<()>().await))
         .route("/attach", any(attach))
+        .route("/docker/log", get(docker_log))
+}
+
+/// Says more than it may: a time to come, another's name, long lines, too many of them.
+async fn docker_log() -> Json<SandboxLog> {
+    let line = |at_ms, text| SandboxLogLine {
+        at_ms,
+        source: "host".to_owned(),
+        text,
+    };
+    let mut lines = vec![line(1, "too old".to_owned()); 2_000];
+    lines.push(line(2, "first".to_owned()));
+    lines.push(line(u64::MAX, "x".repeat(1 << 20)));
+    Json(SandboxLog { lines })
 }
 
 async fn attach(upgrade: WebSocketUpgrade) -> Response {

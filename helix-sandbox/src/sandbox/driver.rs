@@ -111,6 +111,7 @@ impl Driver {
             files: Arc::new(RwLock::new(())),
             stats: Mutex::new(SandboxStats::default()),
             egress: tokio::sync::Mutex::new(()),
+            docker_log: tokio::sync::Mutex::new(()),
         };
         let sandbox = Sandbox {
             inner: Arc::new(inner),

@@ -8,10 +8,10 @@ use std::{
 use helix_proto::sandbox::SandboxLogLine;
 
 /// So many lines are kept.
-const LINES: usize = 500;
+pub(super) const LINES: usize = 500;
 
 /// A longer line is cut.
-const LINE_BYTES: usize = 4096;
+pub(super) const LINE_BYTES: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(crate) struct Log {

@@ -6,7 +6,7 @@ use helix_isolation::{Environment as _, ErrorKind, FoundState};
 use helix_proto::{
     TypedId,
     sandbox::{
-        Egress, Rootfs, SandboxEndKind, SandboxPhase, SandboxState,
+        Egress, Rootfs, SandboxEndKind, SandboxLog, SandboxPhase, SandboxState,
         host::{HostEvent, HostInfo, LiveSet, SandboxSpec, SandboxStatus, SnapshotStatus},
     },
 };
@@ -167,7 +167,7 @@ async fn a_host_that_is_told_so_stops_its_sandboxes_and_the_next_one_starts_them
     site.until(id, SandboxState::Running).await;
     assert_eq!(*sandbox.state.borrow(), FoundState::Running);
     // And while there was none, nothing ran.
-    let log = site.handle.log(id, 10).unwrap();
+    let log = site.handle.log(id, 10).await.unwrap();
     assert_eq!(log.lines.last().unwrap().text, "running");
 }
 
@@ -268,4 +268,31 @@ async fn the_host_says_who_it_is_and_what_it_cannot() {
     let info: HostInfo = site.ok("GET", "info").await;
     assert_eq!(info.capabilities[0].detail, "it is in memory");
     assert!(info.capacity.cpu_millis > 0 && !info.boot_id.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_docker_daemon_writes_into_the_log_of_a_sandbox_that_runs_and_only_as_itself() {
+    let site = Site::new().await;
+    let own = SandboxSpec {
+        docker: true,
+        ..spec(1)
+    };
+    let id = site.running(&own).await;
+    let path = format!("sandboxes/{id}/logs?tail=600");
+    let log: SandboxLog = site.ok("GET", &path).await;
+    let of = |source: &str| {
+        let all = log.lines.iter().filter(|line| line.source == source);
+        all.cloned().collect::<Vec<_>>()
+    };
+    let (ours, docker) = (of("host"), of("docker"));
+    assert_eq!(ours.last().unwrap().text, "running");
+    assert_eq!((docker.len(), docker[498].text.as_str()), (500, "first"));
+    assert_eq!(docker[499].text.len(), 4_096);
+    assert!(log.lines.is_sorted_by_key(|line| line.at_ms));
+    let short: SandboxLog = site.ok("GET", &format!("sandboxes/{id}/logs?tail=2")).await;
+    assert_eq!(short.lines, log.lines[log.lines.len() - 2..]);
+
+    site.handle.stop(id).await.unwrap();
+    let log = site.handle.log(id, 600).await.unwrap();
+    assert!(log.lines.iter().all(|line| line.source == "host"));
 }
