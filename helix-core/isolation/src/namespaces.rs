@@ -4,7 +4,7 @@
 //! whose first serves the [`guest`](crate::guest)'s routes. Everything that the kernel
 //! holds for it (mounts, loop device, network, namespaces) hangs on those processes and
 //! goes with them; only its cgroups, its firewall entries and its socket are removed by
-//! hand. [`launch`] says how one is started.
+//! hand. `launch` says how one is started.
 
 mod capabilities;
 mod cgroup;
