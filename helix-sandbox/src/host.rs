@@ -10,7 +10,9 @@ use helix_tunnel::{Agent, AgentOptions, Stopped};
 use tokio::sync::broadcast;
 
 use crate::{
-    Error, Handle, HostOptions, credential, http,
+    Error, Handle, HostOptions,
+    authorities::Authorities,
+    credential, http,
     machine::{Identity, Machine},
     records::Records,
     sandbox::Shared,
@@ -71,6 +73,12 @@ impl HostBuilder {
         })?;
         let outbound = Outbound::new(&options.outbound)?;
         let records = Records::open(&options.data_dir)?;
+        let bundle = options.outbound.ca_bundle.as_deref();
+        let authorities = bundle.map(Authorities::read).transpose()?;
+        let mut env = self.env;
+        if authorities.is_some() {
+            Authorities::name(&mut env);
+        }
         let tasks = tasks.child();
         let sandboxes = Sandboxes::open(Arc::new(Shared {
             isolation: self.isolation,
@@ -80,7 +88,8 @@ impl HostBuilder {
             tasks: tasks.clone(),
             events: broadcast::Sender::new(EVENTS),
             records,
-            env: self.env,
+            env,
+            authorities,
         }))
         .await?;
         let mut handle = Handle {

@@ -136,7 +136,7 @@ async fn network(options: &HostOptions) -> network::Options {
 
 /// Where the images that sandboxes can start from are kept.
 pub fn images_at(options: &HostOptions) -> PathBuf {
-    options.data_dir.join("images")
+    namespaces::Options::new(&options.data_dir).images()
 }
 
 /// The sandboxes that were made from an image, by its name.

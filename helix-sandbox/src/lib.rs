@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod authorities;
 pub mod credential;
 pub mod environment;
 mod error;

@@ -120,7 +120,7 @@ async fn check(options: &HostOptions) -> anyhow::Result<ExitCode> {
             if capability.available { "yes" } else { "no " },
             capability.name,
         );
-        cli::say(&format!("{mark} {name:<14} {}", capability.detail))?;
+        cli::say(&format!("{mark} {name:<18} {}", capability.detail))?;
         works &= capability.available || !isolation::is_needed(options.isolation.backend, &name);
     }
     Ok(if works {

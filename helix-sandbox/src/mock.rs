@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use helix_isolation::{
     Connection, Environment, Error, ErrorKind, Found, FoundState, Isolation, Watch,
 };
@@ -43,6 +44,8 @@ pub(crate) fn spec(number: u8) -> SandboxSpec {
 pub(crate) struct Mock {
     pub(crate) made: Arc<Mutex<HashMap<SandboxId, Arc<Sandbox>>>>,
     pub(crate) snapshots: Arc<Mutex<HashMap<SnapshotId, u64>>>,
+    /// What was written into sandboxes, by path.
+    pub(crate) files: Arc<Mutex<HashMap<String, Bytes>>>,
     /// Starts wait for ever.
     pub(crate) stuck: Arc<AtomicBool>,
     /// The next start fails with this.
@@ -170,7 +173,7 @@ impl Environment for Sandbox {
 
     async fn connect(&self) -> Result<Box<dyn Connection>, Error> {
         let (ours, theirs) = tokio::io::duplex(4096);
-        let service = TowerToHyperService::new(crate::tests::guest());
+        let service = TowerToHyperService::new(crate::tests::guest(Arc::clone(&self.mock.files)));
         #[expect(clippy::disallowed_methods, reason = "it ends with its connection")]
         tokio::spawn(async move {
             let server = hyper::server::conn::http1::Builder::new();

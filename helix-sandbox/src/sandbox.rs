@@ -29,7 +29,9 @@ pub(crate) use self::{
     driver::{Driver, Start},
     usage::{InUse, Usage},
 };
-use crate::{HostOptions, failure::answer_of, machine::Machine, records::Records};
+use crate::{
+    HostOptions, authorities::Authorities, failure::answer_of, machine::Machine, records::Records,
+};
 
 /// Asks that wait for a driver.
 const ORDERS: usize = 64;
@@ -49,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) machine: Machine,
     /// Variables that every sandbox gets.
     pub(crate) env: BTreeMap<String, String>,
+    /// Certificates that every sandbox gets.
+    pub(crate) authorities: Option<Authorities>,
 }
 
 /// What somebody asks of a sandbox.
@@ -99,6 +103,8 @@ struct Inner {
     spec: Mutex<SandboxSpec>,
     status: watch::Sender<SandboxStatus>,
     environment: watch::Sender<Option<Arc<dyn Environment>>>,
+    /// Whether what the host puts into it is there: requests wait for it.
+    furnished: watch::Sender<bool>,
     orders: mpsc::Sender<Order>,
     usage: Arc<Usage>,
     requests: Arc<Semaphore>,
@@ -185,6 +191,35 @@ impl Sandbox {
     pub(crate) fn environment(&self) -> Result<Arc<dyn Environment>, ApiError> {
         let environment = self.inner.environment.borrow().clone();
         environment.ok_or_else(|| self.conflict("has no files", "wait until it was made"))
+    }
+
+    /// Puts into it what the host has for it, in a task of its own: a start that is under
+    /// way may be dropped, one that is done may not.
+    fn furnish(&self) {
+        let shared = &self.inner.shared;
+        let (Some(authorities), Ok(environment)) = (shared.authorities.clone(), self.environment())
+        else {
+            return;
+        };
+        self.inner.furnished.send_replace(false);
+        let sandbox = self.clone();
+        shared.tasks.spawn("furnish a sandbox", async move {
+            let put = within(SHORT, "putting authorities in", authorities.put(environment)).await;
+            if let Err(error) = put {
+                tracing::warn!(sandbox = %sandbox.id(), %error, "it has no authorities of the host");
+                let why = error.message;
+                sandbox.say(format!("the host's authorities could not be put in: {why}"));
+            }
+            sandbox.inner.furnished.send_replace(true);
+        });
+    }
+
+    /// Waits, boundedly, until what the host puts into it is there.
+    pub(crate) async fn furnished(&self) {
+        let mut furnished = self.inner.furnished.subscribe();
+        let there = furnished.wait_for(|furnished| *furnished);
+        // After this time the request goes on without it.
+        drop(tokio::time::timeout(SHORT, there).await);
     }
 
     /// A request's place, and the environment that it is for.

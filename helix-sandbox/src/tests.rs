@@ -3,12 +3,16 @@
 mod lifecycle;
 mod relay;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
     body::{Body, Bytes},
-    extract::{WebSocketUpgrade, ws::WebSocket},
+    extract::{Query, WebSocketUpgrade, ws::WebSocket},
     http::{HeaderMap, Request, StatusCode},
     response::Response,
     routing::{any, get, post},
@@ -28,10 +32,14 @@ use tower::ServiceExt as _;
 use crate::{Handle, Host, HostOptions, mock::Mock};
 
 /// What runs inside every sandbox of the mock.
-pub(crate) fn guest() -> Router {
+pub(crate) fn guest(files: Arc<Mutex<HashMap<String, Bytes>>>) -> Router {
+    let write = async move |Query(mut asked): Query<HashMap<String, String>>, body: Bytes| {
+        let path = asked.remove("path").unwrap();
+        files.lock().unwrap().insert(path, body);
+    };
     Router::new()
         .route("/exec", post(async |body: Bytes| body))
-        .route("/files/content", get(async || "content"))
+        .route("/files/content", get(async || "content").put(write))
         .route("/headers", any(async |headers: HeaderMap| headers))
         .route("/forever", get(async || std::future::pending::<()>().await))
         .route("/attach", any(attach))

@@ -43,6 +43,7 @@ async fn relayed(handle: &Handle, mut request: Request<Body>) -> Result<Response
     let shared = handle.sandboxes.shared();
     let within = shared.options.relay.response_timeout;
     let (environment, in_use) = sandbox.enter()?;
+    sandbox.furnished().await;
     let upgrade = Upgrade::of(&mut request);
     let (mut head, body) = request.into_parts();
     headers::forwardable(&mut head.headers);

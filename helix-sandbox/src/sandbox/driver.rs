@@ -104,6 +104,7 @@ impl Driver {
             spec: Mutex::new(spec),
             status: watch::Sender::new(status),
             environment: watch::Sender::new(start.environment),
+            furnished: watch::Sender::new(true),
             orders,
             usage: Arc::new(Usage::new(used_at_ms)),
             requests: Arc::new(Semaphore::new(shared.options.relay.requests)),
@@ -235,6 +236,9 @@ impl Driver {
         let actions = self.machine.handle(event, now);
         if before == Some(Work::Start) && self.machine.work().is_none() {
             self.phase_ends(None);
+            if self.machine.at() == At::Running {
+                self.sandbox.furnish();
+            }
         }
         self.act(actions);
         self.watch_end();

@@ -296,3 +296,21 @@ async fn the_docker_daemon_writes_into_the_log_of_a_sandbox_that_runs_and_only_a
     let log = site.handle.log(id, 600).await.unwrap();
     assert!(log.lines.iter().all(|line| line.source == "host"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_authorities_of_the_host_are_there_before_the_first_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("ca.pem");
+    let authority = rcgen::generate_simple_self_signed(["authority".to_owned()]).unwrap();
+    std::fs::write(&bundle, authority.cert.pem()).unwrap();
+    let site = Site::with(|options| options.outbound.ca_bundle = Some(bundle)).await;
+    let id = site.running(&spec(1)).await;
+    let inside = site.mock.get(id).unwrap().spec();
+    let named = inside.env["SSL_CERT_FILE"].clone();
+    let path = format!("sandboxes/{id}/guest/exec");
+    assert_eq!(site.call("POST", &path, &()).await.status(), StatusCode::OK);
+    let files = site.mock.files.lock().unwrap();
+    let theirs = std::str::from_utf8(&files[&named]).unwrap();
+    let certificate = authority.cert.pem().replace('\r', "");
+    assert_eq!(theirs, format!("content\n{certificate}"));
+}
