@@ -136,7 +136,7 @@ pub enum SandboxState {
     Paused,
     /// It has no processes; its files are kept.
     Stopped,
-    /// It could not be made, or broke; see [`Sandbox::failure`]. Its files are kept.
+    /// It could not be made, or broke; see [`Sandbox::end`]. Its files are kept.
     Failed,
     /// It is gone, or on its way.
     Deleted,
