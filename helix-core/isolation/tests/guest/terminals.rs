@@ -122,9 +122,13 @@ async fn a_terminal_is_one_with_a_size_and_job_control() {
         viewer.text()
     );
     viewer.resize(120, 40).await;
-    viewer.types("sleep 600\n").await;
-    viewer.until("sleep 600").await;
+    // The program itself says that it is in the foreground: an echo of what was typed does not.
+    viewer
+        .types("sh -c \"echo star''ted; exec sleep 600\"\n")
+        .await;
+    viewer.until("started").await;
     viewer.types("\u{3}").await;
+    viewer.until("^C").await;
     viewer.types("stty size; echo do''ne\n").await;
     viewer.until("done").await;
     assert!(viewer.text().contains("40 120"), "{}", viewer.text());
