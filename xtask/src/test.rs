@@ -2,11 +2,7 @@
 
 mod programs;
 
-use std::{
-    process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{process::Command, time::Duration};
 
 use anyhow::{Result, ensure};
 
@@ -67,7 +63,7 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
     });
     report.stage(workspace, "web app's unit tests", || {
         let mut npm = setup::node(workspace)?.npm(workspace);
-        count_shown(workspace, tally, npm.args(["run", "test"]), 10 * MINUTE)
+        count(workspace, tally, npm.args(["run", "test"]), 10 * MINUTE)
     });
     if !built {
         return report.cannot_run("Rust tests", "the Rust build");
@@ -79,7 +75,7 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
     report.stage(workspace, "documentation's examples", || {
         let mut doc = workspace.cargo();
         doc.args(["test", "--quiet", "--locked", "--workspace", "--doc"]);
-        count_shown(workspace, tally, &mut doc, 15 * MINUTE)
+        count(workspace, tally, &mut doc, 15 * MINUTE)
     });
     if !(web && engine) {
         return report.cannot_run("end to end", "the web app's build or the engine");
@@ -88,97 +84,57 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
         let requirements = workspace.root().join("tests/python/requirements.txt");
         let python = python::environment(workspace, "tests", &requirements)?.join("bin/python");
         let tests = programs.tests(true);
-        let tests = tests.map(|(title, mut command)| {
+        let tests = tests.map(|mut command| {
             command.env("HELIX_TEST_PYTHON", &python);
-            (title, command)
+            command
         });
         run_each(workspace, tally, tests, 30 * MINUTE)
     });
     report.stage(workspace, "end to end, in a browser", || {
         let mut npm = setup::node(workspace)?.npm(workspace);
         programs.configure(&mut npm);
-        count_shown(workspace, tally, npm.args(["run", "e2e"]), 15 * MINUTE)
+        count(workspace, tally, npm.args(["run", "e2e"]), 15 * MINUTE)
     });
     report.stage(workspace, "examples", || {
-        for (title, mut example) in programs.examples(workspace) {
-            println!("\n{title}");
+        for mut example in programs.examples(workspace) {
             crate::process::run(workspace, &mut example, 3 * MINUTE)?;
         }
         Ok(())
     });
 }
 
-/// How many programs of tests run at once: they wait more than they compute.
-const SIDE_BY_SIDE: usize = 3;
-
-/// Runs each program, some side by side, and shows what each said when it ends; one that
-/// fails does not keep the others from running.
+/// Runs each program; one that fails does not keep the others from running.
 fn run_each(
     workspace: &Workspace,
     tally: &mut Tally,
-    programs: impl Iterator<Item = (String, Command)> + Send,
+    commands: impl Iterator<Item = Command>,
     limit: Duration,
 ) -> Result<()> {
-    let programs = Mutex::new(programs.fuse());
-    let outcomes = Mutex::new((tally, Vec::new()));
-    let next = || locked(&programs).next().filter(|_| !workspace.stopped());
-    std::thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
-            scope.spawn(|| {
-                while let Some((title, mut command)) = next() {
-                    let mut said = format!("\n{title}\n");
-                    let (counted, ended) = count(workspace, &mut command, limit, |line| {
-                        said.push_str(line);
-                        said.push('\n');
-                    });
-                    let mut outcomes = locked(&outcomes);
-                    // Under the lock: one program's lines stay together.
-                    print!("{said}");
-                    *outcomes.0 += counted;
-                    outcomes
-                        .1
-                        .extend(ended.err().map(|error| format!("{error:#}")));
-                }
-            });
+    let mut failures = Vec::new();
+    for mut command in commands {
+        if let Err(error) = count(workspace, tally, &mut command, limit) {
+            failures.push(format!("{error:#}"));
         }
-    });
-    ensure!(!workspace.stopped(), "interrupted");
-    let (_, failures) = outcomes
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
+        ensure!(!workspace.stopped(), "interrupted");
+    }
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs one program of tests, and counts; `show` gets the lines that are worth it.
+/// Runs one program of tests, shows what it says, and counts.
 fn count(
-    workspace: &Workspace,
-    command: &mut Command,
-    limit: Duration,
-    mut show: impl FnMut(&str),
-) -> (Tally, Result<()>) {
-    let mut reader = Reader::default();
-    command.env("NO_COLOR", "1").env("CI", "1");
-    let ended = run_lines(workspace, command, limit, |line| {
-        if reader.line(line) {
-            show(line);
-        }
-    });
-    (reader.tally(), ended)
-}
-
-/// The same for one that runs alone: what it says is shown as it comes.
-fn count_shown(
     workspace: &Workspace,
     tally: &mut Tally,
     command: &mut Command,
     limit: Duration,
 ) -> Result<()> {
-    let (counted, ended) = count(workspace, command, limit, |line| println!("{line}"));
-    *tally += counted;
-    ended
+    let mut reader = Reader::default();
+    command.env("NO_COLOR", "1").env("CI", "1");
+    let outcome = run_lines(workspace, command, limit, |line| {
+        if reader.line(line) {
+            println!("{line}");
+        }
+    });
+    *tally += reader.tally();
+    outcome
 }

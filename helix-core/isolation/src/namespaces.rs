@@ -26,6 +26,7 @@ use std::{
     path::Path,
     slice::from_ref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -273,20 +274,22 @@ impl Backend {
     }
 }
 
+/// Blocks for up to two seconds: a child that a daemon had just forked when it died holds
+/// its lock until it runs a program of its own.
 fn lock(places: &Places) -> Result<File, Error> {
     use rustix::fs::{FlockOperation, flock};
     let path = places.data.join("lock");
     let file = File::create(&path).map_err(|error| Error::io(path.display(), error))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        let data = places.data.display();
-        Error::new(
-            ErrorKind::Conflict,
-            format!(
-                "another process keeps its sandboxes in {data}: give each a directory of its own"
-            ),
-        )
-    })?;
-    Ok(file)
+    for _ in 0..100 {
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(file);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let data = places.data.display();
+    let message =
+        format!("another process keeps its sandboxes in {data}: give each a directory of its own");
+    Err(Error::new(ErrorKind::Conflict, message))
 }
 
 #[async_trait]

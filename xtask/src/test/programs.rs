@@ -68,8 +68,8 @@ impl Programs {
         Ok(Self { all })
     }
 
-    /// The tests of the crate of end to end tests, or of all others, each with its name.
-    pub(crate) fn tests(&self, end_to_end: bool) -> impl Iterator<Item = (String, Command)> {
+    /// The tests of the crate of end to end tests, or of all others.
+    pub(crate) fn tests(&self, end_to_end: bool) -> impl Iterator<Item = Command> {
         let arguments: &[&str] = if end_to_end {
             &["--show-output", "--test-threads", WAITING]
         } else {
@@ -77,14 +77,11 @@ impl Programs {
         };
         self.of_kind(Kind::Test)
             .filter(move |program| (program.package == "helix-tests") == end_to_end)
-            .map(move |program| (program.title(), self.command(program, arguments)))
+            .map(move |program| self.command(program, arguments))
     }
 
     /// The examples; they keep what they install where the tests do.
-    pub(crate) fn examples(
-        &self,
-        workspace: &Workspace,
-    ) -> impl Iterator<Item = (String, Command)> {
+    pub(crate) fn examples(&self, workspace: &Workspace) -> impl Iterator<Item = Command> {
         let folder = workspace.tools().join("runner");
         self.of_kind(Kind::Example).map(move |program| {
             let mut command = self.command(program, &[]);
@@ -92,7 +89,7 @@ impl Programs {
             if program.name == "embedded" {
                 command.arg(&folder);
             }
-            (program.title(), command)
+            command
         })
     }
 
@@ -101,6 +98,7 @@ impl Programs {
     }
 
     fn command(&self, program: &Program, arguments: &[&str]) -> Command {
+        println!("\n{} ({})", program.package, program.name);
         let mut command = Command::new(&program.path);
         command.args(arguments).current_dir(&program.folder);
         command.env("CARGO_MANIFEST_DIR", &program.folder);
@@ -139,11 +137,6 @@ impl Programs {
 }
 
 impl Program {
-    /// For people.
-    fn title(&self) -> String {
-        format!("{} ({})", self.package, self.name)
-    }
-
     fn of(workspace: &Workspace, artifact: Artifact) -> Option<Self> {
         let path = artifact.executable?.into_std_path_buf();
         let package = &workspace.metadata()[&artifact.package_id];
