@@ -66,6 +66,10 @@ pub(crate) struct LinkIo {
 
 impl Drop for LinkIo {
     fn drop(&mut self) {
+        // HTTP/2 may be done before it has read up to the other side's goodbye.
+        if let Some(reason) = self.ending.take() {
+            self.handle.end(reason);
+        }
         if let (Some(line), Some(give_back)) = (self.line.take(), self.give_back.take()) {
             // Nobody waiting means that everything is being dropped.
             let _ = give_back.send(line.parting);
@@ -147,6 +151,10 @@ impl LinkIo {
             self.attach(attach)?;
         }
         self.receive(cx, MAX_PAYLOAD)?;
+        // Nobody listens any more.
+        if self.ending.is_some() {
+            return Ok(());
+        }
         self.beat(cx)?;
         self.wait_for_connection(cx)?;
         self.pump(cx)
@@ -232,6 +240,7 @@ impl LinkIo {
                     self.link.tell();
                     self.check_progress()?;
                 }
+                Err(lost @ CloseReason::Lost { .. }) => return self.failed(cx, lost),
                 Err(reason) => return self.broke(reason),
             }
         }
@@ -282,17 +291,26 @@ impl LinkIo {
         let Some(line) = &mut self.line else {
             return Ok(());
         };
+        if self.ending.is_some() {
+            return Ok(());
+        }
         match line.pump(cx, &mut self.link) {
             Ok(()) => Ok(()),
-            Err(error) => self.failed(error.into()),
+            Err(error) => self.failed(cx, error.into()),
         }
     }
 
-    fn failed(&mut self, reason: CloseReason) -> io::Result<()> {
-        match reason {
-            CloseReason::Lost { .. } => self.broke(reason),
-            _ => Err(self.end(reason)),
+    /// Nothing can be sent any more. What the other side said before is still there to be
+    /// read, and its goodbye counts for more than that it has hung up since.
+    fn failed(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> io::Result<()> {
+        if !matches!(reason, CloseReason::Lost { .. }) {
+            return Err(self.end(reason));
         }
+        self.receive(cx, self.link.window())?;
+        if self.ending.is_some() {
+            return Ok(());
+        }
+        self.broke(reason)
     }
 
     /// Makes a message of what is gathered if the connection takes it now; whether it
@@ -308,7 +326,7 @@ impl LinkIo {
                 self.link.seal();
                 self.pump(cx).map(|()| true)
             }
-            Poll::Ready(Err(error)) => self.failed(error.into()).map(|()| false),
+            Poll::Ready(Err(error)) => self.failed(cx, error.into()).map(|()| false),
         }
     }
 
@@ -434,3 +452,6 @@ impl AsyncWrite for LinkIo {
         self.poll_flush(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;
