@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     arrows,
-    process::run,
+    process::{run, run_aside},
     report::Report,
     setup::{self, tools},
     workspace::Workspace,
@@ -14,8 +14,8 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Runs every check and prints how each went.
-pub(crate) fn run_all(workspace: &Workspace, report: &mut Report) {
+/// Runs every check of the Rust code.
+pub(crate) fn code(workspace: &Workspace, report: &mut Report) {
     report.stage(workspace, "formatting", || {
         run(
             workspace,
@@ -29,9 +29,16 @@ pub(crate) fn run_all(workspace: &Workspace, report: &mut Report) {
     });
     report.stage(workspace, "licences", || licences(workspace));
     report.stage(workspace, "documentation", || documentation(workspace));
-    report.stage(workspace, "web app, without running it", || {
+}
+
+/// Runs every check of the web app.
+pub(crate) fn web(workspace: &Workspace, report: &mut Report) {
+    report.stage_aside(workspace, "web app, without running it", |said| {
         let mut npm = setup::node(workspace)?.npm(workspace);
-        run(workspace, npm.args(["run", "check"]), 10 * MINUTE)
+        run_aside(workspace, npm.args(["run", "check"]), 10 * MINUTE, |line| {
+            said.push_str(line);
+            said.push('\n');
+        })
     });
 }
 
@@ -41,7 +48,10 @@ pub(crate) fn run_alone(workspace: &Workspace) -> Result<()> {
     report.stage(workspace, "web app's packages", || {
         setup::web_packages(workspace)
     });
-    run_all(workspace, &mut report);
+    report.beside(
+        |report| code(workspace, report),
+        |report| web(workspace, report),
+    );
     report.finish(workspace)
 }
 

@@ -127,7 +127,7 @@ pub(crate) fn run_lines(
     workspace: &Workspace,
     command: &mut Command,
     limit: Duration,
-    mut line: impl FnMut(&str),
+    line: impl FnMut(&str),
 ) -> Result<()> {
     let mut group = Group::spawn(command.stdout(Stdio::piped()))?;
     let output = group
@@ -135,6 +135,35 @@ pub(crate) fn run_lines(
         .stdout
         .take()
         .context("its standard output was piped")?;
+    let status = follow(workspace, group, output, limit, line)?;
+    succeeded(command, status)
+}
+
+/// Runs a program to its end and hands each line of all that it says to `line`.
+pub(crate) fn run_aside(
+    workspace: &Workspace,
+    command: &mut Command,
+    limit: Duration,
+    line: impl FnMut(&str),
+) -> Result<()> {
+    let (output, writer) = std::io::pipe().context("making a pipe")?;
+    let errors = writer
+        .try_clone()
+        .context("sharing a pipe between two streams")?;
+    let group = Group::spawn(command.stdout(writer).stderr(errors))?;
+    // The command holds the pipe open, too.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let status = follow(workspace, group, output, limit, line)?;
+    succeeded(command, status)
+}
+
+fn follow(
+    workspace: &Workspace,
+    mut group: Group,
+    output: impl Read + Send + 'static,
+    limit: Duration,
+    mut line: impl FnMut(&str),
+) -> Result<ExitStatus> {
     let (sender, lines) = mpsc::channel();
     let reader = std::thread::spawn(move || forward_lines(output, &sender));
     let deadline = now() + limit;
@@ -160,7 +189,7 @@ pub(crate) fn run_lines(
     }
     drop((group, lines));
     drop(reader);
-    succeeded(command, status)
+    Ok(status)
 }
 
 fn forward_lines(output: impl Read, sender: &mpsc::Sender<String>) {

@@ -1,14 +1,15 @@
 //! What was done, how long it took, and how it went.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use crate::{process::now, workspace::Workspace};
 
 /// Stages in the order in which they ran.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
+    started: Instant,
     stages: Vec<Stage>,
 }
 
@@ -17,6 +18,15 @@ struct Stage {
     name: &'static str,
     took: Duration,
     error: Option<String>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            started: now(),
+            stages: Vec::new(),
+        }
+    }
 }
 
 impl Report {
@@ -33,7 +43,44 @@ impl Report {
         }
         println!("\n==> {name}");
         let started = now();
-        let error = run().err().map(|error| format!("{error:#}"));
+        self.note(name, started, run())
+    }
+
+    /// Runs one stage beside others: what it has to say is shown in one piece when it has
+    /// ended.
+    pub(crate) fn stage_aside(
+        &mut self,
+        workspace: &Workspace,
+        name: &'static str,
+        run: impl FnOnce(&mut String) -> Result<()>,
+    ) -> bool {
+        if workspace.stopped() {
+            return false;
+        }
+        println!("\n(beside it begins: {name})");
+        let started = now();
+        let mut said = String::new();
+        let outcome = run(&mut said);
+        println!("\n==> {name}, which ran beside\n{said}");
+        self.note(name, started, outcome)
+    }
+
+    /// Runs stages `here` and, at the same time, stages `aside`.
+    pub(crate) fn beside(
+        &mut self,
+        here: impl FnOnce(&mut Self),
+        aside: impl FnOnce(&mut Self) + Send,
+    ) {
+        let mut others = Self::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| aside(&mut others));
+            here(self);
+        });
+        self.stages.append(&mut others.stages);
+    }
+
+    fn note(&mut self, name: &'static str, started: Instant, outcome: Result<()>) -> bool {
+        let error = outcome.err().map(|error| format!("{error:#}"));
         if let Some(error) = &error {
             eprintln!("{name} failed: {error}");
         }
@@ -71,8 +118,8 @@ impl Report {
                 stage.took.as_secs_f64()
             );
         }
-        let total: Duration = self.stages.iter().map(|stage| stage.took).sum();
-        println!("{:<28} {:>7.1} s", "all", total.as_secs_f64());
+        let all = self.started.elapsed().as_secs_f64();
+        println!("{:<28} {all:>7.1} s", "all");
         if workspace.stopped() {
             bail!("interrupted");
         }

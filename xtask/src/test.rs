@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     check,
-    process::run_lines,
+    process::{run_aside, run_lines},
     report::Report,
     setup::{self, packages, python},
     tally::{Reader, Tally},
@@ -32,7 +32,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let mut tally = Tally::default();
     let ready = arguments.no_setup || set_up(workspace, &mut report);
     if ready {
-        check::run_all(workspace, &mut report);
+        without_running(workspace, &mut report, &mut tally);
         run_tests(workspace, &mut report, &mut tally);
     } else {
         report.cannot_run("everything else", "a part of the set-up");
@@ -53,6 +53,20 @@ fn set_up(workspace: &Workspace, report: &mut Report) -> bool {
         })
 }
 
+/// The checks; the web app's, and its unit tests, beside the rest.
+fn without_running(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
+    report.beside(
+        |report| check::code(workspace, report),
+        |report| {
+            check::web(workspace, report);
+            report.stage_aside(workspace, "web app's unit tests", |said| {
+                let mut npm = setup::node(workspace)?.npm(workspace);
+                count_aside(workspace, tally, npm.args(["run", "test"]), said)
+            });
+        },
+    );
+}
+
 fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
     // Before the daemons: they carry the web app.
     let web = report.stage(workspace, "web app", || setup::build_web(workspace));
@@ -61,14 +75,33 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
         programs = Programs::build(workspace)?;
         Ok(())
     });
-    report.stage(workspace, "web app's unit tests", || {
-        let mut npm = setup::node(workspace)?.npm(workspace);
-        count(workspace, tally, npm.args(["run", "test"]), 10 * MINUTE)
-    });
     if !built {
-        return report.cannot_run("Rust tests", "the Rust build");
+        return report.cannot_run("tests", "the Rust build");
     }
     let engine = report.stage(workspace, "engine", || programs.install_engine(workspace));
+    if !(web && engine) {
+        rust_tests(workspace, report, tally, &programs);
+        return report.cannot_run("end to end", "the web app's build or the engine");
+    }
+    let mut in_a_browser = Tally::default();
+    // Most of what Rust's tests do is wait, and a browser computes.
+    report.beside(
+        |report| {
+            rust_tests(workspace, report, tally, &programs);
+            end_to_end(workspace, report, tally, &programs);
+        },
+        |report| {
+            report.stage_aside(workspace, "end to end, in a browser", |said| {
+                let mut npm = setup::node(workspace)?.npm(workspace);
+                programs.configure(&mut npm);
+                count_aside(workspace, &mut in_a_browser, npm.args(["run", "e2e"]), said)
+            });
+        },
+    );
+    *tally += in_a_browser;
+}
+
+fn rust_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally, programs: &Programs) {
     report.stage(workspace, "Rust tests", || {
         run_each(workspace, tally, programs.tests(false), 10 * MINUTE)
     });
@@ -77,9 +110,9 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
         doc.args(["test", "--quiet", "--locked", "--workspace", "--doc"]);
         count(workspace, tally, &mut doc, 15 * MINUTE)
     });
-    if !(web && engine) {
-        return report.cannot_run("end to end", "the web app's build or the engine");
-    }
+}
+
+fn end_to_end(workspace: &Workspace, report: &mut Report, tally: &mut Tally, programs: &Programs) {
     report.stage(workspace, "end to end", || {
         let requirements = workspace.root().join("tests/python/requirements.txt");
         let python = python::environment(workspace, "tests", &requirements)?.join("bin/python");
@@ -89,11 +122,6 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
             command
         });
         run_each(workspace, tally, tests, 30 * MINUTE)
-    });
-    report.stage(workspace, "end to end, in a browser", || {
-        let mut npm = setup::node(workspace)?.npm(workspace);
-        programs.configure(&mut npm);
-        count(workspace, tally, npm.args(["run", "e2e"]), 15 * MINUTE)
     });
     report.stage(workspace, "examples", || {
         for mut example in programs.examples(workspace) {
@@ -133,6 +161,25 @@ fn count(
     let outcome = run_lines(workspace, command, limit, |line| {
         if reader.line(line) {
             println!("{line}");
+        }
+    });
+    *tally += reader.tally();
+    outcome
+}
+
+/// The same of a program that runs beside others: what it says goes to `said`.
+fn count_aside(
+    workspace: &Workspace,
+    tally: &mut Tally,
+    command: &mut Command,
+    said: &mut String,
+) -> Result<()> {
+    let mut reader = Reader::default();
+    command.env("NO_COLOR", "1").env("CI", "1");
+    let outcome = run_aside(workspace, command, 15 * MINUTE, |line| {
+        if reader.line(line) {
+            said.push_str(line);
+            said.push('\n');
         }
     });
     *tally += reader.tally();
