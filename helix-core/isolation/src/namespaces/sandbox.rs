@@ -1,39 +1,30 @@
 //! One sandbox.
 
+mod clear;
+mod environment;
+
 use std::{
-    fs, io,
+    fs,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
-use async_trait::async_trait;
-use helix_proto::{
-    SandboxId, SnapshotId,
-    sandbox::{Egress, SandboxEnd, SandboxEndKind, SandboxStats, host::SandboxSpec},
-};
+use helix_proto::{SandboxId, sandbox::host::SandboxSpec};
 use tokio::{
     net::UnixStream,
     sync::{OwnedMutexGuard, watch},
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 use super::{
     Backend,
-    create::{Held, Source as _},
+    create::Held,
     disk,
     process::Process,
     state::{self, Places, State, write_json},
 };
-use crate::{
-    Connection, Environment, Error, ErrorKind, Watch,
-    network::{Slot, policy::Policy},
-};
-
-/// How long the kernel may take for what it does at once: killing, freezing, unmounting.
-pub(super) const KERNEL: Duration = Duration::from_secs(20);
-/// How often it is asked again.
-const AGAIN: Duration = Duration::from_millis(1);
+use crate::{Error, ErrorKind, network::Slot};
 
 /// A sandbox, running or not.
 #[derive(Debug)]
@@ -189,291 +180,6 @@ impl Sandbox {
         })
     }
 
-    /// Ends all its processes and frees everything but its files, from any state.
-    pub(super) async fn clear(&self) -> Result<(), Error> {
-        let running = self.process.borrow().clone();
-        if let Some(running) = running {
-            self.process.send_modify(|running| {
-                if let Some(running) = running {
-                    running.stopping = true;
-                }
-            });
-            running
-                .process
-                .kill()
-                .map_err(|error| Error::io("killing the sandbox's first process", error))?;
-            self.thaw_to_die();
-            timeout(KERNEL, running.process.ended())
-                .await
-                .map_err(|_| self.late("its processes do not end"))?;
-            self.process.send_replace(None);
-        }
-        self.clear_cgroups().await?;
-        match fs::remove_file(self.places.socket(&self.name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("removing its socket", error));
-            }
-            _ => {}
-        }
-        self.leave_network().await?;
-        self.change(|state| {
-            state.process = None;
-            state.cgroups = None;
-            state.network = None;
-            state.paused = false;
-        })?;
-        let disk = self.places.disk(&self.name);
-        self.until("its disk is still mounted", || {
-            super::loops::devices_of(&disk).is_empty()
-        })
-        .await
-    }
-
-    /// What stands still does not die in control groups of version 1.
-    fn thaw_to_die(&self) {
-        if let Some(cgroups) = self.state().cgroups
-            && let Err(error) = cgroups.freeze(false)
-        {
-            tracing::debug!(id = %self.id, %error, "its control groups cannot be thawed");
-        }
-    }
-
-    /// Kills what is left in the cgroups, which is what a start that was cut short left,
-    /// and removes them.
-    async fn clear_cgroups(&self) -> Result<(), Error> {
-        let Some(cgroups) = self.state().cgroups else {
-            return Ok(());
-        };
-        self.until("its control groups cannot be removed", || {
-            for pid in cgroups.processes() {
-                if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                    // It may have ended meanwhile; then the next look does not find it.
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-                }
-            }
-            cgroups.remove().is_ok()
-        })
-        .await
-    }
-
-    async fn leave_network(&self) -> Result<(), Error> {
-        let Some(index) = self.state().network else {
-            return Ok(());
-        };
-        // While the backend is being made, its network removes what nobody lives in.
-        let networks = self
-            .backend
-            .upgrade()
-            .and_then(|backend| backend.networks.clone());
-        match networks {
-            Some(networks) => {
-                let slot = networks.take(self.id, Some(index))?;
-                networks.release(&slot).await
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Waits until the kernel is through with something.
-    async fn until(&self, late: &str, done: impl Fn() -> bool + Send) -> Result<(), Error> {
-        let asked = async {
-            while !done() {
-                sleep(AGAIN).await;
-            }
-        };
-        timeout(KERNEL, asked).await.map_err(|_| self.late(late))
-    }
-
-    fn late(&self, what: &str) -> Error {
-        Error::new(
-            ErrorKind::Timeout,
-            format!("the sandbox {}: {what} after {KERNEL:?}", self.id),
-        )
-    }
-
-    /// Removes it with everything of it.
-    pub(super) async fn remove(&self) -> Result<(), Error> {
-        let _turn = Arc::clone(&self.turn).lock_owned().await;
-        self.facts().removed = true;
-        self.clear().await?;
-        let place = self.places.sandbox(&self.name);
-        let gone = self.places.sandboxes().join(format!(".gone-{}", self.name));
-        let failed = |error| Error::io(format_args!("removing the files of {}", self.id), error);
-        match fs::rename(&place, &gone) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            result => result.map_err(failed)?,
-        }
-        let removed = tokio::task::spawn_blocking(move || match fs::remove_dir_all(&gone) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result,
-        });
-        removed
-            .await
-            .map_err(io::Error::other)
-            .and_then(|result| result)
-            .map_err(failed)?;
-        if let Some(backend) = self.backend.upgrade() {
-            backend.give_range(self.state().first_id);
-        }
-        Ok(())
-    }
-
-    async fn freeze(&self, frozen: bool) -> Result<(), Error> {
-        let Some(cgroups) = self.running().and(self.state().cgroups) else {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("the sandbox {} does not run", self.id),
-            ));
-        };
-        let failed = |error| Error::io("freezing its control group", error);
-        self.change(|state| state.paused = frozen)?;
-        cgroups.freeze(frozen).map_err(failed)?;
-        let what = if frozen {
-            "its processes do not stand still"
-        } else {
-            "its processes do not go on"
-        };
-        self.until(what, || {
-            cgroups.is_frozen().is_ok_and(|now| now == frozen) || self.running().is_none()
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl Environment for Sandbox {
-    fn spec(&self) -> SandboxSpec {
-        self.facts().spec.clone()
-    }
-
-    async fn start(&self, watch: &dyn Watch) -> Result<(), Error> {
-        let turn = self.turn().await?;
-        self.launch(watch, turn).await
-    }
-
-    async fn pause(&self) -> Result<(), Error> {
-        let _turn = self.turn().await?;
-        self.freeze(true).await
-    }
-
-    async fn resume(&self) -> Result<(), Error> {
-        let _turn = self.turn().await?;
-        self.freeze(false).await
-    }
-
-    async fn stop(&self) -> Result<(), Error> {
-        let _turn = self.turn().await?;
-        self.clear().await
-    }
-
-    async fn set_egress(&self, egress: &Egress) -> Result<(), Error> {
-        let _turn = self.turn().await?;
-        Policy::parse(egress)?;
-        let backend = self.backend()?;
-        backend.check_egress(egress)?;
-        let slot = self.running().and(self.slot(&backend)?);
-        if let (Some(slot), Some(networks)) = (slot, &backend.networks) {
-            networks.set_egress(&slot, egress).await?;
-        }
-        let mut facts = self.facts();
-        let mut spec = facts.spec.clone();
-        spec.egress = egress.clone();
-        let path = self.places.spec(&self.name);
-        write_json(&path, &spec).map_err(|error| Error::io(path.display(), error))?;
-        facts.spec = spec;
-        Ok(())
-    }
-
-    async fn snapshot(&self, id: SnapshotId) -> Result<u64, Error> {
-        let held = self.hold().await?;
-        let path = self.places.snapshot(&id.to_string());
-        let copied = tokio::task::spawn_blocking(move || {
-            if !path.exists() {
-                let temporary = path.with_extension("new");
-                let failed = |error| Error::io("keeping the snapshot", error);
-                match fs::remove_file(&temporary) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(failed(error));
-                    }
-                    _ => {}
-                }
-                held.copy_to(&temporary)?;
-                fs::rename(&temporary, &path).map_err(failed)?;
-            }
-            disk::used(&path).map_err(|error| Error::io(path.display(), error))
-        });
-        copied
-            .await
-            .map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))?
-    }
-
-    async fn stats(&self) -> Result<SandboxStats, Error> {
-        let backend = self.backend()?;
-        let failed = |error| Error::io(format_args!("reading the accounts of {}", self.id), error);
-        let usage = match self.running().and(self.state().cgroups) {
-            Some(cgroups) => cgroups.usage().map_err(failed)?,
-            None => super::cgroup::Usage::default(),
-        };
-        let (sent_bytes, received_bytes) = match (self.slot(&backend)?, &backend.networks) {
-            (Some(slot), Some(networks)) => networks.counters(&slot).await?,
-            _ => (0, 0),
-        };
-        let now = backend.clock.now();
-        let mut facts = self.facts();
-        let before = facts.measured.replace((now, usage.cpu_us));
-        let cpu_millis = before.map_or(0, |(then, cpu_us)| {
-            let elapsed = now.duration_since(then).as_micros().max(1);
-            let used = u128::from(usage.cpu_us.saturating_sub(cpu_us)) * 1000 / elapsed;
-            u32::try_from(used).unwrap_or(u32::MAX)
-        });
-        Ok(SandboxStats {
-            at_ms: backend.clock.now_ms(),
-            cpu_us: usage.cpu_us,
-            cpu_millis,
-            memory_bytes: usage.memory_bytes,
-            memory_limit_bytes: facts.spec.limits.memory_bytes,
-            pids: usage.pids,
-            disk_bytes: disk::used(&self.places.disk(&self.name)).map_err(failed)?,
-            disk_limit_bytes: facts.spec.limits.disk_bytes,
-            sent_bytes,
-            received_bytes,
-        })
-    }
-
-    async fn connect(&self) -> Result<Box<dyn Connection>, Error> {
-        if self.running().is_none() || self.is_paused() {
-            let why = if self.is_paused() {
-                "is paused"
-            } else {
-                "does not run"
-            };
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("the sandbox {} {why}", self.id),
-            ));
-        }
-        self.dial()
-            .await
-            .map(|stream| Box::new(stream) as Box<dyn Connection>)
-    }
-
-    async fn ended(&self) -> SandboxEnd {
-        let mut process = self.process.subscribe();
-        let running = loop {
-            let running = process.borrow_and_update().clone();
-            if let Some(running) = running {
-                break running;
-            }
-            if process.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        running.process.ended().await;
-        self.why(&running)
-    }
-}
-
-impl Sandbox {
     /// Its place in the network, while it has one.
     fn slot(&self, backend: &Backend) -> Result<Option<Slot>, Error> {
         match (self.state().network, &backend.networks) {
@@ -492,37 +198,5 @@ impl Sandbox {
                 Error::new(ErrorKind::Timeout, message)
             })?
             .map_err(|error| Error::io(format_args!("connecting to {}", self.id), error))
-    }
-
-    /// Why its first process ended.
-    fn why(&self, before: &Running) -> SandboxEnd {
-        let stopping = self
-            .process
-            .borrow()
-            .as_ref()
-            .is_none_or(|running| running.stopping);
-        if stopping {
-            return SandboxEnd {
-                kind: SandboxEndKind::Requested,
-                message: "it was stopped".into(),
-            };
-        }
-        let killed = self
-            .state()
-            .cgroups
-            .and_then(|cgroups| cgroups.out_of_memory().ok());
-        if killed.is_some_and(|killed| killed > before.out_of_memory) {
-            let limit = self.facts().spec.limits.memory_bytes;
-            return SandboxEnd {
-                kind: SandboxEndKind::OutOfMemory,
-                message: format!(
-                    "it used all of its {limit} bytes of memory; start it again, with a higher limit"
-                ),
-            };
-        }
-        SandboxEnd {
-            kind: SandboxEndKind::Exited,
-            message: "its first process ended; start it again".into(),
-        }
     }
 }
