@@ -69,13 +69,7 @@ impl Sandbox {
             return Ok(());
         };
         self.until("its control groups cannot be removed", || {
-            for pid in cgroups.processes() {
-                if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                    // It may have ended meanwhile; then the next look does not find it.
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-                }
-            }
-            cgroups.remove().is_ok()
+            cgroups.kill().and_then(|()| cgroups.remove()).is_ok()
         })
         .await
     }
