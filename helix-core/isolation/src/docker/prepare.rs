@@ -13,6 +13,8 @@ use super::{DATA, SOCKET};
 /// Where our own files for it are: in memory, made anew at each start of the sandbox.
 const PLACE: &str = "/run/helix-docker";
 const CGROUPS: &str = "/sys/fs/cgroup";
+/// How often processes are moved out of the way before they are too many.
+const MOST_MOVES: u32 = 100;
 /// The group whose members may use it.
 const GROUP: &str = "docker";
 /// Where its programs are looked for.
@@ -119,18 +121,27 @@ fn divide(root: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let processes = fs::read_to_string(root.join("cgroup.procs"))?;
-    for process in processes.lines() {
-        // One that ended meanwhile is in no cgroup.
-        let _ = fs::write(leaf.join("cgroup.procs"), process);
+    // What is forked meanwhile is where its parent was.
+    for _ in 0..MOST_MOVES {
+        for process in fs::read_to_string(root.join("cgroup.procs"))?.lines() {
+            // One that ended meanwhile is in no cgroup.
+            let _ = fs::write(leaf.join("cgroup.procs"), process);
+        }
+        match pass_on(root, &controllers) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            result => return result,
+        }
     }
-    for controller in controllers.split_whitespace() {
-        fs::write(
-            root.join("cgroup.subtree_control"),
-            format!("+{controller}"),
-        )?;
-    }
-    Ok(())
+    Err(io::Error::other(
+        "its cgroup cannot be divided: more and more processes are forked in it",
+    ))
+}
+
+fn pass_on(root: &Path, controllers: &str) -> io::Result<()> {
+    controllers.split_whitespace().try_for_each(|controller| {
+        let enabled = root.join("cgroup.subtree_control");
+        fs::write(enabled, format!("+{controller}"))
+    })
 }
 
 fn has_group() -> bool {

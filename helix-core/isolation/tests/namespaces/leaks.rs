@@ -81,11 +81,13 @@ fn left(place: &Path) -> Left {
     let tables = String::from_utf8_lossy(&tables.stdout).into_owned();
     let own = tables.lines().filter(|line| line.contains(short));
     left.tables = own.map(str::to_owned).collect();
-    for controller in names("/sys/fs/cgroup") {
-        let path = Path::new("/sys/fs/cgroup").join(&controller);
+    // Version 2 has them at the top, version 1 in each hierarchy.
+    let hierarchies = names("/sys/fs/cgroup").into_iter().chain([String::new()]);
+    for hierarchy in hierarchies {
+        let path = Path::new("/sys/fs/cgroup").join(&hierarchy);
         let found = names(path).into_iter().filter(|name| name.contains(&tag));
         left.cgroups
-            .extend(found.map(|name| format!("{controller}/{name}")));
+            .extend(found.map(|name| format!("{hierarchy}/{name}")));
     }
     left
 }
