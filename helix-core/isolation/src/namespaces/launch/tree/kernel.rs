@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io,
     os::fd::{AsFd as _, BorrowedFd},
     path::Path,
 };
@@ -106,6 +107,7 @@ fn mask(root: BorrowedFd<'_>) -> Result<(), Failure> {
         QUIET.union(MountAttrFlags::MOUNT_ATTR_RDONLY),
     )
     .doing("making an empty directory")?;
+    let mut is_attached = false;
     for path in MASKED {
         let target = match open_existing(root, path) {
             Err(Errno::NOENT) => continue,
@@ -116,28 +118,35 @@ fn mask(root: BorrowedFd<'_>) -> Result<(), Failure> {
                 .doing("looking at what is masked")?
                 .st_mode,
         );
-        let source = if kind == FileType::Directory {
-            empty.as_fd()
+        if kind != FileType::Directory {
+            cover(nothing.as_fd(), target.as_fd()).doing("masking")?;
+        } else if is_attached {
+            cover(empty.as_fd(), target.as_fd()).doing("masking")?;
         } else {
-            nothing.as_fd()
-        };
-        let cover = open_tree(source, "", CLONE_THIS).doing("masking")?;
-        move_to(cover.as_fd(), target.as_fd()).doing("masking")?;
+            // Before Linux 6.15, only a mount that is attached can be cloned.
+            move_to(empty.as_fd(), target.as_fd()).doing("masking")?;
+            is_attached = true;
+        }
     }
     for path in READ_ONLY {
         let target = match open_existing(root, path) {
             Err(Errno::NOENT) => continue,
             other => other.doing("opening what is read-only")?,
         };
-        let cover = open_tree(&target, "", CLONE_THIS).doing("making a part of /proc read-only")?;
+        let clone = open_tree(&target, "", CLONE_THIS).doing("making a part of /proc read-only")?;
         let closed = libc::MOUNT_ATTR_RDONLY
             | libc::MOUNT_ATTR_NOSUID
             | libc::MOUNT_ATTR_NODEV
             | libc::MOUNT_ATTR_NOEXEC;
-        sys::map_mount(cover.as_fd(), closed, None).doing("making a part of /proc read-only")?;
-        move_to(cover.as_fd(), target.as_fd()).doing("making a part of /proc read-only")?;
+        sys::map_mount(clone.as_fd(), closed, None).doing("making a part of /proc read-only")?;
+        move_to(clone.as_fd(), target.as_fd()).doing("making a part of /proc read-only")?;
     }
     Ok(())
+}
+
+fn cover(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+    let clone = open_tree(source, "", CLONE_THIS)?;
+    move_to(clone.as_fd(), target)
 }
 
 /// The sandbox's own cgroups, which its Docker daemon divides further.
