@@ -1,5 +1,6 @@
 //! `cargo xtask test`: installs what the tests need and runs all of them.
 
+mod machine;
 mod programs;
 
 use std::{process::Command, time::Duration};
@@ -24,10 +25,20 @@ pub(crate) struct Arguments {
     /// Install nothing: the machine has what the tests need.
     #[arg(long)]
     no_setup: bool,
+    /// Only the tests of sandboxes, in a virtual machine of Debian's packages whose control
+    /// groups are of version 2. Makes that machine the first time, as root.
+    #[arg(long)]
+    cgroup_v2: bool,
+    /// Emulate the virtual machine: where there is no /dev/kvm, or it does not come up.
+    #[arg(long, requires = "cgroup_v2")]
+    emulate: bool,
 }
 
 /// Sets up, runs every stage, prints what came of each.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    if arguments.cgroup_v2 {
+        return machine::run_all(workspace, !arguments.no_setup, arguments.emulate);
+    }
     let mut report = Report::default();
     let mut tally = Tally::default();
     let ready = arguments.no_setup || set_up(workspace, &mut report);

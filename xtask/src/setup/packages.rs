@@ -39,6 +39,21 @@ pub(crate) const FOR_TESTS: &[&str] = &[
     "runc",
     "iptables",
     "busybox-static",
+    "uidmap",
+];
+
+/// What the tests of sandboxes need of these.
+pub(crate) const FOR_SANDBOX_TESTS: &[&str] = &[
+    "python3",
+    "nftables",
+    "iproute2",
+    "e2fsprogs",
+    "docker.io",
+    "containerd",
+    "runc",
+    "iptables",
+    "busybox-static",
+    "uidmap",
 ];
 
 /// Those of `wanted` that are not installed; all where there is no `dpkg`.

@@ -18,6 +18,8 @@ use crate::{
 /// How many end to end tests run side by side: each has daemons of its own, and mostly
 /// waits for them, so that this is more than small machines have processors.
 const WAITING: &str = "4";
+/// The programs of tests that make sandboxes of namespaces.
+const SANDBOXES: [&str; 3] = ["namespaces", "ordinary_user", "docker"];
 
 /// The programs of the workspace.
 #[derive(Debug, Default)]
@@ -44,16 +46,15 @@ enum Kind {
 impl Programs {
     /// Builds everything.
     pub(crate) fn build(workspace: &Workspace) -> Result<Self> {
+        let all = ["--workspace", "--lib", "--bins", "--tests", "--examples"];
+        Self::build_of(workspace, &all)
+    }
+
+    /// Builds a part.
+    pub(crate) fn build_of(workspace: &Workspace, part: &[&str]) -> Result<Self> {
         let mut command = workspace.cargo();
-        command.args([
-            "build",
-            "--locked",
-            "--workspace",
-            "--lib",
-            "--bins",
-            "--tests",
-        ]);
-        command.args(["--examples", "--message-format=json-render-diagnostics"]);
+        command.args(["build", "--locked"]).args(part);
+        command.arg("--message-format=json-render-diagnostics");
         let mut all = Vec::new();
         run_lines(
             workspace,
@@ -66,6 +67,14 @@ impl Programs {
             },
         )?;
         Ok(Self { all })
+    }
+
+    /// The tests that make sandboxes, by their paths.
+    pub(crate) fn sandboxes(&self) -> Vec<PathBuf> {
+        self.of_kind(Kind::Test)
+            .filter(|program| SANDBOXES.contains(&program.name.as_str()))
+            .map(|program| program.path.clone())
+            .collect()
     }
 
     /// The tests of the crate of end to end tests, or of all others.

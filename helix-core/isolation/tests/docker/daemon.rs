@@ -16,7 +16,7 @@ use helix_proto::{
 use http::Method;
 use libtest_mimic::Trial;
 
-use crate::support::{Phases, Place, sh, sh_as, trial};
+use crate::support::{Phases, Place, patience, sh, sh_as, trial};
 
 pub(crate) fn trials(trials: &mut Vec<Trial>) {
     trials.push(trial(
@@ -194,6 +194,6 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let held = tokio::time::timeout(Duration::from_secs(30), asked).await;
+    let held = tokio::time::timeout(patience(30), asked).await;
     assert!(held.is_ok(), "not within 30 s: {what}");
 }

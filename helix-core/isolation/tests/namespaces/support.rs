@@ -28,6 +28,14 @@ pub(crate) fn unable() -> Option<&'static str> {
     (!rustix::process::geteuid().is_root()).then_some("needs root")
 }
 
+/// So many seconds, or as many times as long as the machine that runs the tests is slow, as
+/// one that is emulated.
+pub(crate) fn patience(seconds: u64) -> Duration {
+    let slow = std::env::var("HELIX_TEST_SLOWNESS").ok();
+    let times = slow.and_then(|times| times.parse().ok()).unwrap_or(1);
+    Duration::from_secs(seconds * times)
+}
+
 /// A test that is a future.
 pub(crate) fn trial<F: Future<Output = ()>>(
     name: &str,
@@ -40,9 +48,9 @@ pub(crate) fn trial<F: Future<Output = ()>>(
             .build()
             .map_err(Failed::from)?
             .block_on(async {
-                tokio::time::timeout(Duration::from_secs(120), test())
+                tokio::time::timeout(patience(120), test())
                     .await
-                    .map_err(|_| Failed::from("took more than two minutes"))
+                    .map_err(|_| Failed::from("took more than two minutes, or as much longer"))
             })
     })
 }
@@ -196,7 +204,5 @@ pub(crate) async fn within(mut holds: impl FnMut() -> bool) -> bool {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), asked)
-        .await
-        .is_ok()
+    tokio::time::timeout(patience(20), asked).await.is_ok()
 }
