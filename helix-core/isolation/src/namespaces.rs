@@ -12,10 +12,12 @@ mod create;
 mod disk;
 mod host_root;
 mod launch;
+mod launcher;
 mod loops;
 mod options;
 mod process;
 mod sandbox;
+mod spares;
 mod start;
 mod state;
 
@@ -39,7 +41,10 @@ use helix_proto::{
     },
 };
 
-use self::{cgroup::Hierarchies, host_root::HostRoot, sandbox::Sandbox, state::Places};
+use self::{
+    cgroup::Hierarchies, host_root::HostRoot, launcher::Launcher, sandbox::Sandbox, spares::Spares,
+    state::Places,
+};
 pub use self::{
     launch::{ARGUMENT, launch_main},
     options::Options,
@@ -70,11 +75,13 @@ struct Backend {
     host: Option<HostRoot>,
     images: Images,
     networks: Option<Networks>,
+    launcher: Arc<Launcher>,
+    spares: Arc<Spares>,
     /// The ranges of ids that sandboxes have, by their number.
     ranges: Mutex<BTreeSet<u32>>,
     sandboxes: Mutex<HashMap<SandboxId, Arc<Sandbox>>>,
     /// Held as long as this lives: one daemon for one place.
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 impl Namespaces {
@@ -96,6 +103,7 @@ impl Namespaces {
         backend.open_network().await;
         let backend = Arc::new(backend);
         backend.adopt().await?;
+        backend.spares.fill(&backend.tasks);
         Ok(Self { backend })
     }
 }
@@ -116,7 +124,11 @@ impl Namespaces {
             networks.close().await?;
         }
         let backend = Arc::clone(&self.backend);
-        tokio::task::spawn_blocking(move || backend.hierarchies.dispose())
+        let disposed = move || {
+            backend.spares.close();
+            backend.hierarchies.dispose()
+        };
+        tokio::task::spawn_blocking(disposed)
             .await
             .map_err(std::io::Error::other)
             .and_then(|result| result)
@@ -136,7 +148,7 @@ impl Backend {
         let places = Places {
             data: options.data.clone(),
         };
-        let lock = lock(&places)?;
+        let lock = Arc::new(lock(&places)?);
         places.check()?;
         let parent = options.cgroup.clone().unwrap_or_else(|| places.tag());
         let hierarchies = Hierarchies::find(parent)
@@ -150,6 +162,12 @@ impl Backend {
                 Err(error) => capabilities::cannot(&mut capabilities, "host_rootfs", &error),
             }
         }
+        let launcher = Arc::new(Launcher::new(options.program.clone()));
+        let spares = Arc::new(Spares::new(
+            places.clone(),
+            options.spare_disks,
+            Arc::clone(&lock),
+        ));
         Ok(Self {
             options,
             places,
@@ -160,6 +178,8 @@ impl Backend {
             host,
             images,
             networks: None,
+            launcher,
+            spares,
             ranges: Mutex::default(),
             sandboxes: Mutex::default(),
             _lock: lock,

@@ -1,6 +1,6 @@
 //! Making a sandbox's files.
 
-use std::{path::Path, sync::Arc};
+use std::{os::fd::OwnedFd, path::Path, sync::Arc};
 
 use helix_proto::sandbox::{
     Rootfs,
@@ -14,7 +14,7 @@ use super::{
     host_root,
     launch::Layered,
     sandbox::Sandbox,
-    state::{State, write_json},
+    state::{DISK, State, write_json},
 };
 use crate::{Error, ErrorKind, network::policy::Policy};
 
@@ -45,16 +45,22 @@ pub(super) async fn create(
         .await
         .map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))?
     };
-    let (directory, state) = made?;
-    finish(&backend, spec, &directory, state, range)
+    finish(&backend, spec, made?, range)
+}
+
+/// A sandbox's files.
+struct Made {
+    directory: TempDir,
+    state: State,
+    /// Its disk, mounted.
+    disk: Option<OwnedFd>,
 }
 
 /// What was made becomes a sandbox, at once.
 fn finish(
     backend: &Arc<Backend>,
     spec: SandboxSpec,
-    directory: &TempDir,
-    state: State,
+    made: Made,
     range: Range,
 ) -> Result<Arc<Sandbox>, Error> {
     let id = spec.id;
@@ -63,9 +69,10 @@ fn finish(
         return Ok(Arc::clone(sandbox));
     }
     let place = backend.places.sandbox(&id.to_string());
-    std::fs::rename(directory.path(), &place).map_err(|error| Error::io(place.display(), error))?;
+    std::fs::rename(made.directory.path(), &place)
+        .map_err(|error| Error::io(place.display(), error))?;
     range.keep();
-    let sandbox = Arc::new(Sandbox::new(backend, spec, state, None));
+    let sandbox = Arc::new(Sandbox::new(backend, spec, made.state, None).with_disk(made.disk));
     sandboxes.insert(id, Arc::clone(&sandbox));
     Ok(sandbox)
 }
@@ -146,20 +153,22 @@ fn files(
     first_id: u32,
     layers: Vec<Layered>,
     origin: Option<&dyn Source>,
-) -> Result<(TempDir, State), Error> {
+) -> Result<Made, Error> {
     let failed = |error| Error::io("making the sandbox's directory", error);
-    let directory = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempdir_in(backend.places.sandboxes())
-        .map_err(failed)?;
-    let disk = directory.path().join("disk.img");
-    match origin {
-        None => disk::make(&backend.places.templates(), &disk, spec.limits.disk_bytes)?,
-        Some(origin) => {
-            origin.copy_to(&disk)?;
-            disk::grow(&disk, spec.limits.disk_bytes)?;
+    let bytes = spec.limits.disk_bytes;
+    let (directory, disk) = match origin {
+        None => {
+            let spare = backend.spares.take(bytes)?;
+            (spare.directory, Some(spare.mount))
         }
-    }
+        Some(origin) => {
+            let directory = backend.places.half_made()?;
+            let path = directory.path().join(DISK);
+            origin.copy_to(&path)?;
+            disk::grow(&path, bytes)?;
+            (directory, None)
+        }
+    };
     let state = State {
         first_id,
         layers,
@@ -170,7 +179,11 @@ fn files(
     };
     write_json(&directory.path().join("spec.json"), spec).map_err(failed)?;
     write_json(&directory.path().join("state.json"), &state).map_err(failed)?;
-    Ok((directory, state))
+    Ok(Made {
+        directory,
+        state,
+        disk,
+    })
 }
 
 /// A range of ids, given back unless it is kept.

@@ -15,8 +15,8 @@ use rustix::{
     fs::{Mode, OFlags, SeekFrom, copy_file_range, ioctl_ficlone, openat, seek},
     io::Errno,
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-        fsopen,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+        fsconfig_set_string, fsmount, fsopen,
     },
 };
 
@@ -33,16 +33,38 @@ pub(super) fn make(templates: &Path, path: &Path, bytes: u64) -> Result<(), Erro
     copy(&template, path).map_err(|error| Error::io("making the disk", error))
 }
 
+/// Mounts a disk, attached nowhere: for as long as what is returned is open, or once
+/// something is attached.
+pub(super) fn mount(path: &Path) -> Result<OwnedFd, Error> {
+    let mounted = || -> io::Result<OwnedFd> {
+        let file = File::options().read(true).write(true).open(path)?;
+        let (device, _held) = loops::attach(&file)?;
+        let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&context, "source", device.as_path())?;
+        fsconfig_set_string(&context, "errors", "remount-ro")?;
+        fsconfig_set_flag(&context, "discard")?;
+        fsconfig_set_flag(&context, "noinit_itable")?;
+        fsconfig_create(&context)?;
+        let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).map_err(Into::into)
+    };
+    mounted().map_err(|error| Error::io("mounting the disk", error))
+}
+
 fn make_template(templates: &Path, template: &Path, bytes: u64) -> Result<(), Error> {
     let failed = |error| Error::io("making an empty disk", error);
     let temporary = tempfile::NamedTempFile::new_in(templates).map_err(failed)?;
     temporary.as_file().set_len(bytes).map_err(failed)?;
     // No room for root alone, a small journal, nothing that is written later in the
-    // background.
+    // background, and little that is kept for growing: every block of it that is not
+    // empty is copied for every sandbox.
     let journal = (bytes >> 20) / 64;
+    let largest = bytes / 4096 * 8;
     let output = Command::new("mkfs.ext4")
         .args(["-q", "-F", "-m", "0", "-b", "4096", "-E"])
-        .arg("lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0")
+        .arg(format!(
+            "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0,resize={largest}"
+        ))
         .arg("-J")
         .arg(format!("size={}", journal.clamp(4, 64)))
         .arg(temporary.path())

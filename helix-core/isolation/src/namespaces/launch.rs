@@ -1,10 +1,11 @@
 //! From a running daemon to the first process of a sandbox.
 //!
 //! The daemon has threads and must not fork, so it starts its own program again with
-//! [`ARGUMENT`]: stage 0, which has one thread and is the host's root. Stage 0 has a mount
-//! namespace of its own and builds the sandbox's tree of mounts in it ([`tree`]). It forks
-//! a process that takes itself into all other namespaces and forks the sandbox's process 1
-//! ([`inside`]). Process 1 waits until the tree stands, copies the mount namespace into
+//! [`ARGUMENT`]: the launcher ([`forks`]), once, which has one thread and is the host's
+//! root. It forks a stage 0 for each sandbox. Stage 0 forks a process that takes itself
+//! into all namespaces but the mounts' and forks the sandbox's process 1 ([`inside`]).
+//! Meanwhile it builds the sandbox's tree of mounts in a mount namespace of its own
+//! ([`tree`]). Process 1 waits until the tree stands, copies the mount namespace into
 //! one of the sandbox's own (the kernel locks everything in it: root of the sandbox can
 //! unmount nothing), gives up what it must not have, and becomes the guest. Everybody else
 //! ends. While any part waits for another, the death of that other is seen as the end of
@@ -13,6 +14,7 @@
 //! The two sides talk over a packet socket: [`channel`].
 
 pub(super) mod channel;
+mod forks;
 mod inside;
 mod seccomp;
 mod stage;
@@ -25,15 +27,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{guest::GuestConfig, network};
 
-/// The first argument of a program that is to be stage 0.
+/// The first argument of a program that is to be the launcher.
 pub const ARGUMENT: &str = "helix-isolation-launch";
 
-/// Becomes stage 0 if the arguments say so.
+/// Becomes the launcher of sandboxes if the arguments say so.
 ///
 /// Call it first thing in `main`, while there is one thread. If it returns a code, end
 /// with it; else go on.
 pub fn launch_main(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
-    (args.into_iter().nth(1)? == ARGUMENT).then(stage::run)
+    (args.into_iter().nth(1)? == ARGUMENT).then(forks::run)
 }
 
 /// Everything that stage 0 must know.
@@ -43,8 +45,6 @@ pub(super) struct Plan {
     pub(super) stage: PathBuf,
     /// The first of the 65,536 ids of the host that the sandbox's ids are.
     pub(super) first_id: u32,
-    /// The file that is its disk.
-    pub(super) disk: PathBuf,
     /// Its file systems; the first is the root.
     pub(super) layers: Vec<Layered>,
     /// Whether it has a Docker daemon.

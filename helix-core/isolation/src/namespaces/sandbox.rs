@@ -5,6 +5,7 @@ mod environment;
 
 use std::{
     fs,
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
@@ -21,6 +22,7 @@ use super::{
     Backend,
     create::Held,
     disk,
+    launcher::Stage,
     process::Process,
     state::{self, Places, State, write_json},
 };
@@ -38,6 +40,10 @@ pub(super) struct Sandbox {
     turn: Arc<tokio::sync::Mutex<()>>,
     facts: Mutex<Facts>,
     process: watch::Sender<Option<Running>>,
+    /// Its disk, mounted for its first start.
+    disk: Mutex<Option<OwnedFd>>,
+    /// What starts it, while it is being started.
+    stage: Mutex<Option<Arc<Stage>>>,
 }
 
 #[derive(Debug)]
@@ -78,6 +84,8 @@ impl Sandbox {
                 measured: None,
             }),
             process: watch::Sender::new(running),
+            disk: Mutex::default(),
+            stage: Mutex::default(),
         }
     }
 
@@ -148,6 +156,25 @@ impl Sandbox {
         self.process.send_replace(Some(running));
     }
 
+    /// Has its disk mounted already.
+    pub(super) fn with_disk(mut self, disk: Option<OwnedFd>) -> Self {
+        self.disk = Mutex::new(disk);
+        self
+    }
+
+    pub(super) fn take_disk(&self) -> Option<OwnedFd> {
+        self.disk
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Notes what starts it; what did so before.
+    pub(super) fn stage_is(&self, stage: Option<Arc<Stage>>) -> Option<Arc<Stage>> {
+        let mut now = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut now, stage)
+    }
+
     pub(super) fn is_paused(&self) -> bool {
         self.facts().state.paused
     }
@@ -172,8 +199,10 @@ impl Sandbox {
 
     /// Its disk, to be copied as it is.
     pub(super) async fn hold(&self) -> Result<Held, Error> {
+        let turn = self.turn().await?;
+        self.unmount().await;
         Ok(Held {
-            _turn: self.turn().await?,
+            _turn: turn,
             path: self.places.disk(&self.name),
             marker: self.places.copying(&self.name),
             running: self.running().is_some(),

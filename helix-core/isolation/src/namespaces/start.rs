@@ -2,37 +2,33 @@
 
 use std::{
     fs::File,
-    io::{self, Write as _},
+    io::{self, Seek as _, Write as _},
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixListener,
     },
-    process::Stdio,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use helix_proto::sandbox::{SandboxPhase, host::SandboxSpec};
+use helix_proto::sandbox::{Egress, SandboxPhase, host::SandboxSpec};
 use rustix::fs::{MemfdFlags, memfd_create};
-use serde::de::DeserializeOwned;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
-    net::UnixStream,
-    process::{Child, Command},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::OwnedMutexGuard,
     time::timeout,
 };
 
 use super::{
-    Backend,
-    launch::{ARGUMENT, Cgroups, Plan, Report, channel},
+    Backend, disk,
+    launch::{Cgroups, Plan},
+    launcher::{PART, Stage, late},
     process::Process,
     sandbox::{Running, Sandbox},
     state::State,
 };
 use crate::{Environment as _, Error, ErrorKind, Watch, docker, guest::GuestConfig, network::Slot};
-
-/// How long each part may take: a machine that is slower than this is not usable.
-const PART: Duration = Duration::from_secs(30);
 
 /// How long its Docker daemon may take: it looks at all that it has.
 const DOCKER: Duration = Duration::from_secs(50);
@@ -75,37 +71,31 @@ impl Sandbox {
     }
 
     async fn try_launch(&self, backend: &Backend, watch: &dyn Watch) -> Result<(), Error> {
-        let (mut stage, control) = spawn(backend)?;
-        let (plan, listener) = self.prepare(backend).await?;
-        send_plan(&control, &plan, &listener)?;
-        drop(listener);
-        let (report, fds): (Report, _) = receive(&control).await?;
-        let pid = match report {
-            Report::Prepared { pid } => pid,
-            Report::Failed(why) => return Err(Error::new(ErrorKind::Failed, why)),
-            Report::Started { .. } => return Err(out_of_order()),
+        let spec = self.spec();
+        let slot = self.take_slot(backend)?;
+        let cgroups = backend.hierarchies.of(&self.name, spec.docker);
+        self.change(|state| {
+            state.cgroups = Some(cgroups.clone());
+            state.network = slot.as_ref().map(|slot| slot.index);
+        })?;
+        // What the host's side needs is made beside what the sandbox needs.
+        let policy = self.set_policy(backend, slot.as_ref(), &spec.egress);
+        let isolated = async {
+            let stage = self.begin(backend, &spec, cgroups, slot.as_ref()).await?;
+            let (pid, pidfd) = stage.prepared().await?;
+            self.note_process(pid, pidfd)?;
+            self.join(backend, slot.as_ref(), pid).await?;
+            Ok(stage)
         };
-        let pidfd = fds.into_iter().next().ok_or_else(out_of_order)?;
-        self.note_process(pid, pidfd, &plan.cgroups)?;
-        self.join(backend, pid).await?;
-        channel::send(&control, &(), &[])
-            .map_err(|error| Error::io("talking to stage 0", error))?;
+        let ((), stage) = tokio::try_join!(policy, isolated)?;
+        stage.go_on()?;
         watch.phase(SandboxPhase::Guest);
-        let (report, _): (Report, _) = receive(&control).await?;
-        match report {
-            Report::Started { times } => {
-                tracing::debug!(id = %self.id, ?times, "stage 0 is through");
-            }
-            Report::Failed(why) => return Err(Error::new(ErrorKind::Failed, why)),
-            Report::Prepared { .. } => return Err(out_of_order()),
-        }
+        let times = stage.started().await?;
+        tracing::debug!(id = %self.id, ?times, "stage 0 is through");
         self.until_guest_answers().await?;
-        timeout(PART, stage.wait())
-            .await
-            .map_err(|_| late("stage 0 does not end"))?
-            .map_err(|error| Error::io("waiting for stage 0", error))?;
+        self.stage_is(None);
         match backend.get(self.id) {
-            Some(sandbox) if self.spec().docker => {
+            Some(sandbox) if spec.docker => {
                 watch.phase(SandboxPhase::Docker);
                 docker::until_ready(sandbox, DOCKER).await
             }
@@ -113,37 +103,47 @@ impl Sandbox {
         }
     }
 
-    /// Makes what the daemon makes itself, and says what stage 0 is to make.
-    async fn prepare(&self, backend: &Backend) -> Result<(Plan, UnixListener), Error> {
-        let (spec, state) = (self.spec(), self.state());
-        let cgroups = backend.hierarchies.of(&self.name, spec.docker);
-        let slot = self.take_slot(backend)?;
-        self.change(|state| {
-            state.cgroups = Some(cgroups.clone());
-            state.network = slot.as_ref().map(|slot| slot.index);
-        })?;
-        let resolv_conf = match (&slot, &backend.networks) {
+    /// Makes what the daemon makes itself, and has a stage 0 make the rest.
+    async fn begin(
+        &self,
+        backend: &Backend,
+        spec: &SandboxSpec,
+        cgroups: Cgroups,
+        slot: Option<&Slot>,
+    ) -> Result<Arc<Stage>, Error> {
+        let state = self.state();
+        let mut plan = plan_of(spec, &state, cgroups, backend.places.stage());
+        plan.network = slot.map(Slot::inside);
+        plan.resolv_conf = match (slot, &backend.networks) {
             (Some(slot), Some(networks)) => {
                 slot.inside().resolv_conf(&networks.search_domains().await)
             }
             _ => "# This sandbox has no network.\n".into(),
         };
-        let socket = self.places.socket(&self.name);
-        let (stage, disk) = (backend.places.stage(), backend.places.disk(&self.name));
-        let made = tokio::task::spawn_blocking(move || -> io::Result<_> {
-            let owner = spec.docker.then_some(state.first_id);
-            cgroups.make(&spec.limits, owner)?;
-            let _ = std::fs::remove_file(&socket);
-            let listener = UnixListener::bind(&socket)?;
-            let mut plan = plan_of(&spec, &state, cgroups, stage, disk);
-            plan.network = slot.map(|slot| slot.inside());
-            plan.resolv_conf = resolv_conf;
-            Ok((plan, listener))
+        let (socket, path) = (self.places.socket(&self.name), self.places.disk(&self.name));
+        let (limits, owner) = (spec.limits, spec.docker.then_some(state.first_id));
+        let (launcher, disk) = (Arc::clone(&backend.launcher), self.take_disk());
+        let begun = tokio::task::spawn_blocking(move || {
+            plan.cgroups
+                .make(&limits, owner)
+                .map_err(|error| Error::io("making its control groups", error))?;
+            let listener =
+                listen(&socket).map_err(|error| Error::io("making its socket", error))?;
+            let disk = match disk {
+                Some(disk) => disk,
+                None => disk::mount(&path)?,
+            };
+            let file = in_memory(&plan).map_err(|error| Error::io("writing the plan", error))?;
+            launcher
+                .fork([file.as_fd(), listener.as_fd(), disk.as_fd()])
+                .map_err(|error| Error::io("starting stage 0", error))
         });
-        made.await
-            .map_err(io::Error::other)
-            .and_then(|result| result)
-            .map_err(|error| Error::io("making its control groups and its socket", error))
+        let stage = begun
+            .await
+            .map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))??;
+        let stage = Arc::new(stage);
+        self.stage_is(Some(Arc::clone(&stage)));
+        Ok(stage)
     }
 
     fn take_slot(&self, backend: &Backend) -> Result<Option<Slot>, Error> {
@@ -153,25 +153,39 @@ impl Sandbox {
         }
     }
 
-    /// Joins it to the network, with its policy.
-    async fn join(&self, backend: &Backend, pid: i32) -> Result<(), Error> {
-        let Some(networks) = &backend.networks else {
-            return Ok(());
-        };
-        let slot = networks.take(self.id, None)?;
-        networks.set_egress(&slot, &self.spec().egress).await?;
-        networks
-            .attach(&slot, pid.cast_unsigned(), backend.names(self.id))
-            .await
+    async fn set_policy(
+        &self,
+        backend: &Backend,
+        slot: Option<&Slot>,
+        egress: &Egress,
+    ) -> Result<(), Error> {
+        match (slot, &backend.networks) {
+            (Some(slot), Some(networks)) => networks.set_egress(slot, egress).await,
+            _ => Ok(()),
+        }
     }
 
-    fn note_process(&self, pid: i32, pidfd: OwnedFd, cgroups: &Cgroups) -> Result<(), Error> {
+    /// Joins it to the network.
+    async fn join(&self, backend: &Backend, slot: Option<&Slot>, pid: i32) -> Result<(), Error> {
+        match (slot, &backend.networks) {
+            (Some(slot), Some(networks)) => {
+                let names = backend.names(self.id);
+                networks.attach(slot, pid.cast_unsigned(), names).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note_process(&self, pid: i32, pidfd: OwnedFd) -> Result<(), Error> {
         let process = Process::new(pid, pidfd)
             .map_err(|error| Error::io("looking at its first process", error))?;
         self.change(|state| state.process = Some(process.identity().clone()))?;
+        let cgroups = self.state().cgroups;
         self.runs(Running {
             process,
-            out_of_memory: cgroups.out_of_memory().unwrap_or(0),
+            out_of_memory: cgroups
+                .and_then(|cgroups| cgroups.out_of_memory().ok())
+                .unwrap_or(0),
             stopping: false,
         });
         Ok(())
@@ -242,18 +256,11 @@ impl Drop for Undo<'_> {
     }
 }
 
-fn plan_of(
-    spec: &SandboxSpec,
-    state: &State,
-    cgroups: Cgroups,
-    stage: std::path::PathBuf,
-    disk: std::path::PathBuf,
-) -> Plan {
+fn plan_of(spec: &SandboxSpec, state: &State, cgroups: Cgroups, stage: PathBuf) -> Plan {
     let hostname = hostname(&spec.name);
     Plan {
         stage,
         first_id: state.first_id,
-        disk,
         layers: state.layers.clone(),
         docker: spec.docker,
         network: None,
@@ -292,67 +299,15 @@ fn hostname(name: &str) -> String {
     }
 }
 
-/// Starts stage 0. It ends when the other end of the socket does.
-fn spawn(backend: &Backend) -> Result<(Child, UnixStream), Error> {
-    let failed = |error| Error::io("starting stage 0", error);
-    let (ours, theirs) = channel::pair().map_err(failed)?;
-    let child = Command::new(&backend.options.program)
-        .arg(ARGUMENT)
-        .env_clear()
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
-        // What is typed at the daemon's terminal is not for the sandboxes.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
-    let ours = std::os::unix::net::UnixStream::from(ours);
-    ours.set_nonblocking(true).map_err(failed)?;
-    Ok((child, UnixStream::from_std(ours).map_err(failed)?))
+fn listen(socket: &Path) -> io::Result<UnixListener> {
+    let _ = std::fs::remove_file(socket);
+    UnixListener::bind(socket)
 }
 
 /// The plan may be large, so it goes as a file in memory.
-fn send_plan(control: &UnixStream, plan: &Plan, listener: &UnixListener) -> Result<(), Error> {
-    let failed = |error| Error::io("telling stage 0 the plan", error);
-    let file = memfd_create("plan", MemfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
-    let mut file = File::from(file);
-    file.write_all(
-        &serde_json::to_vec(plan)
-            .map_err(io::Error::from)
-            .map_err(failed)?,
-    )
-    .map_err(failed)?;
-    io::Seek::rewind(&mut file).map_err(failed)?;
-    channel::send(control, &(), &[file.as_fd(), listener.as_fd()]).map_err(failed)
-}
-
-async fn receive<T: DeserializeOwned>(control: &UnixStream) -> Result<(T, Vec<OwnedFd>), Error> {
-    let received = async {
-        loop {
-            control.readable().await?;
-            match control.try_io(Interest::READABLE, || channel::receive(control)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
-            }
-        }
-    };
-    timeout(PART, received)
-        .await
-        .map_err(|_| late("stage 0 does not answer"))?
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Error::new(
-                ErrorKind::Failed,
-                "stage 0 ended before it was through: its last words are in this daemon's log",
-            ),
-            _ => Error::io("listening to stage 0", error),
-        })
-}
-
-fn late(what: &str) -> Error {
-    Error::new(ErrorKind::Timeout, format!("{what} within {PART:?}"))
-}
-
-fn out_of_order() -> Error {
-    Error::new(ErrorKind::Failed, "stage 0 spoke out of order")
+fn in_memory(plan: &Plan) -> io::Result<File> {
+    let mut file = File::from(memfd_create("plan", MemfdFlags::CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(plan)?)?;
+    file.rewind()?;
+    Ok(file)
 }

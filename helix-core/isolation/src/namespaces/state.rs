@@ -7,12 +7,16 @@ use std::{
 
 use helix_proto::sandbox::host::SandboxSpec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tempfile::TempDir;
 
 use super::{
     launch::{Cgroups, Layered},
     process::Identity,
 };
 use crate::{Error, ErrorKind};
+
+/// What the disk in a sandbox's directory is called.
+pub(super) const DISK: &str = "disk.img";
 
 /// The directories of a backend.
 #[derive(Debug, Clone)]
@@ -50,6 +54,14 @@ impl Places {
         self.sandboxes().join(id)
     }
 
+    /// A directory that is to be a sandbox's. It goes unless it gets a sandbox's name.
+    pub(super) fn half_made(&self) -> Result<TempDir, Error> {
+        tempfile::Builder::new()
+            .prefix(".new-")
+            .tempdir_in(self.sandboxes())
+            .map_err(|error| Error::io("making the sandbox's directory", error))
+    }
+
     pub(super) fn spec(&self, id: &str) -> PathBuf {
         self.sandbox(id).join("spec.json")
     }
@@ -59,7 +71,7 @@ impl Places {
     }
 
     pub(super) fn disk(&self, id: &str) -> PathBuf {
-        self.sandbox(id).join("disk.img")
+        self.sandbox(id).join(DISK)
     }
 
     /// Says that the disk is frozen for a copy; gone when it is not.

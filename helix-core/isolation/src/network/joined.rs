@@ -131,12 +131,6 @@ impl Joined {
         pid: u32,
         names: Arc<dyn LocalNames>,
     ) -> Result<(), Error> {
-        if self.state.lock().await.entry.is_none() {
-            let message = format!("{} has no egress policy yet", self.slot.interface);
-            return Err(Error::new(ErrorKind::Conflict, message));
-        }
-        // Left over from a process that ended without a word.
-        self.host.links.remove(&self.slot.interface).await?;
         self.host.links.add_pair(&self.slot, pid).await?;
         self.answer(names).await
     }

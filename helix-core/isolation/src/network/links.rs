@@ -65,7 +65,14 @@ impl Links {
             .up()
             .build();
         let what = format!("cannot make the interface {}", slot.interface);
-        within(&what, self.handle.link().add(pair).execute()).await?;
+        let added = within(&what, self.handle.link().add(pair.clone()).execute()).await;
+        if added.is_err() && self.exists(&slot.interface).await? {
+            // Left over from a process that ended without a word.
+            self.remove(&slot.interface).await?;
+            within(&what, self.handle.link().add(pair).execute()).await?;
+        } else {
+            added?;
+        }
         let index = self
             .find(&slot.interface)
             .await?

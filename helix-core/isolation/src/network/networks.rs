@@ -220,7 +220,7 @@ impl Networks {
     }
 
     /// Says what a sandbox may reach, from now on, for new connections and for those that
-    /// exist. Before [`attach`](Self::attach), or any time after. Idempotent.
+    /// exist. Before [`attach`](Self::attach), beside it, or any time after. Idempotent.
     ///
     /// # Errors
     ///
@@ -235,8 +235,8 @@ impl Networks {
     ///
     /// # Errors
     ///
-    /// Where it has no policy yet, the process is gone, or the kernel refuses; what was
-    /// made goes at [`release`](Self::release).
+    /// Where the process is gone, or the kernel refuses; what was made goes at
+    /// [`release`](Self::release).
     pub async fn attach(
         &self,
         slot: &Slot,

@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The most bytes of a packet. What is larger travels as a file.
 const MOST: usize = 16 << 10;
 /// The most descriptors with a packet.
-const MOST_FDS: usize = 2;
+const MOST_FDS: usize = 4;
 
 /// Two ends of a channel.
 pub(in crate::namespaces) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {

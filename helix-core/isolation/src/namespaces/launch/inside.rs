@@ -16,6 +16,8 @@ use rustix::thread::{
     set_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
+use seccompiler::BpfProgram;
+
 use super::{Doing as _, Failure, Plan, channel, seccomp, sys};
 use crate::{guest, network::inside as network};
 
@@ -114,6 +116,8 @@ fn enter(plan: &Plan) -> Result<(), Failure> {
 
 /// Everything that may fail and be told of.
 fn become_guest(plan: &Plan, inner: &OwnedFd) -> Result<(), Failure> {
+    // While the tree is built.
+    let filters = seccomp::filters(plan.docker).doing("compiling the system call filters")?;
     let ((), _) = channel::receive(inner).doing("waiting for the tree")?;
     sys::unshare(UnshareFlags::NEWNS).doing("making a mount namespace")?;
     rustix::process::chdir("/").doing("entering the root")?;
@@ -139,7 +143,7 @@ fn become_guest(plan: &Plan, inner: &OwnedFd) -> Result<(), Failure> {
     for number in 0..3 {
         sys::place(&null, number).doing("leaving the daemon's files")?;
     }
-    confine(plan)
+    confine(plan, &filters)
 }
 
 /// `/etc/hostname` and `/etc/resolv.conf` say what is; `/etc/hosts` is the sandbox's own
@@ -195,9 +199,8 @@ fn limits(plan: &Plan) -> Result<(), Failure> {
 }
 
 /// Gives up what the sandbox must not have. Nothing after this needs it.
-fn confine(plan: &Plan) -> Result<(), Failure> {
-    let filters = seccomp::filters(plan.docker).doing("compiling the system call filters")?;
-    for filter in &filters {
+fn confine(plan: &Plan, filters: &[BpfProgram]) -> Result<(), Failure> {
+    for filter in filters {
         sys::install_filter(filter).doing("installing a system call filter")?;
     }
     if plan.docker {

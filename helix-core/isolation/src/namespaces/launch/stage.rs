@@ -7,7 +7,6 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixListener,
     },
-    process::ExitCode,
     time::Instant,
 };
 
@@ -16,25 +15,21 @@ use rustix::{
     thread::UnshareFlags,
 };
 
-use super::{Doing as _, Failure, Plan, Report, channel, inside, sys, tree::Tree};
+use super::{Doing as _, Failure, Plan, Report, channel, inside, sys, tree};
 
 /// How many ids a sandbox has.
 pub(in crate::namespaces) const IDS: u32 = 65_536;
 
-/// Builds a sandbox as its standard input says.
-pub(super) fn run() -> ExitCode {
+/// Builds a sandbox from a plan, a listener and a disk, and tells its standard input.
+pub(super) fn run(fds: Vec<OwnedFd>) -> i32 {
     let control = io::stdin();
-    match launch(&control) {
-        Ok(report) => {
-            // The daemon may have died meanwhile; the sandbox goes on without it.
-            let _ = channel::send(&control, &report, &[]);
-            ExitCode::SUCCESS
-        }
-        Err(Failure(message)) => {
-            let _ = channel::send(&control, &Report::Failed(message), &[]);
-            ExitCode::FAILURE
-        }
-    }
+    let (report, code) = match launch(&control, fds) {
+        Ok(report) => (report, 0),
+        Err(Failure(message)) => (Report::Failed(message), 1),
+    };
+    // The daemon may have died meanwhile; a sandbox that runs goes on without it.
+    let _ = channel::send(&control, &report, &[]);
+    code
 }
 
 /// Takes the time of each part.
@@ -64,19 +59,18 @@ impl Times {
     }
 }
 
-fn launch(control: &io::Stdin) -> Result<Report, Failure> {
+fn launch(control: &io::Stdin, fds: Vec<OwnedFd>) -> Result<Report, Failure> {
     let mut times = Times::new();
+    let (plan, listener, disk) = read_plan(fds)?;
+    times.part("the plan");
     rustix::process::umask(rustix::fs::Mode::empty());
+    // Before the first fork: the tree becomes the root of all that are in here.
     sys::unshare(UnshareFlags::NEWNS).doing("making a mount namespace")?;
     let private =
         rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).doing("making its mounts private")?;
     times.part("own mounts");
-    let (plan, listener) = receive_plan(control)?;
-    times.part("waiting for the plan");
     let first = fork_first(&plan, listener)?;
-    let mut tree = Tree::new(&plan)?;
-    times.part("disk");
     let pid: i32 = answer(&first.outer, "the process in the namespaces")?;
     let pid1 = Pid::from_raw(pid).ok_or_else(|| Failure("no process 1".into()))?;
     let pidfd =
@@ -85,27 +79,24 @@ fn launch(control: &io::Stdin) -> Result<Report, Failure> {
     channel::send(control, &Report::Prepared { pid }, &[pidfd.as_fd()])
         .doing("telling the daemon")?;
     times.part("namespaces");
-    tree.build(&plan, first.pid, &mut times)?;
+    let ends = tree::build(&plan, &disk, first.pid, &mut times)?;
     let ((), _) = channel::receive(control).doing("waiting for the network")?;
     times.part("waiting for the network");
+    reap(ends);
     channel::send(&first.inner, &(), &[]).doing("telling process 1")?;
     let () = answer(&first.inner, "process 1")?;
     // The process between ends, and process 1 is the init's.
     drop(first.outer);
-    reap(first.pid);
     times.part("process 1");
     Ok(Report::Started { times: times.parts })
 }
 
-fn receive_plan(control: &io::Stdin) -> Result<(Plan, UnixListener), Failure> {
-    let ((), fds) = channel::receive(control).doing("waiting for the plan")?;
-    let mut fds = fds.into_iter();
-    let (Some(plan), Some(listener)) = (fds.next(), fds.next()) else {
-        return Err(Failure("the plan came without its descriptors".into()));
-    };
+fn read_plan(fds: Vec<OwnedFd>) -> Result<(Plan, UnixListener, OwnedFd), Failure> {
+    let [plan, listener, disk] = <[OwnedFd; 3]>::try_from(fds)
+        .map_err(|_| Failure("the plan came without its descriptors".into()))?;
     let plan =
         serde_json::from_reader(io::BufReader::new(File::from(plan))).doing("reading the plan")?;
-    Ok((plan, UnixListener::from(listener)))
+    Ok((plan, UnixListener::from(listener), disk))
 }
 
 /// The process in the namespaces.
@@ -157,8 +148,8 @@ fn map_users(pid: i32, first: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes note of a child's end.
-pub(super) fn reap(pid: i32) -> Option<i32> {
-    let (_, status) = waitpid(Pid::from_raw(pid), WaitOptions::empty()).ok()??;
-    status.exit_status()
+/// Waits for a child's end.
+fn reap(pid: i32) {
+    // There is nothing else that it could be than a child that ended before.
+    let _ = waitpid(Pid::from_raw(pid), WaitOptions::empty());
 }

@@ -149,6 +149,16 @@ pub(super) fn install_filter(program: &[seccompiler::sock_filter]) -> io::Result
     check(result)
 }
 
+/// Whether children that end are collected by the kernel.
+pub(super) fn forget_children(forget: bool) -> io::Result<()> {
+    let handler = if forget { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: neither is a function of ours.
+    if unsafe { libc::signal(libc::SIGCHLD, handler) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Closes every descriptor from `first` on. What owns one of them must not be dropped
 /// after this: the callers never return.
 pub(super) fn close_from(first: u32) -> io::Result<()> {

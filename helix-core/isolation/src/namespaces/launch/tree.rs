@@ -10,9 +10,11 @@ mod memory;
 mod mounts;
 
 use std::{
+    ffi::CString,
     fs::File,
+    io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rustix::{
@@ -21,147 +23,121 @@ use rustix::{
 };
 
 use self::mounts::{QUIET, attach, directory, filesystem, move_to, place, share};
-use super::{Doing as _, Failure, Plan, stage, sys};
-use crate::namespaces::loops;
+use super::{Doing as _, Failure, Layered, Plan, stage, sys};
 
 /// Where things are below the stage.
 const DISK: &str = "disk";
 const ROOT: &str = "root";
 
-/// A tree that is being built.
-pub(super) struct Tree {
-    disk: OwnedFd,
+/// Builds the tree, and goes into it. `first` is in the sandbox's namespaces. Returns a
+/// child that is ending, and must have ended before anything runs in the sandbox.
+pub(super) fn build(
+    plan: &Plan,
+    disk: &OwnedFd,
+    first: i32,
+    times: &mut stage::Times,
+) -> Result<i32, Failure> {
+    sys::keep_capabilities().doing("keeping capabilities")?;
+    sys::file_ids(plan.first_id, plan.first_id).doing("becoming the sandbox's root")?;
+    let users = File::open(format!("/proc/{first}/ns/user")).doing("opening its users")?;
+    enter_stage(plan)?;
+    sys::map_mount(disk.as_fd(), 0, Some(users.as_fd())).doing("mapping the disk's ids")?;
+    attach(disk.as_fd(), CWD, DISK).doing("attaching the disk")?;
+    for (number, layered) in plan.layers.iter().enumerate() {
+        let what = format!("mounting the layers of /{}", layered.at.display());
+        layers(layered, number, users.as_fd(), &what)?;
+    }
+    times.part("layers");
+    let root = open_root().doing("opening the root")?;
+    memory::attach(plan, root.as_fd())?;
+    times.part("dev, tmp and run");
+    let ends = kernel::attach(plan, root.as_fd(), first)?;
+    times.part("proc and sys");
+    if plan.docker {
+        docker(root.as_fd()).doing("making a place for Docker's data")?;
+    }
+    rustix::process::chdir(ROOT).doing("entering the root")?;
+    rustix::process::pivot_root(".", ".").doing("making it the root")?;
+    unmount(".", UnmountFlags::DETACH).doing("leaving the host's root")?;
+    rustix::process::chdir("/").doing("entering the root")?;
+    times.part("pivot");
+    Ok(ends)
 }
 
-impl Tree {
-    /// Mounts what needs no ids yet: the disk.
-    pub(super) fn new(plan: &Plan) -> Result<Self, Failure> {
-        sys::keep_capabilities().doing("keeping capabilities")?;
-        sys::file_ids(plan.first_id, plan.first_id).doing("becoming the sandbox's root")?;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open(&plan.disk)
-            .doing("opening the disk")?;
-        let (path, _device) = loops::attach(&file).doing("making a loop device for the disk")?;
-        let disk = filesystem(
-            "ext4",
-            &[("source", &path), ("errors", Path::new("remount-ro"))],
-            &["discard", "noinit_itable"],
-            QUIET,
+fn enter_stage(plan: &Plan) -> Result<(), Failure> {
+    let stage = filesystem(
+        "tmpfs",
+        &[("size", Path::new("64k")), ("mode", Path::new("700"))],
+        &[],
+        QUIET,
+    )
+    .doing("mounting the stage")?;
+    for name in [DISK, ROOT] {
+        mkdirat(&stage, name, Mode::RWXU).doing("making the stage")?;
+    }
+    attach(stage.as_fd(), CWD, &plan.stage).doing("attaching the stage")?;
+    rustix::process::fchdir(&stage).doing("entering the stage")
+}
+
+/// A layered file system, on the stage's root or at its place below it.
+fn layers(
+    layered: &Layered,
+    number: usize,
+    users: BorrowedFd<'_>,
+    what: &str,
+) -> Result<(), Failure> {
+    let mut lower = Vec::new();
+    for (depth, source) in layered.lower.iter().enumerate() {
+        let name = format!("l{number}.{depth}");
+        share(source, &name, users).doing(&format!("sharing {}", source.display()))?;
+        lower.push(name);
+    }
+    let place_of_own = format!("{DISK}/{}", layered.name);
+    let (upper, work) = (
+        format!("{place_of_own}/upper"),
+        format!("{place_of_own}/work"),
+    );
+    for path in [&place_of_own, &upper, &work] {
+        directory(CWD, path, 0o755).doing("making a layer to write to")?;
+    }
+    let options = format!(
+        "lowerdir={},upperdir={upper},workdir={work},redirect_dir=on,index=off,metacopy=off,xino=off",
+        lower.join(":"),
+    );
+    let options = CString::new(options).doing(what)?;
+    let overlay = |at: &str| {
+        mount(
+            "overlay",
+            at,
+            "overlay",
+            MountFlags::NODEV,
+            Some(options.as_c_str()),
         )
-        .doing("mounting the disk")?;
-        Ok(Self { disk })
+        .doing(what)
+    };
+    if layered.at.as_os_str().is_empty() {
+        return overlay(ROOT);
     }
+    let scratch = format!("m{number}");
+    directory(CWD, &scratch, 0o700).doing(what)?;
+    overlay(&scratch)?;
+    let root = open_root().doing(what)?;
+    let at = place(root.as_fd(), &layered.at).doing(what)?;
+    let tree = open_tree(CWD, &scratch, OpenTreeFlags::OPEN_TREE_CLOEXEC).doing(what)?;
+    move_to(tree.as_fd(), at.as_fd()).doing(what)
+}
 
-    /// Builds the tree, and goes into it.
-    pub(super) fn build(
-        &mut self,
-        plan: &Plan,
-        first: i32,
-        times: &mut stage::Times,
-    ) -> Result<(), Failure> {
-        let users = File::open(format!("/proc/{first}/ns/user")).doing("opening its users")?;
-        self.enter_stage(plan)?;
-        sys::map_mount(self.disk.as_fd(), 0, Some(users.as_fd()))
-            .doing("mapping the disk's ids")?;
-        attach(self.disk.as_fd(), CWD, DISK).doing("attaching the disk")?;
-        self.layers(plan, users.as_fd())?;
-        times.part("layers");
-        let root = rustix::fs::open(ROOT, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
-            .doing("opening the root")?;
-        memory::attach(plan, root.as_fd())?;
-        times.part("dev, tmp and run");
-        kernel::attach(plan, root.as_fd(), first)?;
-        times.part("proc and sys");
-        if plan.docker {
-            self.docker(root.as_fd())?;
-        }
-        rustix::process::chdir(ROOT).doing("entering the root")?;
-        rustix::process::pivot_root(".", ".").doing("making it the root")?;
-        unmount(".", UnmountFlags::DETACH).doing("leaving the host's root")?;
-        rustix::process::chdir("/").doing("entering the root")?;
-        times.part("pivot");
-        Ok(())
-    }
+fn open_root() -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(ROOT, flags, Mode::empty()).map_err(Into::into)
+}
 
-    fn enter_stage(&self, plan: &Plan) -> Result<(), Failure> {
-        let stage = filesystem(
-            "tmpfs",
-            &[("size", Path::new("64k")), ("mode", Path::new("700"))],
-            &[],
-            QUIET,
-        )
-        .doing("mounting the stage")?;
-        for name in [DISK, ROOT] {
-            mkdirat(&stage, name, Mode::RWXU).doing("making the stage")?;
-        }
-        attach(stage.as_fd(), CWD, &plan.stage).doing("attaching the stage")?;
-        rustix::process::fchdir(&stage).doing("entering the stage")
-    }
-
-    /// The layered file systems, the root first.
-    fn layers(&self, plan: &Plan, users: BorrowedFd<'_>) -> Result<(), Failure> {
-        let mut number = 0;
-        for layered in &plan.layers {
-            let mut lower = Vec::new();
-            for source in &layered.lower {
-                let name = format!("l{number}");
-                number += 1;
-                share(source, &name, users).doing(&format!("sharing {}", source.display()))?;
-                lower.push(name);
-            }
-            let upper = format!("{DISK}/{}/upper", layered.name);
-            let work = format!("{DISK}/{}/work", layered.name);
-            for path in [&format!("{DISK}/{}", layered.name), &upper, &work] {
-                directory(CWD, path, 0o755).doing("making a layer to write to")?;
-            }
-            let options = format!(
-                "lowerdir={},upperdir={upper},workdir={work},redirect_dir=on,index=off,metacopy=off,xino=off",
-                lower.join(":"),
-            );
-            let what = format!("mounting the layers of /{}", layered.at.display());
-            let target = Path::new(ROOT);
-            let options = std::ffi::CString::new(options).doing(&what)?;
-            let scratch = if layered.at.as_os_str().is_empty() {
-                target.to_owned()
-            } else {
-                let scratch = PathBuf::from(format!("m{number}"));
-                directory(CWD, &scratch, 0o700).doing(&what)?;
-                scratch
-            };
-            mount(
-                "overlay",
-                &scratch,
-                "overlay",
-                MountFlags::NODEV,
-                Some(options.as_c_str()),
-            )
-            .doing(&what)?;
-            if scratch != target {
-                let root = rustix::fs::open(ROOT, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
-                    .doing(&what)?;
-                let place = place(root.as_fd(), &layered.at).doing(&what)?;
-                let tree =
-                    open_tree(CWD, &scratch, OpenTreeFlags::OPEN_TREE_CLOEXEC).doing(&what)?;
-                move_to(tree.as_fd(), place.as_fd()).doing(&what)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A place on the disk for a Docker daemon's data, which cannot be on layers.
-    fn docker(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
-        let what = "making a place for Docker's data";
-        let path = format!("{DISK}/docker");
-        directory(CWD, &path, 0o710).doing(what)?;
-        let tree = open_tree(
-            CWD,
-            &path,
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
-        )
-        .doing(what)?;
-        let place = place(root, Path::new("var/lib/docker")).doing(what)?;
-        move_to(tree.as_fd(), place.as_fd()).doing(what)
-    }
+/// A place on the disk for a Docker daemon's data, which cannot be on layers.
+fn docker(root: BorrowedFd<'_>) -> io::Result<()> {
+    let path = format!("{DISK}/docker");
+    directory(CWD, &path, 0o710)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, &path, flags)?;
+    let place = place(root, Path::new("var/lib/docker"))?;
+    move_to(tree.as_fd(), place.as_fd())
 }

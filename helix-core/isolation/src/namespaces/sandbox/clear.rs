@@ -15,18 +15,43 @@ const AGAIN: Duration = Duration::from_millis(1);
 impl Sandbox {
     /// Ends all its processes and frees everything but its files, from any state.
     pub(in crate::namespaces) async fn clear(&self) -> Result<(), Error> {
+        if let Some(stage) = self.stage_is(None) {
+            stage.end().await?;
+        }
+        self.unmount().await;
+        self.kill()?;
+        // Without a place in the network nothing is reached, whatever still ends.
+        tokio::try_join!(self.end_processes(), self.leave_network())?;
+        self.change(|state| {
+            state.process = None;
+            state.cgroups = None;
+            state.network = None;
+            state.paused = false;
+        })
+    }
+
+    fn kill(&self) -> Result<(), Error> {
+        self.process.send_modify(|running| {
+            if let Some(running) = running {
+                running.stopping = true;
+            }
+        });
+        let running = self.process.borrow().clone();
+        let Some(running) = running else {
+            return Ok(());
+        };
+        running
+            .process
+            .kill()
+            .map_err(|error| Error::io("killing the sandbox's first process", error))?;
+        self.thaw_to_die();
+        Ok(())
+    }
+
+    /// Waits for their end, and frees what hung on them.
+    async fn end_processes(&self) -> Result<(), Error> {
         let running = self.process.borrow().clone();
         if let Some(running) = running {
-            self.process.send_modify(|running| {
-                if let Some(running) = running {
-                    running.stopping = true;
-                }
-            });
-            running
-                .process
-                .kill()
-                .map_err(|error| Error::io("killing the sandbox's first process", error))?;
-            self.thaw_to_die();
             timeout(KERNEL, running.process.ended())
                 .await
                 .map_err(|_| self.late("its processes do not end"))?;
@@ -39,18 +64,19 @@ impl Sandbox {
             }
             _ => {}
         }
-        self.leave_network().await?;
-        self.change(|state| {
-            state.process = None;
-            state.cgroups = None;
-            state.network = None;
-            state.paused = false;
-        })?;
         let disk = self.places.disk(&self.name);
         self.until("its disk is still mounted", || {
             loops::devices_of(&disk).is_empty()
         })
         .await
+    }
+
+    /// Lets go of a disk that was mounted for a start that did not come.
+    pub(super) async fn unmount(&self) {
+        if let Some(disk) = self.take_disk() {
+            // An error is that of a runtime that ends; the disk is let go all the same.
+            let _ = tokio::task::spawn_blocking(move || drop(disk)).await;
+        }
     }
 
     /// What stands still does not die in control groups of version 1.

@@ -18,7 +18,7 @@ use super::{
     memory,
     mounts::{CLONE_THIS, QUIET, filesystem, move_to, open_existing, place},
 };
-use crate::namespaces::launch::{Doing as _, Failure, Plan, channel, stage, sys};
+use crate::namespaces::launch::{Doing as _, Failure, Plan, channel, sys};
 
 /// What `/proc` shows of the machine that a sandbox has no use for.
 const MASKED: [&str; 10] = [
@@ -38,7 +38,7 @@ const READ_ONLY: [&str; 4] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys"];
 
 /// `/proc` and `/sys`, by a process in the sandbox's namespaces for processes and
 /// networks, which the two show.
-pub(super) fn attach(plan: &Plan, root: BorrowedFd<'_>, first: i32) -> Result<(), Failure> {
+pub(super) fn attach(plan: &Plan, root: BorrowedFd<'_>, first: i32) -> Result<i32, Failure> {
     let processes =
         File::open(format!("/proc/{first}/ns/pid_for_children")).doing("opening its processes")?;
     let network = File::open(format!("/proc/{first}/ns/net")).doing("opening its network")?;
@@ -53,11 +53,9 @@ pub(super) fn attach(plan: &Plan, root: BorrowedFd<'_>, first: i32) -> Result<()
         }
         sys::Fork::Parent(pid) => {
             drop(child);
-            let answer = channel::receive(&socket);
-            stage::reap(pid);
             let (result, _): (Result<(), String>, _) =
-                answer.doing("waiting for /proc and /sys")?;
-            result.map_err(Failure)
+                channel::receive(&socket).doing("waiting for /proc and /sys")?;
+            result.map_err(Failure).map(|()| pid)
         }
     }
 }
@@ -141,6 +139,8 @@ fn mask(root: BorrowedFd<'_>) -> Result<(), Failure> {
         sys::map_mount(clone.as_fd(), closed, None).doing("making a part of /proc read-only")?;
         move_to(clone.as_fd(), target.as_fd()).doing("making a part of /proc read-only")?;
     }
+    // To let go of a mount takes the kernel as long as all of this: it goes with the process.
+    std::mem::forget(empty);
     Ok(())
 }
 
