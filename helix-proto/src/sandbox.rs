@@ -2,6 +2,7 @@
 //! and the hosts speak of them. What happens inside one is in [`guest`], what
 //! control plane and host say to each other in [`host`].
 
+pub mod choices;
 pub mod guest;
 pub mod host;
 
@@ -275,6 +276,33 @@ pub struct Sandbox {
     pub created_at_ms: u64,
     /// When it was last used.
     pub used_at_ms: u64,
+    /// Where a browser opens a server in it, with `{port}` where the port goes; absent
+    /// where the control plane has no domain for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports_url: Option<String>,
+}
+
+/// Asks for the way to a server in a sandbox, for one browser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PortLinkRequest {
+    /// Which port of the sandbox.
+    pub port: u16,
+    /// What that browser got at the server's own origin.
+    pub state: String,
+    /// The path there to go on to.
+    pub path: String,
+}
+
+/// The way to a server in a sandbox.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PortLink {
+    /// Where the browser is to go, once and within a minute.
+    pub url: String,
+}
+
+crate::redact::redacted_debug! {
+    PortLink { }
 }
 
 /// What a sandbox uses now.
@@ -320,8 +348,9 @@ pub struct SandboxLog {
     pub lines: Vec<SandboxLogLine>,
 }
 
-/// Changes what a sandbox may reach, at once, running or not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Changes a sandbox. What is absent stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct UpdateSandboxRequest {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -329,6 +358,69 @@ pub struct UpdateSandboxRequest {
     /// What it may reach from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<Egress>,
+    /// The most it may use from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsUpdate>,
+    /// It is stopped when nobody used it for so long; null for never.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<u64>)]
+    pub idle_timeout_ms: Option<Option<u64>>,
+    /// It is stopped so long from now; null for never.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<u64>)]
+    pub ttl_ms: Option<Option<u64>>,
+}
+
+/// Tells what is null from what is absent.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Changes some of a sandbox's limits. Processor time, memory and processes change while it
+/// runs, too; open files and disk, which only grows, while it does not. Sandboxes in
+/// containers keep the disk and the open files that they were made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsUpdate {
+    /// Processor time, in thousandths of a core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millis: Option<u32>,
+    /// Main memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<u32>,
+    /// What it may write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    /// Open files of one process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u32>,
+}
+
+impl LimitsUpdate {
+    /// The limits that come of these.
+    #[must_use]
+    pub fn on(&self, limits: &SandboxLimits) -> SandboxLimits {
+        SandboxLimits {
+            cpu_millis: self.cpu_millis.unwrap_or(limits.cpu_millis),
+            memory_bytes: self.memory_bytes.unwrap_or(limits.memory_bytes),
+            pids: self.pids.unwrap_or(limits.pids),
+            disk_bytes: self.disk_bytes.unwrap_or(limits.disk_bytes),
+            open_files: self.open_files.unwrap_or(limits.open_files),
+        }
+    }
 }
 
 /// Names a snapshot, or a fork.

@@ -3,10 +3,10 @@
 use helix_proto::{
     ApiError, ErrorCode, SandboxId, SnapshotId,
     sandbox::{
-        Egress, SandboxLog, SandboxStats,
+        Egress, SandboxLimits, SandboxLog, SandboxStats,
         host::{
-            HostCapacity, HostEvent, HostInfo, LiveSet, LiveSetReport, SandboxSpec, SandboxStatus,
-            SnapshotStatus,
+            HostCapacity, HostEvent, HostInfo, HostUse, LiveSet, LiveSetReport, SandboxSpec,
+            SandboxStatus, SandboxTimes, SnapshotStatus,
         },
     },
 };
@@ -135,6 +135,33 @@ impl Handle {
         self.find(id)?.set_egress(egress).await
     }
 
+    /// Changes the most that a sandbox may use, as far as that can be changed now.
+    ///
+    /// # Errors
+    ///
+    /// There is none by that id, the limits cannot be kept, or one of them cannot be
+    /// changed while it runs.
+    pub async fn set_limits(
+        &self,
+        id: SandboxId,
+        limits: SandboxLimits,
+    ) -> Result<SandboxStatus, ApiError> {
+        self.find(id)?.set_limits(limits).await
+    }
+
+    /// Changes when a sandbox is stopped although nobody asks.
+    ///
+    /// # Errors
+    ///
+    /// There is none by that id.
+    pub async fn set_times(
+        &self,
+        id: SandboxId,
+        times: SandboxTimes,
+    ) -> Result<SandboxStatus, ApiError> {
+        Ok(self.find(id)?.set_times(times).await)
+    }
+
     /// What a sandbox uses now.
     ///
     /// # Errors
@@ -142,6 +169,15 @@ impl Handle {
     /// There is none by that id, or it cannot be measured.
     pub async fn stats(&self, id: SandboxId) -> Result<SandboxStats, ApiError> {
         self.find(id)?.stats().await
+    }
+
+    /// What the machine and all sandboxes that run use now, at most a second old.
+    pub async fn stats_of_all(&self) -> HostUse {
+        HostUse {
+            at_ms: self.sandboxes.shared().clock.now_ms(),
+            capacity: self.capacity(),
+            sandboxes: self.sandboxes.uses().await.to_vec(),
+        }
     }
 
     /// The newest lines of a sandbox's log, with those of its Docker daemon while it runs.

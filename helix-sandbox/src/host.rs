@@ -205,7 +205,7 @@ async fn measure(sandboxes: Sandboxes, tasks: TaskGroup) {
         }
         // Nobody may be listening any more.
         let tell = |event| drop(events.send(event));
-        tell(HostEvent::Stats(sandboxes.uses().await));
+        tell(HostEvent::Stats(sandboxes.uses().await.to_vec()));
         tell(HostEvent::Capacity(sandboxes.capacity()));
         let statuses = sandboxes.statuses();
         let now: Vec<_> = statuses

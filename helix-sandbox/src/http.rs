@@ -6,7 +6,7 @@ mod relay;
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Path, Query, State},
-    http::StatusCode,
+    http::{HeaderName, StatusCode},
     response::{IntoResponse, Response},
     routing::{any, delete, get, post, put},
 };
@@ -14,8 +14,11 @@ use helix_proto::{
     ApiError, ErrorCode, SandboxId, SnapshotId,
     error::ErrorEnvelope,
     sandbox::{
-        Egress, SandboxLog, SandboxStats,
-        host::{HostInfo, LiveSet, LiveSetReport, SandboxSpec, SandboxStatus, SnapshotStatus},
+        Egress, SandboxLimits, SandboxLog, SandboxStats,
+        host::{
+            HostInfo, HostUse, LiveSet, LiveSetReport, SandboxSpec, SandboxStatus, SandboxTimes,
+            SnapshotStatus,
+        },
     },
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -33,6 +36,7 @@ pub(crate) fn router(handle: Handle) -> Router {
     Router::new()
         .route("/host/v1/info", get(info))
         .route("/host/v1/events", get(follow))
+        .route("/host/v1/stats", get(stats_of_all))
         .route("/host/v1/live-set", post(live_set))
         .route("/host/v1/snapshots/{snapshot}", delete(remove_snapshot))
         .route(
@@ -44,6 +48,8 @@ pub(crate) fn router(handle: Handle) -> Router {
         .route("/host/v1/sandboxes/{id}/start", post(start))
         .route("/host/v1/sandboxes/{id}/stop", post(stop))
         .route("/host/v1/sandboxes/{id}/egress", put(set_egress))
+        .route("/host/v1/sandboxes/{id}/limits", put(set_limits))
+        .route("/host/v1/sandboxes/{id}/times", put(set_times))
         .route("/host/v1/sandboxes/{id}/stats", get(stats))
         .route("/host/v1/sandboxes/{id}/logs", get(logs))
         .route(
@@ -55,6 +61,9 @@ pub(crate) fn router(handle: Handle) -> Router {
         .fallback(async || Failed::from(ApiError::new(ErrorCode::NotFound, "no such route")))
         .with_state(handle)
 }
+
+/// Tells an error of the host from an answer of what runs in a sandbox.
+const OWN_ERROR: HeaderName = HeaderName::from_static("x-helix-error");
 
 /// An error as it is answered.
 #[derive(Debug)]
@@ -70,7 +79,8 @@ impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.code.http_status());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(ErrorEnvelope { error: self.0 })).into_response()
+        let own = [(OWN_ERROR, "host")];
+        (status, own, Json(ErrorEnvelope { error: self.0 })).into_response()
     }
 }
 
@@ -163,6 +173,28 @@ async fn set_egress(
 ) -> Answer<Json<SandboxStatus>> {
     let egress: Egress = parse(&body)?;
     Ok(Json(handle.set_egress(sandbox_id(&id)?, egress).await?))
+}
+
+async fn set_limits(
+    State(handle): State<Handle>,
+    Path(id): Path<String>,
+    body: bytes::Bytes,
+) -> Answer<Json<SandboxStatus>> {
+    let limits: SandboxLimits = parse(&body)?;
+    Ok(Json(handle.set_limits(sandbox_id(&id)?, limits).await?))
+}
+
+async fn set_times(
+    State(handle): State<Handle>,
+    Path(id): Path<String>,
+    body: bytes::Bytes,
+) -> Answer<Json<SandboxStatus>> {
+    let times: SandboxTimes = parse(&body)?;
+    Ok(Json(handle.set_times(sandbox_id(&id)?, times).await?))
+}
+
+async fn stats_of_all(State(handle): State<Handle>) -> Json<HostUse> {
+    Json(handle.stats_of_all().await)
 }
 
 async fn stats(State(handle): State<Handle>, Path(id): Path<String>) -> Answer<Json<SandboxStats>> {

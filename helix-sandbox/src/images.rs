@@ -2,7 +2,6 @@
 
 use anyhow::Context as _;
 use helix_base::SystemClock;
-use helix_isolation::images::Images;
 use helix_sandbox::{Backend, HostOptions, isolation};
 
 use crate::cli::{ImageCommand, say};
@@ -13,18 +12,8 @@ pub(crate) async fn act(command: ImageCommand, options: &HostOptions) -> anyhow:
         "sandboxes in containers start from the images of the Docker daemon: look after them \
          with `docker pull`, `docker load`, `docker images` and `docker rmi`"
     );
-    if let ImageCommand::Remove { name } = &command {
-        let users = isolation::sandboxes_from(options, name)?;
-        let users: Vec<_> = users.iter().map(ToString::to_string).collect();
-        anyhow::ensure!(
-            users.is_empty(),
-            "{name} is in use by {}: delete them first",
-            users.join(", ")
-        );
-    }
-    let folder = isolation::images_at(options);
+    let images = isolation::images(options)?;
     let done = tokio::task::spawn_blocking(move || {
-        let images = Images::open(folder)?;
         match command {
             ImageCommand::Import { from, name } => {
                 // Progress is for whoever watches: the import goes on without.

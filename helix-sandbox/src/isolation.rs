@@ -2,23 +2,17 @@
 
 mod own_service;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io, path::Path, sync::Arc};
 
 use helix_base::{Clock, SystemClock, TaskGroup};
 use helix_isolation::{
     ErrorKind, Isolation,
     containers::{self, Containers},
+    images::Images,
     namespaces::{self, Namespaces},
     network::{self, Networks},
 };
-use helix_proto::{
-    SandboxId,
-    sandbox::{Rootfs, host::HostCapability},
-};
+use helix_proto::sandbox::{Rootfs, host::HostCapability};
 
 use crate::{Backend, Error, HostOptions, records::Records};
 
@@ -134,24 +128,35 @@ async fn network(options: &HostOptions) -> network::Options {
     }
 }
 
-/// Where the images that sandboxes can start from are kept.
-pub fn images_at(options: &HostOptions) -> PathBuf {
-    namespaces::Options::new(&options.data_dir).images()
-}
-
-/// The sandboxes that were made from an image, by its name.
+/// The images that sandboxes can start from. Those that a sandbox was made from, or is being made
+/// from, or a snapshot of one, are not removed.
 ///
 /// # Errors
 ///
-/// Where what the host wrote down cannot be read.
-pub fn sandboxes_from(options: &HostOptions, name: &str) -> Result<Vec<SandboxId>, Error> {
-    let from = |rootfs: &Rootfs| matches!(rootfs, Rootfs::Image { image } if image == name);
-    let records = Records::open(&options.data_dir)?.all()?;
-    let records = records.iter().map(|record| &record.spec);
-    Ok(records
-        .filter(|spec| from(&spec.rootfs))
-        .map(|spec| spec.id)
-        .collect())
+/// Where they cannot be kept.
+pub fn images(options: &HostOptions) -> Result<Images, Error> {
+    let data_dir = options.data_dir.clone();
+    let images = Images::open(namespaces::Options::new(&data_dir).images())?;
+    let named = images.clone();
+    Ok(images.with_users(move |digest| {
+        let mut users = namespaces::made_from(&data_dir, digest)?;
+        for name in named.list()?.iter().filter(|image| image.digest == digest) {
+            users.extend(wanted_from(&data_dir, &[&name.name, digest])?);
+        }
+        users.sort();
+        users.dedup();
+        Ok(users)
+    }))
+}
+
+/// The sandboxes that are being made from an image, by one of its names.
+fn wanted_from(data_dir: &Path, names: &[&str]) -> Result<Vec<String>, helix_isolation::Error> {
+    let failed = |error: Error| helix_isolation::Error::new(ErrorKind::Failed, error.to_string());
+    let records = Records::open(data_dir).and_then(|records| records.all());
+    let records = records.map_err(failed)?.into_iter();
+    let from = |rootfs: &Rootfs| matches!(rootfs, Rootfs::Image { image } if names.contains(&image.as_str()));
+    let wanted = records.filter(|record| !record.life.made && from(&record.spec.rootfs));
+    Ok(wanted.map(|record| record.spec.id.to_string()).collect())
 }
 
 /// What this machine can do and what it cannot, with the reasons. Where there are no

@@ -158,6 +158,15 @@ impl Environment for Sandbox {
         Ok(())
     }
 
+    async fn set_limits(&self, limits: &SandboxLimits) -> Result<(), Error> {
+        let mut spec = self.spec.lock().unwrap();
+        if limits.disk_bytes < spec.limits.disk_bytes {
+            return Err(Error::new(ErrorKind::Invalid, "a disk only grows"));
+        }
+        spec.limits = *limits;
+        Ok(())
+    }
+
     async fn snapshot(&self, id: SnapshotId) -> Result<u64, Error> {
         self.mock.snapshots.lock().unwrap().insert(id, 7);
         Ok(7)

@@ -18,8 +18,8 @@ use helix_isolation::{Environment, Isolation, lifecycle::Goal};
 use helix_proto::{
     ApiError, ErrorCode, SandboxId, SnapshotId,
     sandbox::{
-        Egress, SandboxLogLine, SandboxState, SandboxStats,
-        host::{HostEvent, SandboxSpec, SandboxStatus},
+        Egress, SandboxLimits, SandboxLogLine, SandboxState, SandboxStats,
+        host::{HostEvent, SandboxSpec, SandboxStatus, SandboxTimes},
     },
 };
 use tokio::sync::{RwLock, Semaphore, broadcast, mpsc, oneshot, watch};
@@ -113,8 +113,8 @@ struct Inner {
     files: Arc<RwLock<()>>,
     /// The last figures, for how much processor time is in use.
     stats: Mutex<SandboxStats>,
-    /// Its egress policy changes one at a time.
-    egress: tokio::sync::Mutex<()>,
+    /// What it was made from changes one at a time.
+    changing: tokio::sync::Mutex<()>,
     /// What it says of its Docker daemon is read one at a time.
     docker_log: tokio::sync::Mutex<()>,
 }
@@ -263,28 +263,63 @@ impl Sandbox {
     ///
     /// A rule that cannot be read, or something that the backend cannot do.
     pub(crate) async fn set_egress(&self, egress: Egress) -> Result<SandboxStatus, ApiError> {
-        let inner = &self.inner;
-        let _turn = inner.egress.lock().await;
-        let mut environment = inner.environment.subscribe();
-        let made = inner.shared.options.deadlines.filesystem;
-        let made = tokio::time::timeout(made, environment.wait_for(Option::is_some)).await;
+        let _turn = self.inner.changing.lock().await;
+        let environment = self.made().await?;
+        let change = environment.set_egress(&egress);
+        within(SHORT, "changing what it may reach", change).await?;
+        Ok(self.changed(|spec| spec.egress = egress).await)
+    }
+
+    /// Changes the most that it may use, as far as that can be changed now.
+    ///
+    /// # Errors
+    ///
+    /// Limits that cannot be kept, or something that the backend cannot do now.
+    pub(crate) async fn set_limits(
+        &self,
+        limits: SandboxLimits,
+    ) -> Result<SandboxStatus, ApiError> {
+        let _turn = self.inner.changing.lock().await;
+        let environment = self.made().await?;
+        let change = environment.set_limits(&limits);
+        let deadline = self.inner.shared.options.deadlines.filesystem;
+        within(deadline, "changing its limits", change).await?;
+        self.say("its limits were changed".to_owned());
+        Ok(self.changed(|spec| spec.limits = limits).await)
+    }
+
+    /// Changes when it is stopped although nobody asks.
+    pub(crate) async fn set_times(&self, times: SandboxTimes) -> SandboxStatus {
+        let _turn = self.inner.changing.lock().await;
+        self.changed(|spec| spec.set_times(times)).await
+    }
+
+    /// What it is made of, once its files are there: waits for a creation under way.
+    async fn made(&self) -> Result<Arc<dyn Environment>, ApiError> {
+        let mut environment = self.inner.environment.subscribe();
+        let deadline = self.inner.shared.options.deadlines.filesystem;
+        let made = tokio::time::timeout(deadline, environment.wait_for(Option::is_some)).await;
         drop(made);
-        let environment = self.environment()?;
-        within(
-            SHORT,
-            "changing what it may reach",
-            environment.set_egress(&egress),
-        )
-        .await?;
-        self.lock_spec().egress = egress;
-        inner.status.send_modify(|status| {
-            status.egress = self.lock_spec().egress.clone();
+        self.environment()
+    }
+
+    /// Notes that what it was made from is another now, and tells of it.
+    async fn changed(&self, change: impl FnOnce(&mut SandboxSpec)) -> SandboxStatus {
+        let spec = {
+            let mut spec = self.lock_spec();
+            change(&mut spec);
+            spec.clone()
+        };
+        self.inner.status.send_modify(|status| {
+            status.limits = spec.limits;
+            status.times = spec.times();
+            status.egress = spec.egress;
         });
         let status = self.status();
         self.tell(HostEvent::Sandbox(status.clone()));
         // Where the driver is gone there is nothing to write down any more.
-        let _ = inner.orders.send(Order::Changed).await;
-        Ok(status)
+        let _ = self.inner.orders.send(Order::Changed).await;
+        status
     }
 
     /// Keeps its files as they are now.

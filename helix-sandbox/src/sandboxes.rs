@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt as _, stream};
@@ -34,6 +34,9 @@ use crate::{
 /// How many sandboxes are measured, or stopped, at a time.
 const AT_A_TIME: usize = 16;
 
+/// How old what was measured of all sandboxes may be.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// How long listing, and removing what nobody knows, may take.
 const SHORT: Duration = Duration::from_secs(60);
 
@@ -48,6 +51,8 @@ struct All {
     shared: Arc<Shared>,
     entries: Mutex<HashMap<SandboxId, Sandbox>>,
     unknown: Mutex<Unknown>,
+    /// The last measurement of all; one is made at a time.
+    measured: tokio::sync::Mutex<Option<(Instant, Arc<[SandboxUse]>)>>,
 }
 
 impl Sandboxes {
@@ -64,6 +69,7 @@ impl Sandboxes {
                 shared,
                 entries: Mutex::default(),
                 unknown: Mutex::default(),
+                measured: tokio::sync::Mutex::default(),
             }),
         };
         let mut records: HashMap<_, _> = records
@@ -71,8 +77,12 @@ impl Sandboxes {
             .map(|record| (record.spec.id, record))
             .collect();
         for found in found {
-            let spec = found.environment.spec();
+            let mut spec = found.environment.spec();
             let record = records.remove(&spec.id);
+            if let Some(record) = &record {
+                // The backend does not know of later ones.
+                spec.set_times(record.spec.times());
+            }
             let start = this.adopt(record, spec, found.state);
             this.begin(Start {
                 environment: Some(found.environment),
@@ -230,8 +240,21 @@ impl Sandboxes {
         halted.await;
     }
 
-    /// What those that run use.
-    pub(crate) async fn uses(&self) -> Vec<SandboxUse> {
+    /// What those that run use, at most [`FRESH`] old: however many ask, it is measured no
+    /// more often.
+    pub(crate) async fn uses(&self) -> Arc<[SandboxUse]> {
+        let mut measured = self.inner.measured.lock().await;
+        let now = self.inner.shared.clock.now();
+        let fresh = |at: &Instant| now.saturating_duration_since(*at) < FRESH;
+        if let Some((_, uses)) = measured.as_ref().filter(|(at, _)| fresh(at)) {
+            return Arc::clone(uses);
+        }
+        let uses: Arc<[SandboxUse]> = self.measure().await.into();
+        *measured = Some((now, Arc::clone(&uses)));
+        uses
+    }
+
+    async fn measure(&self) -> Vec<SandboxUse> {
         let lives = |sandbox: &Sandbox| {
             let state = sandbox.status().state;
             matches!(state, SandboxState::Running | SandboxState::Paused)

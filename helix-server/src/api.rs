@@ -28,6 +28,7 @@ pub mod extract;
 pub mod failure;
 mod finish;
 mod live;
+mod meter;
 mod models;
 mod openai;
 mod queue;
@@ -67,7 +68,7 @@ impl Modify for Credentials {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let cookie = ApiKeyValue::with_description(
             access::COOKIE,
-            "Set by signing in. Requests that change something also need `Sec-Fetch-Site` or `Origin`, as browsers send them.",
+            "Set by signing in; over HTTPS its name begins with `__Host-`. Requests that change something also need `Sec-Fetch-Site` or `Origin`, as browsers send them.",
         );
         let bearer = |what: &str| {
             let scheme = HttpBuilder::new()
@@ -120,5 +121,9 @@ pub fn router(app: &App) -> Router {
         .fallback_service(crate::web::router(app))
         .layer(Extension(extract::MostBytes(BODY_BYTES)))
         .layer(middleware::from_fn_with_state(app.clone(), finish::finish))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            sandboxes::origins::dispatch,
+        ))
         .with_state(app.clone())
 }

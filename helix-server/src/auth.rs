@@ -119,7 +119,17 @@ impl Auth {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn identify_sign_in(&self, token: &str) -> Result<Option<Identity>, Error> {
-        let hash = secret::hash(token);
+        self.identify_sign_in_hash(secret::hash(token)).await
+    }
+
+    /// The user behind a sign-in, by the hash of its cookie.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(crate) async fn identify_sign_in_hash(
+        &self,
+        hash: String,
+    ) -> Result<Option<Identity>, Error> {
         self.identify(hash, async |hash| self.inner.store.sign_in(hash).await)
             .await
     }

@@ -36,12 +36,14 @@ use crate::{
     store::{Store, sandbox_hosts::StoredHost, sandboxes::StoredSandbox},
 };
 
+mod change;
 pub(crate) mod client;
 mod connection;
 mod hosts;
 mod life;
 mod locks;
 mod metrics;
+pub(crate) mod origins;
 mod quota;
 mod reconcile;
 mod snapshots;
@@ -50,6 +52,7 @@ mod watchdog;
 pub(crate) use client::{Action, Client};
 
 use locks::Locks;
+use origins::PortOrigins;
 
 /// How long a request waits until an event of the host has said what its answer said.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -68,6 +71,7 @@ struct Inner {
     bus: Arc<dyn Bus>,
     tasks: TaskGroup,
     options: SandboxOptions,
+    origins: Option<PortOrigins>,
     machines: Machines<SandboxHostId, StoredHost, Client>,
     /// One sandbox is placed at a time, so that none is promised what another was.
     placing: tokio::sync::Mutex<()>,
@@ -100,6 +104,7 @@ impl Sandboxes {
     /// When the database cannot be read.
     pub async fn start(foundation: &Foundation) -> Result<Self, serve::Error> {
         let store = foundation.store.clone();
+        let origins = port_origins(foundation)?;
         // Nobody waits any more for what was being taken.
         store.delete_unfinished_snapshots().await?;
         let hosts = store.sandbox_hosts().await?;
@@ -114,6 +119,7 @@ impl Sandboxes {
                 bus: Arc::clone(&foundation.bus),
                 tasks: foundation.tasks.clone(),
                 options: foundation.options.sandboxes.clone(),
+                origins,
                 machines: Machines::new(foundation, known)?,
                 placing: tokio::sync::Mutex::new(()),
                 locks: Locks::default(),
@@ -128,6 +134,11 @@ impl Sandboxes {
     /// Where hosts dial in.
     pub(crate) fn hub(&self) -> &Hub<SandboxHostId> {
         self.inner.machines.hub()
+    }
+
+    /// Where browsers open servers in sandboxes, if that is set up.
+    pub(crate) fn origins(&self) -> Option<&PortOrigins> {
+        self.inner.origins.as_ref()
     }
 
     /// The way to a host, while it is connected.
@@ -172,8 +183,10 @@ impl Sandboxes {
             .inner
             .machines
             .look(sandbox.host_id, |_, reached| reached);
+        let origins = self.inner.origins.as_ref();
         Sandbox {
             id: sandbox.spec.id,
+            ports_url: origins.map(|origins| origins.pattern(sandbox.spec.id)),
             name: sandbox.spec.name,
             user_id: sandbox.user_id,
             host_id: Some(sandbox.host_id),
@@ -245,4 +258,13 @@ impl Sandboxes {
             .insert((at_ms, id));
         at_ms
     }
+}
+
+fn port_origins(foundation: &Foundation) -> Result<Option<PortOrigins>, serve::Error> {
+    let domain = foundation.options.sandboxes.ports_domain.as_deref();
+    let origins = domain.map(|domain| PortOrigins::new(domain, &foundation.public_url));
+    origins.transpose().map_err(|reason| serve::Error::Option {
+        option: "sandboxes.ports_domain".to_owned(),
+        reason,
+    })
 }

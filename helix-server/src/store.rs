@@ -21,6 +21,7 @@ pub(crate) mod accounts;
 mod credentials;
 mod log;
 pub mod models;
+pub(crate) mod port_passes;
 pub mod row;
 pub mod runners;
 pub mod sandbox_hosts;

@@ -108,6 +108,7 @@ const CHECKS: &[(&str, Check)] = checks! {
     "a paused sandbox stands still, refuses to be asked, and goes on" => pause_stands_still,
     "pausing what does not run is refused" => pause_needs_something_running,
     "a policy that cannot be read is refused, and one that can is kept" => egress_is_kept,
+    "limits change while it runs and hold at once, and what cannot be is refused" => limits_change,
     "a snapshot is idempotent, and a sandbox can start from it" => snapshots_hold_files,
     "a fork has the files of a sandbox that runs, and goes its own way" => forks_go_their_own_way,
     "an origin or image that is not there is refused" => missing_origins_are_refused,

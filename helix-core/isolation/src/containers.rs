@@ -34,6 +34,7 @@ mod daemon;
 mod handshake;
 mod images;
 mod inside;
+mod limits;
 mod options;
 mod places;
 mod program;

@@ -18,6 +18,7 @@ mod index;
 mod layer;
 mod layout;
 mod tree;
+mod users;
 
 use std::{
     fs,
@@ -33,6 +34,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{Error, ErrorKind};
 use index::Index;
 use tree::Tree;
+use users::Users;
 
 /// Keeps images below one folder.
 ///
@@ -40,12 +42,14 @@ use tree::Tree;
 ///
 /// - An import is there whole, or not at all, whenever the process or machine stops.
 /// - Two processes may use one folder: changes are made one after the other.
-/// - An image that sandboxes use can be removed by name; its files go when its last name goes.
-///   It is the caller's to know whether a sandbox still runs from it.
+/// - The last name of an image that is in use ([`with_users`](Self::with_users)) is not removed. One
+///   whose name another image took is kept for as long as it is in use, and goes with the next
+///   change after that.
 #[derive(Debug, Clone)]
 pub struct Images {
     folder: PathBuf,
     most_bytes: u64,
+    users: Users,
 }
 
 impl Images {
@@ -65,7 +69,19 @@ impl Images {
         Ok(Self {
             folder,
             most_bytes: 64 << 30,
+            users: Users::default(),
         })
+    }
+
+    /// Asks `users` who was made from the content of a digest, such as sandboxes and snapshots,
+    /// before it is removed.
+    #[must_use]
+    pub fn with_users(
+        mut self,
+        users: impl Fn(&str) -> Result<Vec<String>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.users = Users::new(users);
+        self
     }
 
     /// Lets an image unpack to so many bytes at most.
@@ -118,10 +134,8 @@ impl Images {
                 .and_then(|()| fs::rename(&whole, &kept))
                 .map_err(place)?;
         }
-        let before = index.put(image.clone())?;
-        if let Some(before) = before {
-            self.forget(&index, &before.digest)?;
-        }
+        index.put(image.clone())?;
+        self.forget_nameless(&index)?;
         Ok(image)
     }
 
@@ -185,21 +199,46 @@ impl Images {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where there is no such name.
+    /// [`ErrorKind::NotFound`] where there is no such name; [`ErrorKind::Conflict`] where it is the
+    /// last one of an image that is in use, naming by whom.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let mut index = Index::lock(&self.folder)?;
-        let Some(image) = index.take(name)? else {
+        let Some(digest) = index.digest(name).map(str::to_owned) else {
             let message = format!("no image is called {name:?}");
             return Err(Error::new(ErrorKind::NotFound, message));
         };
-        self.forget(&index, &image.digest)
+        if index.names(&digest) == 1 {
+            let users = self.users.of(&digest)?;
+            if !users.is_empty() {
+                let message = format!(
+                    "the image {name} is in use by {}: delete them first",
+                    users.join(", ")
+                );
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+        }
+        index.take(name)?;
+        self.forget_nameless(&index)
     }
 
-    /// Removes the files of a digest that no name points to.
-    fn forget(&self, index: &Index, digest: &str) -> Result<(), Error> {
-        if index.has_digest(digest) {
-            return Ok(());
+    /// Removes the files of those that have no name and that nobody uses.
+    fn forget_nameless(&self, index: &Index) -> Result<(), Error> {
+        let failed = |error| Error::io(self.folder.display(), error);
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let digest = name.to_str().and_then(|name| name.strip_prefix("sha256-"));
+            let Some(digest) = digest.map(|hash| format!("sha256:{hash}")) else {
+                continue;
+            };
+            if index.names(&digest) == 0 && self.users.of(&digest)?.is_empty() {
+                self.forget(&digest)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Removes the files of a digest.
+    fn forget(&self, digest: &str) -> Result<(), Error> {
         let kept = self.folder.join(folder_of(digest));
         // Out of sight at once, so that a stop in the middle leaves no half image.
         let gone = self.folder.join(format!(".gone-{}", folder_of(digest)));

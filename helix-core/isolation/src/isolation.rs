@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use helix_proto::{
     SandboxId, SnapshotId,
     sandbox::{
-        Egress, SandboxEnd, SandboxPhase, SandboxStats,
+        Egress, SandboxEnd, SandboxLimits, SandboxPhase, SandboxStats,
         host::{HostCapability, HostImage, SandboxSpec},
     },
 };
@@ -91,6 +91,9 @@ pub trait Isolation: fmt::Debug + Send + Sync + 'static {
 ///   everything but its files.
 /// - [`set_egress`](Self::set_egress) holds at once for new connections and for those that exist,
 ///   and through pause, resume, stop, start, snapshot and a restart of the process.
+/// - [`set_limits`](Self::set_limits) holds at once, running or not, and through stop, start and a
+///   restart of the process. What cannot be changed while it runs is refused then, and all of the
+///   limits stay as they were.
 /// - A paused sandbox uses no processor time; its memory is kept.
 #[async_trait]
 pub trait Environment: fmt::Debug + Send + Sync + 'static {
@@ -131,6 +134,15 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     ///
     /// A rule that cannot be read, or something that this backend cannot do.
     async fn set_egress(&self, egress: &Egress) -> Result<(), Error>;
+
+    /// Changes the most that it may use.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for limits that cannot be kept, or less disk than it has;
+    /// [`ErrorKind::Conflict`] for one that can only be changed while it does not run, and for less
+    /// memory than it uses; [`ErrorKind::Unsupported`] for what this backend cannot change.
+    async fn set_limits(&self, limits: &SandboxLimits) -> Result<(), Error>;
 
     /// Keeps its files as they are now, running or not. Idempotent by id. Returns the size in bytes.
     ///

@@ -85,6 +85,8 @@ pub enum Event {
     Ended(SandboxEnd),
     /// It was used at this time.
     Used(u64),
+    /// It is stopped at other times than before.
+    Timeouts(Timeouts),
     /// The host stops, and its sandboxes with it; what is wanted of them stays.
     Halt,
     /// Time has passed.

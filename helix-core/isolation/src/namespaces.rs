@@ -13,8 +13,10 @@ mod disk;
 mod host_root;
 mod launch;
 mod launcher;
+mod limits;
 mod loops;
 mod options;
+mod origins;
 mod process;
 mod sandbox;
 mod spares;
@@ -41,6 +43,7 @@ use helix_proto::{
     },
 };
 
+pub use self::origins::made_from;
 use self::{
     cgroup::Hierarchies, host_root::HostRoot, launcher::Launcher, sandbox::Sandbox, spares::Spares,
     state::Places,
@@ -372,6 +375,11 @@ impl Isolation for Namespaces {
         match fs::remove_file(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             result => result.map_err(|error| Error::io(path.display(), error)),
+        }?;
+        let layers = self.backend.places.snapshot_layers(&id.to_string());
+        match fs::remove_file(&layers) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            result => result.map_err(|error| Error::io(layers.display(), error)),
         }
     }
 }

@@ -5,7 +5,10 @@ use std::fmt;
 
 use helix_proto::{
     SandboxHostId,
-    sandbox::{Rootfs, SandboxLimits, host::HostInfo},
+    sandbox::{
+        Rootfs, SandboxLimits,
+        host::{HostCapacity, HostInfo},
+    },
 };
 
 /// A host's file system is kept free by this many hundredths.
@@ -215,25 +218,46 @@ fn room(host: &Host<'_>, need: &Need<'_>, overcommit: &Overcommit) -> Result<u64
     }
     let info = host.info.ok_or(Shortfall::Unreachable)?;
     can(info, need)?;
-    let has = &info.capacity;
-    let promised = &host.promised;
+    remains(&info.capacity, &host.promised, need.limits, overcommit)
+}
+
+/// Whether a host has so much more for a sandbox that it has already.
+///
+/// # Errors
+///
+/// [`Shortfall`], where it has not.
+pub fn grows(
+    host: &Host<'_>,
+    more: &SandboxLimits,
+    overcommit: &Overcommit,
+) -> Result<(), Shortfall> {
+    let info = host.info.ok_or(Shortfall::Unreachable)?;
+    remains(&info.capacity, &host.promised, more, overcommit).map(drop)
+}
+
+fn remains(
+    has: &HostCapacity,
+    promised: &Promised,
+    limits: &SandboxLimits,
+    overcommit: &Overcommit,
+) -> Result<u64, Shortfall> {
     let cpu = (
         Resource::Cpu,
         stretched(has.cpu_millis.into(), overcommit.cpu_percent),
         promised.cpu_millis.max(has.cpu_promised_millis.into()),
-        need.limits.cpu_millis.into(),
+        limits.cpu_millis.into(),
     );
     let memory = (
         Resource::Memory,
         stretched(has.memory_bytes, overcommit.memory_percent),
         promised.memory_bytes.max(has.memory_promised_bytes),
-        need.limits.memory_bytes,
+        limits.memory_bytes,
     );
     let disk = (
         Resource::Disk,
         stretched(has.disk_bytes, overcommit.disk_percent),
         promised.disk_bytes,
-        need.limits.disk_bytes,
+        limits.disk_bytes,
     );
     let mut least = u64::MAX;
     for (of, total, promised, needed) in [cpu, memory, disk] {
@@ -244,7 +268,7 @@ fn room(host: &Host<'_>, need: &Need<'_>, overcommit: &Overcommit) -> Result<u64
         return Err(Shortfall::Short {
             of: Resource::Disk,
             left: 0,
-            needed: need.limits.disk_bytes,
+            needed: limits.disk_bytes,
         });
     }
     Ok(least)

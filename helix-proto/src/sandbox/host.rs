@@ -6,12 +6,15 @@
 //! | route | what |
 //! |---|---|
 //! | `GET /host/v1/info` | [`HostInfo`] |
+//! | `GET /host/v1/stats` | [`HostUse`] |
 //! | `GET /host/v1/events` | newline-delimited JSON of [`HostEvent`]: a snapshot, then changes |
 //! | `PUT /host/v1/sandboxes/{id}` | [`SandboxSpec`]; idempotent by id; 202 with [`SandboxStatus`] |
 //! | `GET /host/v1/sandboxes/{id}` | [`SandboxStatus`] |
 //! | `POST /host/v1/sandboxes/{id}/{pause,resume,stop,start}` | idempotent; [`SandboxStatus`] |
 //! | `DELETE /host/v1/sandboxes/{id}` | idempotent; 204 when nothing is left |
 //! | `PUT /host/v1/sandboxes/{id}/egress` | [`Egress`]; [`SandboxStatus`] |
+//! | `PUT /host/v1/sandboxes/{id}/limits` | [`SandboxLimits`]; [`SandboxStatus`] |
+//! | `PUT /host/v1/sandboxes/{id}/times` | [`SandboxTimes`]; [`SandboxStatus`] |
 //! | `GET /host/v1/sandboxes/{id}/stats` | [`SandboxStats`] |
 //! | `GET /host/v1/sandboxes/{id}/logs?tail=N` | [`SandboxLog`](super::SandboxLog) |
 //! | `PUT /host/v1/sandboxes/{id}/snapshots/{snapshot}` | takes a snapshot; idempotent; [`SnapshotStatus`] |
@@ -80,11 +83,42 @@ pub struct SandboxStatus {
     pub end: Option<SandboxEnd>,
     /// What it may reach.
     pub egress: Egress,
+    /// The most it may use.
+    pub limits: SandboxLimits,
+    /// When it is stopped although nobody asks.
+    pub times: SandboxTimes,
     /// When it was last used.
     pub used_at_ms: u64,
     /// How long the newest start took, phase by phase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<PhaseTime>,
+}
+
+/// When a sandbox is stopped although nobody asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SandboxTimes {
+    /// When nobody used it for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_ms: Option<u64>,
+    /// At this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<u64>,
+}
+
+impl SandboxSpec {
+    /// When it is stopped although nobody asks.
+    pub const fn times(&self) -> SandboxTimes {
+        SandboxTimes {
+            idle_timeout_ms: self.idle_timeout_ms,
+            expires_at_ms: self.expires_at_ms,
+        }
+    }
+
+    /// Has it stopped at other times.
+    pub const fn set_times(&mut self, times: SandboxTimes) {
+        self.idle_timeout_ms = times.idle_timeout_ms;
+        self.expires_at_ms = times.expires_at_ms;
+    }
 }
 
 /// How long a phase took.
@@ -192,8 +226,19 @@ pub enum HostEvent {
     Stats(Vec<SandboxUse>),
 }
 
+/// What a host and its sandboxes use now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostUse {
+    /// When this was measured.
+    pub at_ms: u64,
+    /// What the machine has, and what of it is used and promised.
+    pub capacity: HostCapacity,
+    /// What each sandbox that runs or is paused uses.
+    pub sandboxes: Vec<SandboxUse>,
+}
+
 /// What one sandbox uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SandboxUse {
     /// Which.
     pub id: SandboxId,

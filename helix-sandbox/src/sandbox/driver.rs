@@ -14,7 +14,7 @@ use helix_proto::{
     ApiError, ErrorCode,
     sandbox::{
         SandboxEnd, SandboxPhase, SandboxState, SandboxStats,
-        host::{HostEvent, PhaseTime, SandboxSpec, SandboxStatus},
+        host::{HostEvent, PhaseTime, SandboxSpec, SandboxStatus, SandboxTimes},
     },
 };
 use tokio::sync::{RwLock, Semaphore, mpsc, watch};
@@ -80,10 +80,7 @@ impl Driver {
     ) -> (Self, Sandbox, mpsc::Receiver<Order>) {
         let (orders, receiver) = mpsc::channel(ORDERS);
         let spec = start.spec;
-        let timeouts = Timeouts {
-            idle_ms: spec.idle_timeout_ms,
-            expires_at_ms: spec.expires_at_ms,
-        };
+        let timeouts = timeouts(spec.times());
         let now = shared.clock.now_ms();
         let used_at_ms = start.life.used_at_ms;
         let deadlines = shared.options.deadlines;
@@ -94,6 +91,8 @@ impl Driver {
             phase: machine.phase(),
             end: machine.end(),
             egress: spec.egress.clone(),
+            limits: spec.limits,
+            times: spec.times(),
             used_at_ms,
             phases: Vec::new(),
         };
@@ -111,7 +110,7 @@ impl Driver {
             log: Log::default(),
             files: Arc::new(RwLock::new(())),
             stats: Mutex::new(SandboxStats::default()),
-            egress: tokio::sync::Mutex::new(()),
+            changing: tokio::sync::Mutex::new(()),
             docker_log: tokio::sync::Mutex::new(()),
         };
         let sandbox = Sandbox {
@@ -212,7 +211,11 @@ impl Driver {
                 self.handle(Event::Halt);
                 self.halting = Some(reply);
             }
-            Order::Changed => self.spec_changed = true,
+            Order::Changed => {
+                self.spec_changed = true;
+                let times = self.sandbox.lock_spec().times();
+                self.handle(Event::Timeouts(timeouts(times)));
+            }
         }
     }
 
@@ -325,12 +328,15 @@ impl Driver {
 
     /// Tells of how it is, if that is new.
     fn publish(&mut self) {
+        let spec = self.sandbox.spec();
         let status = SandboxStatus {
-            id: self.sandbox.id(),
+            id: spec.id,
             state: self.machine.state(),
             phase: self.machine.phase(),
             end: self.machine.end(),
-            egress: self.sandbox.lock_spec().egress.clone(),
+            limits: spec.limits,
+            times: spec.times(),
+            egress: spec.egress,
             used_at_ms: self.sandbox.inner.usage.last(self.now()),
             phases: self.times.clone(),
         };
@@ -465,6 +471,13 @@ impl Driver {
             };
             let _ = reply.send(answer);
         }
+    }
+}
+
+const fn timeouts(times: SandboxTimes) -> Timeouts {
+    Timeouts {
+        idle_ms: times.idle_timeout_ms,
+        expires_at_ms: times.expires_at_ms,
     }
 }
 

@@ -26,8 +26,15 @@ mod origin;
 
 pub(crate) use origin::refuse_foreign_page;
 
-/// The name of the cookie of a browser that is signed in.
+/// The name of the cookie of a browser that is signed in by plain HTTP.
 pub const COOKIE: &str = "helix_session";
+/// Its name over HTTPS: no page on another host of the same site can set it.
+const HOST_COOKIE: &str = "__Host-helix_session";
+
+/// The name of the cookie of a browser that is signed in.
+pub(crate) const fn cookie_name(https: bool) -> &'static str {
+    if https { HOST_COOKIE } else { COOKIE }
+}
 
 /// A rule about who may call.
 pub trait Access: Send + Sync + 'static {
@@ -206,7 +213,8 @@ async fn user(app: &App, parts: &Parts, scopes: &[Scope]) -> Result<Identity, Fa
             )),
         };
     }
-    let token = cookie(parts, COOKIE).ok_or_else(|| {
+    let name = cookie_name(app.options().is_https());
+    let token = cookie(parts, name).ok_or_else(|| {
         Failure::unauthenticated("sign in, or send an API key as `Authorization: Bearer hx_…`")
     })?;
     let identity = app

@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Caller, Failure, Json,
-    access::{AdminOnly, COOKIE, Member, Public},
+    access::{AdminOnly, Member, Public, cookie_name},
     check,
     client::ClientAddress,
 };
@@ -136,13 +136,9 @@ fn with_cookie(app: &App, status: StatusCode, signed_in: SignedIn) -> Response {
 }
 
 fn set_cookie(app: &App, value: &str, max_age: u64) -> HeaderValue {
-    let secure = if app.options().is_https() {
-        "; Secure"
-    } else {
-        ""
-    };
-    let text =
-        format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}");
+    let https = app.options().is_https();
+    let (name, secure) = (cookie_name(https), if https { "; Secure" } else { "" });
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}");
     // Base64 and decimal digits are always valid in a header.
     let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);

@@ -75,6 +75,12 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     Ok(value)
 }
 
+/// What a route takes of JSON that was read already: for routes that say first whether
+/// what they are about is there.
+pub(crate) fn typed<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T, Failure> {
+    parse(value.to_string().as_bytes())
+}
+
 /// The largest body of a route, as an `Extension`; an inner one goes before an
 /// outer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! The outermost layer: request ids, the shape of errors, spans, metrics,
 //! security headers.
 
+use std::time::Instant;
+
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
@@ -11,7 +13,7 @@ use helix_proto::{
     error::ErrorEnvelope,
     openai::{ErrorBody, ErrorDetail},
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::Instrument as _;
 
 use super::Failure;
@@ -42,8 +44,17 @@ pub(super) async fn finish(State(app): State<App>, mut request: Request, next: N
     let took = foundation.clock.now().duration_since(begun);
     let status = response.status().as_u16();
     span.in_scope(|| tracing::debug!(status, took_ms = took.as_millis() as u64, "answered"));
-    let class = ["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(status / 100).clamp(1, 5) - 1];
-    let labels = [("route", route.as_str()), ("status", class)];
+    count(&app, &route, response.status(), begun);
+    response
+}
+
+/// Counts an answer.
+pub(super) fn count(app: &App, route: &str, status: StatusCode, begun: Instant) {
+    let foundation = app.foundation();
+    let took = foundation.clock.now().duration_since(begun);
+    let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+    let class = ["1xx", "2xx", "3xx", "4xx", "5xx"][class];
+    let labels = [("route", route), ("status", class)];
     foundation
         .metrics
         .counter("helix_http_requests_total", &labels)
@@ -52,7 +63,6 @@ pub(super) async fn finish(State(app): State<App>, mut request: Request, next: N
         .metrics
         .histogram("helix_http_seconds", &labels[..1])
         .record(took.as_secs_f64());
-    response
 }
 
 /// Adds the request's id to an error, and gives it OpenAI's shape on `/v1`.
@@ -107,6 +117,11 @@ fn secure(response: &mut Response, https: bool) {
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(
         header::REFERRER_POLICY,
+        HeaderValue::from_static("same-origin"),
+    );
+    // A page beside the control plane on one site, as one of a sandbox may be, loads nothing.
+    headers.insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
         HeaderValue::from_static("same-origin"),
     );
     if https {

@@ -1,11 +1,15 @@
 //! Machines that host sandboxes.
 
-use axum::extract::State;
+use axum::{
+    extract::State,
+    response::sse::{Event, Sse},
+};
+use futures_util::Stream;
 use helix_proto::{
     SandboxHostId,
     fleet::JoinRequest,
     sandbox::host::{
-        CreateSandboxHostRequest, CreatedSandboxHost, LiveSetReport, SandboxHost,
+        CreateSandboxHostRequest, CreatedSandboxHost, HostUse, LiveSetReport, SandboxHost,
         UpdateSandboxHostRequest,
     },
 };
@@ -17,6 +21,7 @@ use super::{
     Caller, Failure, Json, Path, Query,
     access::{AdminOnly, Public},
     check,
+    meter::Meter,
 };
 use crate::{
     App,
@@ -33,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(resume))
         .routes(routes!(rotate))
         .routes(routes!(live_set))
+        .routes(routes!(stats_stream))
         .routes(routes!(join))
 }
 
@@ -206,6 +212,26 @@ async fn live_set(
     Path(id): Path<SandboxHostId>,
 ) -> Result<Json<LiveSetReport>, Failure> {
     app.sandboxes().live_set_dry_run(id).await.map(Json)
+}
+
+/// What a sandbox host and its sandboxes use, every two seconds. Ends when they cannot be
+/// measured any more, with an event named `error` that carries the reason.
+#[utoipa::path(get, path = "/api/v1/sandbox-hosts/{id}/stats/stream", tag = "sandbox-hosts",
+    params(("id" = SandboxHostId, Path, description = "The host")),
+    responses((status = 200, body = HostUse, content_type = "text/event-stream"), (status = 401), (status = 403), (status = 404), (status = 429), (status = 502), (status = 503)),
+    security(("session" = ["admin"]), ("api_key" = ["admin"])))]
+async fn stats_stream(
+    caller: Caller<AdminOnly>,
+    State(app): State<App>,
+    Path(id): Path<SandboxHostId>,
+) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, Failure> {
+    let sandboxes = app.sandboxes().clone();
+    sandboxes.host(id).await?;
+    Meter::stream(&app, &caller, move || {
+        let sandboxes = sandboxes.clone();
+        Box::pin(async move { Ok(sandboxes.client(id)?.use_of_all().await?) })
+    })
+    .await
 }
 
 /// A host to be, and its credential.

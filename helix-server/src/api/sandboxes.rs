@@ -13,12 +13,14 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Failure, Json, Path, Query, access::SandboxesKey};
+use super::{Caller, Failure, Json, Path, Query, access::SandboxesKey, extract::typed};
 use crate::{App, auth::Identity, sandboxes::Action, store::sandboxes::ListFilter};
 
+mod choices;
 mod exec;
 mod files;
 mod headers;
+pub(crate) mod origins;
 mod ports;
 mod relay;
 mod request;
@@ -45,12 +47,14 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(stop))
         .routes(routes!(fork))
         .routes(routes!(log))
+        .merge(choices::routes())
         .merge(stats::routes())
         .merge(snapshots::routes())
         .merge(exec::routes())
         .merge(terminals::routes())
         .merge(files::routes())
         .merge(ports::routes())
+        .merge(origins::routes())
 }
 
 /// Whose things an administrator wants to see.
@@ -182,22 +186,23 @@ async fn get(
     Ok(Json(app.sandboxes().shown(found)))
 }
 
-/// Changes what a sandbox is called, and what it may reach: at once, running or not.
+/// Changes what a sandbox is called, what it may reach and use, and when it is stopped: at
+/// once, running or not. 409 for a limit that cannot be changed while it runs, and for more
+/// than its user may have; 503 where its host has too little left.
 #[utoipa::path(patch, path = "/api/v1/sandboxes/{id}", tag = "sandboxes", request_body = UpdateSandboxRequest,
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = Sandbox), (status = 401), (status = 404), (status = 422), (status = 502), (status = 503)),
+    responses((status = 200, body = Sandbox), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn update(
     caller: Caller<SandboxesKey>,
     State(app): State<App>,
     Path(id): Path<SandboxId>,
-    Json(request): Json<UpdateSandboxRequest>,
+    Json(request): Json<serde_json::Value>,
 ) -> Result<Json<Sandbox>, Failure> {
-    let name = request::name(request.name.as_deref())?;
-    if let Some(egress) = &request.egress {
-        request::egress(egress)?;
-    }
-    let updated = app.sandboxes().update(&caller, id, name, request.egress);
+    app.sandboxes().find(&caller, id).await?;
+    let mut request: UpdateSandboxRequest = typed(&request)?;
+    request::check_update(&mut request)?;
+    let updated = app.sandboxes().update(&caller, id, request);
     updated.await.map(Json)
 }
 

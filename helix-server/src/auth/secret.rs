@@ -19,6 +19,13 @@ pub(crate) const SIGN_IN: &str = "hxc_";
 /// The prefix of tokens in one-time links.
 pub(crate) const LINK: &str = "hxl_";
 
+/// The prefix of tokens that open a server in a sandbox once.
+pub(crate) const PORT_TOKEN: &str = "hxp_";
+/// The prefix of cookies that open a server in a sandbox.
+pub(crate) const PORT_COOKIE: &str = "hxo_";
+/// The prefix of what a browser has that may use such a token.
+pub(crate) const PORT_STATE: &str = "hxn_";
+
 /// A new credential. Its `Debug` shows no secret.
 #[derive(Clone)]
 pub struct Minted {

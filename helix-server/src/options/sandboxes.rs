@@ -10,6 +10,10 @@ use super::wire;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SandboxOptions {
+    /// Below which domain browsers open servers in sandboxes, each as an origin of its
+    /// own: `{port}-{sandbox}.` and this. Its names must lead to the control plane. If
+    /// absent, servers are reached below the control plane's own paths only.
+    pub ports_domain: Option<String>,
     /// Sandboxes of one user.
     pub max_per_user: u32,
     /// Those of them that are being made, run or are paused.
@@ -38,6 +42,7 @@ pub struct SandboxOptions {
 impl Default for SandboxOptions {
     fn default() -> Self {
         Self {
+            ports_domain: None,
             max_per_user: 50,
             max_running_per_user: 20,
             max_cpu_millis_per_user: 64_000,

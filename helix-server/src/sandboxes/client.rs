@@ -6,8 +6,11 @@ use std::time::Duration;
 use helix_proto::{
     SandboxId, SnapshotId,
     sandbox::{
-        Egress, SandboxLog, SandboxStats,
-        host::{LiveSet, LiveSetReport, SandboxSpec, SandboxStatus, SnapshotStatus},
+        Egress, SandboxLimits, SandboxLog, SandboxStats,
+        host::{
+            HostUse, LiveSet, LiveSetReport, SandboxSpec, SandboxStatus, SandboxTimes,
+            SnapshotStatus,
+        },
     },
 };
 use helix_tunnel::Tunnel;
@@ -99,6 +102,35 @@ impl Client {
         let path = format!("sandboxes/{id}/egress");
         self.calls
             .json(Method::PUT, &path, Some(egress), SOON)
+            .await
+    }
+
+    /// Changes the most that a sandbox may use.
+    pub(super) async fn set_limits(
+        &self,
+        id: SandboxId,
+        limits: &SandboxLimits,
+    ) -> Result<SandboxStatus, Error> {
+        let path = format!("sandboxes/{id}/limits");
+        self.calls
+            .json(Method::PUT, &path, Some(limits), WORK)
+            .await
+    }
+
+    /// Changes when a sandbox is stopped although nobody asks.
+    pub(super) async fn set_times(
+        &self,
+        id: SandboxId,
+        times: &SandboxTimes,
+    ) -> Result<SandboxStatus, Error> {
+        let path = format!("sandboxes/{id}/times");
+        self.calls.json(Method::PUT, &path, Some(times), SOON).await
+    }
+
+    /// What the host and its sandboxes use.
+    pub(crate) async fn use_of_all(&self) -> Result<HostUse, Error> {
+        self.calls
+            .json(Method::GET, "stats", None::<&()>, SOON)
             .await
     }
 

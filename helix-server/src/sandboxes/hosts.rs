@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use helix_proto::{
     SandboxHostId,
-    sandbox::host::{LiveSet, LiveSetReport, SandboxHost},
+    sandbox::{
+        choices::{HostChoice, ImageChoice, SandboxChoices},
+        host::{LiveSet, LiveSetReport, SandboxHost, SandboxHostState},
+    },
 };
 use helix_tunnel::Tunnel;
 
@@ -163,6 +166,12 @@ impl Sandboxes {
         Ok(shown(view, &self.inner.store.promised().await?))
     }
 
+    /// As much of hosts as everybody may know who makes sandboxes.
+    pub(crate) fn choices(&self) -> SandboxChoices {
+        let hosts = self.host_views().into_iter().map(choice).collect();
+        SandboxChoices { hosts }
+    }
+
     /// Everything that a host is to keep.
     ///
     /// # Errors
@@ -197,6 +206,34 @@ impl Sandboxes {
         let client = self.client(id)?;
         let set = self.live_set(id, true).await?;
         Ok(client.live_set(&set).await?)
+    }
+}
+
+fn choice(view: HostView) -> HostChoice {
+    let info = view.known.info.as_ref();
+    let can = |name: &str| {
+        let known = info.and_then(|info| info.capabilities.iter().find(|it| it.name == name));
+        known.is_none_or(|it| it.available)
+    };
+    let mut images: Vec<_> = info
+        .map(|info| info.images.as_slice())
+        .unwrap_or_default()
+        .iter()
+        .map(|image| ImageChoice {
+            name: image.name.clone(),
+            size_bytes: image.size_bytes,
+        })
+        .collect();
+    images.sort_by(|one, other| one.name.cmp(&other.name));
+    HostChoice {
+        available: info.is_some() && view.state() == SandboxHostState::Online,
+        host_rootfs: can("host_rootfs"),
+        docker: can("docker"),
+        cpu_millis: info.map_or(0, |info| info.capacity.cpu_millis),
+        memory_bytes: info.map_or(0, |info| info.capacity.memory_bytes),
+        images,
+        id: view.known.id,
+        name: view.known.name,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is done to whole sandboxes.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use helix_proto::{
     ErrorCode, SandboxHostId, SandboxId, UserId,
@@ -14,12 +14,13 @@ use helix_proto::{
 use helix_scheduler::sandboxes::{Availability, Host, Need, NoHost, Overcommit, Promised, place};
 use tokio::task::JoinHandle;
 
-use super::{Action, SETTLE, Sandboxes, quota};
+use super::{Action, HostView, SETTLE, Sandboxes, quota};
 use crate::{
     api::Failure,
     auth::Identity,
     machines::Error,
-    store::sandboxes::{ListFilter, StoredSandbox},
+    options::SandboxOptions,
+    store::sandboxes::{ListFilter, StoredSandbox, Usage},
 };
 
 /// How long who deletes a sandbox waits until nothing is left of it.
@@ -142,27 +143,8 @@ impl Sandboxes {
         only: Option<SandboxHostId>,
     ) -> Result<SandboxHostId, Failure> {
         let promised = self.inner.store.promised().await?;
-        let options = &self.inner.options;
         let views = self.host_views();
-        let hosts = views.iter().map(|view| {
-            let promised = promised.get(&view.known.id).copied().unwrap_or_default();
-            Host {
-                id: view.known.id,
-                availability: match view.reached() {
-                    TunnelState::Connected if view.known.draining => Availability::Draining,
-                    TunnelState::Connected => Availability::Online,
-                    TunnelState::Reconnecting | TunnelState::Disconnected => {
-                        Availability::Unreachable
-                    }
-                },
-                info: view.known.info.as_ref(),
-                promised: Promised {
-                    cpu_millis: promised.cpu_millis,
-                    memory_bytes: promised.memory_bytes,
-                    disk_bytes: promised.disk_bytes,
-                },
-            }
-        });
+        let hosts = views.iter().map(|view| placeable(view, &promised));
         let need = Need {
             limits: &spec.limits,
             rootfs: &spec.rootfs,
@@ -170,12 +152,7 @@ impl Sandboxes {
             network: spec.egress != Egress::None,
             only,
         };
-        let overcommit = Overcommit {
-            cpu_percent: options.cpu_overcommit_percent,
-            memory_percent: options.memory_overcommit_percent,
-            disk_percent: options.disk_overcommit_percent,
-        };
-        place(hosts, &need, &overcommit)
+        place(hosts, &need, &overcommit(&self.inner.options))
             .map_err(|refused: NoHost| Failure::new(ErrorCode::Unavailable, refused.to_string()))
     }
 
@@ -368,35 +345,6 @@ impl Sandboxes {
         Ok(self.shown(sandbox))
     }
 
-    /// Changes what a sandbox is called and what it may reach.
-    ///
-    /// # Errors
-    /// Not found, or what the host says.
-    pub(crate) async fn update(
-        &self,
-        caller: &Identity,
-        id: SandboxId,
-        name: Option<String>,
-        egress: Option<Egress>,
-    ) -> Result<Sandbox, Failure> {
-        let sandbox = self.find(caller, id).await?;
-        if let Some(name) = &name {
-            self.inner.store.rename_sandbox(id, name).await?;
-            self.tell_of(id).await?;
-        }
-        if let Some(egress) = egress {
-            let client = self.client(sandbox.host_id)?;
-            let _turn = self.inner.locks.take(id).await;
-            client.set_egress(id, &egress).await?;
-            // One that has no processes says nothing of itself; a host that connects
-            // anew says it again.
-            self.inner.store.set_sandbox_egress(id, &egress).await?;
-            self.tell_of(id).await?;
-        }
-        let sandbox = self.find(caller, id).await?;
-        Ok(self.shown(sandbox))
-    }
-
     /// Sandboxes that are not deleted, newest first.
     ///
     /// # Errors
@@ -409,6 +357,36 @@ impl Sandboxes {
     ) -> Result<Vec<Sandbox>, Failure> {
         let found = self.inner.store.sandboxes(filter, before, limit).await?;
         Ok(found.into_iter().map(|it| self.shown(it)).collect())
+    }
+}
+
+/// A host as placement sees it.
+pub(super) fn placeable<'a>(
+    view: &'a HostView,
+    promised: &HashMap<SandboxHostId, Usage>,
+) -> Host<'a> {
+    let promised = promised.get(&view.known.id).copied().unwrap_or_default();
+    Host {
+        id: view.known.id,
+        availability: match view.reached() {
+            TunnelState::Connected if view.known.draining => Availability::Draining,
+            TunnelState::Connected => Availability::Online,
+            TunnelState::Reconnecting | TunnelState::Disconnected => Availability::Unreachable,
+        },
+        info: view.known.info.as_ref(),
+        promised: Promised {
+            cpu_millis: promised.cpu_millis,
+            memory_bytes: promised.memory_bytes,
+            disk_bytes: promised.disk_bytes,
+        },
+    }
+}
+
+pub(super) const fn overcommit(options: &SandboxOptions) -> Overcommit {
+    Overcommit {
+        cpu_percent: options.cpu_overcommit_percent,
+        memory_percent: options.memory_overcommit_percent,
+        disk_percent: options.disk_overcommit_percent,
     }
 }
 

@@ -7,7 +7,7 @@ use helix_proto::{
     SandboxHostId, SandboxId, UserId,
     sandbox::{
         Egress, SandboxEnd, SandboxLimits, SandboxPhase, SandboxState,
-        host::{SandboxSpec, SandboxStatus},
+        host::{SandboxSpec, SandboxStatus, SandboxTimes},
     },
 };
 use sqlx::any::AnyRow;
@@ -126,6 +126,10 @@ async fn lock_user(transaction: &mut Transaction, user: UserId) -> Result<Usage,
         .bind(user.to_string())
         .execute(&mut **transaction)
         .await?;
+    used_by(transaction, user).await
+}
+
+async fn used_by(transaction: &mut Transaction, user: UserId) -> Result<Usage, Error> {
     let found = sqlx::query(sum_sandboxes!("", "AND user_id = $1"))
         .bind(user.to_string())
         .fetch_one(&mut **transaction)
@@ -263,6 +267,7 @@ impl Store {
         let found = sqlx::query(
             "UPDATE sandboxes SET state = $3, phase = $4, ending = CAST($5 AS TEXT), egress = $6, \
              used_at_ms = $7, made = CASE WHEN $8 = 1 THEN 1 ELSE made END, \
+             limits = $9, cpu_millis = $10, memory_bytes = $11, disk_bytes = $12, times = $13, \
              deadline_at_ms = CASE WHEN $3 = 'creating' THEN deadline_at_ms ELSE NULL END \
              WHERE id = $1 AND host_id = $2 AND state <> 'deleted' AND abandoned = 0 RETURNING *",
         )
@@ -274,6 +279,11 @@ impl Store {
         .bind(row::to_json(&status.egress)?)
         .bind(row::to_i64(status.used_at_ms))
         .bind(i64::from(made))
+        .bind(row::to_json(&status.limits)?)
+        .bind(i64::from(status.limits.cpu_millis))
+        .bind(row::to_i64(status.limits.memory_bytes))
+        .bind(row::to_i64(status.limits.disk_bytes))
+        .bind(row::to_json(&status.times)?)
         .fetch_optional(self.pool())
         .await?;
         found.as_ref().map(read::sandbox).transpose()
@@ -370,6 +380,55 @@ impl Store {
         sqlx::query("UPDATE sandboxes SET name = $2 WHERE id = $1")
             .bind(id.to_string())
             .bind(name)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// Changes the most that a sandbox may use, if `check` of what its user has then says
+    /// nothing against it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(crate) async fn set_sandbox_limits<E>(
+        &self,
+        sandbox: &StoredSandbox,
+        limits: &SandboxLimits,
+        check: impl FnOnce(&Usage) -> Result<(), E>,
+    ) -> Result<Result<(), E>, Error> {
+        let mut transaction = self.begin().await?;
+        lock_user(&mut transaction, sandbox.user_id).await?;
+        sqlx::query(
+            "UPDATE sandboxes SET limits = $2, cpu_millis = $3, memory_bytes = $4, disk_bytes = $5 \
+             WHERE id = $1",
+        )
+        .bind(sandbox.id().to_string())
+        .bind(row::to_json(limits)?)
+        .bind(i64::from(limits.cpu_millis))
+        .bind(row::to_i64(limits.memory_bytes))
+        .bind(row::to_i64(limits.disk_bytes))
+        .execute(&mut *transaction)
+        .await?;
+        let used = used_by(&mut transaction, sandbox.user_id).await?;
+        if let Err(refused) = check(&used) {
+            return Ok(Err(refused));
+        }
+        transaction.commit().await?;
+        Ok(Ok(()))
+    }
+
+    /// Notes when a sandbox is stopped although nobody asks.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(crate) async fn set_sandbox_times(
+        &self,
+        id: SandboxId,
+        times: &SandboxTimes,
+    ) -> Result<(), Error> {
+        sqlx::query("UPDATE sandboxes SET times = $2 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(row::to_json(times)?)
             .execute(self.pool())
             .await?;
         Ok(())

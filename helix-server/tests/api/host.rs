@@ -22,10 +22,12 @@ use helix_proto::{
     ApiError, ErrorCode, SandboxId, SnapshotId,
     error::ErrorEnvelope,
     sandbox::{
-        Egress, SandboxEnd, SandboxEndKind, SandboxLog, SandboxLogLine, SandboxState, SandboxStats,
+        Egress, SandboxEnd, SandboxEndKind, SandboxLimits, SandboxLog, SandboxLogLine,
+        SandboxState, SandboxStats,
         host::{
-            CreatedSandboxHost, HostCapability, HostCapacity, HostEvent, HostInfo, LiveSet,
-            LiveSetDecision, LiveSetReport, SandboxSpec, SandboxStatus, SnapshotStatus,
+            CreatedSandboxHost, HostCapability, HostCapacity, HostEvent, HostImage, HostInfo,
+            HostUse, LiveSet, LiveSetDecision, LiveSetReport, SandboxSpec, SandboxStatus,
+            SandboxTimes, SandboxUse, SnapshotStatus,
         },
     },
 };
@@ -90,7 +92,12 @@ fn info() -> HostInfo {
             disk_free_bytes: 1 << 40,
             ..HostCapacity::default()
         },
-        images: vec![],
+        images: vec![HostImage {
+            name: "debian:12".into(),
+            digest: format!("sha256:{}", "ab".repeat(32)),
+            size_bytes: 5,
+            created_at_ms: 1,
+        }],
     }
 }
 
@@ -216,6 +223,9 @@ fn router(state: Arc<Mutex<Inner>>) -> Router {
         .route("/host/v1/sandboxes/{id}", put(make).delete(remove))
         .route("/host/v1/sandboxes/{id}/{action}", post(act))
         .route("/host/v1/sandboxes/{id}/egress", put(egress))
+        .route("/host/v1/sandboxes/{id}/limits", put(limits))
+        .route("/host/v1/sandboxes/{id}/times", put(times))
+        .route("/host/v1/stats", get(use_of_all))
         .route("/host/v1/sandboxes/{id}/stats", get(stats))
         .route("/host/v1/sandboxes/{id}/logs", get(logs))
         .route(
@@ -276,6 +286,8 @@ async fn make(
         phase: None,
         end: None,
         egress: spec.egress.clone(),
+        limits: spec.limits,
+        times: spec.times(),
         used_at_ms: 1,
         phases: vec![],
     };
@@ -326,6 +338,49 @@ async fn egress(
     let (_, status) = inner.sandboxes.get_mut(&id).unwrap();
     status.egress = egress;
     Json(status.clone())
+}
+
+async fn limits(
+    State(state): Shared,
+    Path(id): Path<SandboxId>,
+    Json(limits): Json<SandboxLimits>,
+) -> Response {
+    let mut inner = state.lock().unwrap();
+    let (_, status) = inner.sandboxes.get_mut(&id).unwrap();
+    if status.limits.open_files != limits.open_files {
+        return own(ErrorCode::Conflict, "stop it first");
+    }
+    status.limits = limits;
+    let status = status.clone();
+    inner.tell(HostEvent::Sandbox(status.clone()));
+    Json(status).into_response()
+}
+
+async fn times(
+    State(state): Shared,
+    Path(id): Path<SandboxId>,
+    Json(times): Json<SandboxTimes>,
+) -> Json<SandboxStatus> {
+    let mut inner = state.lock().unwrap();
+    let (_, status) = inner.sandboxes.get_mut(&id).unwrap();
+    status.times = times;
+    Json(status.clone())
+}
+
+async fn use_of_all(State(state): Shared) -> Json<HostUse> {
+    let inner = state.lock().unwrap();
+    let uses = inner.sandboxes.keys().map(|id| SandboxUse {
+        id: *id,
+        stats: SandboxStats {
+            memory_bytes: 7,
+            ..SandboxStats::default()
+        },
+    });
+    Json(HostUse {
+        at_ms: 1,
+        capacity: inner.info.capacity,
+        sandboxes: uses.collect(),
+    })
 }
 
 async fn stats() -> Json<SandboxStats> {

@@ -28,6 +28,7 @@ mod full;
 mod host;
 mod live;
 mod model;
+mod origins;
 mod person;
 mod postgres;
 mod relay;

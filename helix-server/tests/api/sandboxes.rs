@@ -6,7 +6,8 @@ use helix_proto::{
     fleet::{CreatedJoinToken, JoinToken},
     page::Page,
     sandbox::{
-        Egress, Sandbox, SandboxEndKind, SandboxLog, SandboxState, SandboxStats, Snapshot,
+        Egress, Sandbox, SandboxEndKind, SandboxLimits, SandboxLog, SandboxState, SandboxStats,
+        Snapshot,
         host::{CreatedSandboxHost, LiveSetReport, Origin, SandboxHost, SandboxHostState},
     },
 };
@@ -28,6 +29,8 @@ on_both_databases!(
     hosts_are_registered_renamed_drained_and_forgotten,
     a_join_token_is_for_one_role,
     pages_of_sandboxes_are_of_one_user_unless_an_administrator_asks,
+    limits_and_times_change_later_and_count_at_once,
+    a_member_sees_what_a_sandbox_can_be_made_of_and_no_more_of_hosts,
 );
 
 pub(crate) async fn made(person: &Person, body: Value) -> Sandbox {
@@ -566,4 +569,92 @@ async fn a_sandbox_that_takes_too_long_is_removed_from_its_host_and_shown_with_t
         .get(&path(sandbox.id))
         .await
         .error(ErrorCode::NotFound);
+}
+
+async fn limits_and_times_change_later_and_count_at_once(world: World) {
+    let admin = world.admin().await;
+    let member = world.member("member").await;
+    let host = Host::connect(&world, &admin).await;
+    let sandbox = made(&member, json!({"idle_timeout_ms": 60_000})).await;
+    let here = path(sandbox.id);
+    let body = json!({"limits": {"memory_bytes": 8_u64 << 30, "pids": 64}, "ttl_ms": 3_600_000});
+    let changed: Sandbox = member.patch(&here, body).await.expect(200);
+    assert_eq!(changed.limits.memory_bytes, 8 << 30);
+    assert_eq!(changed.limits.pids, 64);
+    assert_eq!(changed.limits.cpu_millis, sandbox.limits.cpu_millis);
+    assert_eq!(changed.idle_timeout_ms, Some(60_000));
+    assert!(changed.expires_at_ms.is_some());
+    let never = json!({"idle_timeout_ms": null, "ttl_ms": null});
+    let changed: Sandbox = member.patch(&here, never).await.expect(200);
+    assert_eq!(
+        (changed.idle_timeout_ms, changed.expires_at_ms),
+        (None, None)
+    );
+    // The host has them, and says so when it is back.
+    let status = host.lock().sandboxes[&sandbox.id].1.clone();
+    assert_eq!(status.limits, changed.limits);
+    host.vanish();
+    host.is_seen_as(&admin, "offline").await;
+    let refused = member.patch(&here, json!({"limits": {"pids": 99}})).await;
+    refused.error(ErrorCode::Unavailable);
+    let pids = SandboxLimits {
+        pids: 77,
+        ..changed.limits
+    };
+    host.lock().sandboxes.get_mut(&sandbox.id).unwrap().1.limits = pids;
+    host.dial();
+    eventually("what the host says", async || {
+        let now: Sandbox = member.get(&here).await.expect(200);
+        (now.limits.pids == 77).then_some(())
+    })
+    .await;
+    // What the host refuses is as it was; so is what would be too much.
+    let refused = member
+        .patch(&here, json!({"limits": {"open_files": 100}}))
+        .await;
+    let error = refused.error(ErrorCode::Conflict);
+    assert!(error.message.contains("stop it first"), "{}", error.message);
+    let too_much = json!({"limits": {"memory_bytes": 200_u64 << 30}});
+    member
+        .patch(&here, too_much)
+        .await
+        .error(ErrorCode::Unavailable);
+    let quota = json!({"limits": {"disk_bytes": 2_u64 << 40}});
+    let refused = member.patch(&here, quota).await;
+    assert!(
+        refused
+            .error(ErrorCode::Conflict)
+            .message
+            .contains("MiB of disk")
+    );
+    let absurd = json!({"limits": {"pids": 1}});
+    member.patch(&here, absurd).await.error(ErrorCode::Invalid);
+    member
+        .patch(&here, json!({"ttl_ms": 1}))
+        .await
+        .error(ErrorCode::Invalid);
+    let now: Sandbox = member.get(&here).await.expect(200);
+    assert_eq!(now.limits, pids);
+}
+
+async fn a_member_sees_what_a_sandbox_can_be_made_of_and_no_more_of_hosts(world: World) {
+    let admin = world.admin().await;
+    let member = world.member("member").await;
+    let host = Host::connect(&world, &admin).await;
+    let choices: Value = member.get("/api/v1/sandbox-choices").await.expect(200);
+    let expected = json!({"hosts": [{
+        "id": host.created.id, "name": "scripted", "available": true,
+        "host_rootfs": true, "docker": false,
+        "cpu_millis": 8_000, "memory_bytes": 64_u64 << 30,
+        "images": [{"name": "debian:12", "size_bytes": 5}],
+    }]});
+    assert_eq!(choices, expected);
+    let drain = format!("{}/drain", host.path());
+    let _: Value = admin.post(&drain, json!({})).await.expect(200);
+    let choices: Value = member.get("/api/v1/sandbox-choices").await.expect(200);
+    assert_eq!(choices["hosts"][0]["available"], false);
+    member
+        .get("/api/v1/sandbox-hosts")
+        .await
+        .error(ErrorCode::Forbidden);
 }

@@ -41,7 +41,9 @@ impl Daemon {
         command
             .arg("--data-dir")
             .arg(data.folder())
-            .args(["--listen", &format!("127.0.0.1:{port}")]);
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            // Browsers take every name below it to this machine.
+            .env("HELIX_SERVER_SANDBOXES__PORTS_DOMAIN", "localhost");
         if let Some(database) = database {
             // Not as an argument: it carries a password, and everyone on the
             // machine can read the arguments of a process.

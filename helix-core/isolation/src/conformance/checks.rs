@@ -401,6 +401,63 @@ pub(super) async fn what_runs_is_found_again(bench: &Bench<'_>) -> Outcomes {
     Ok(())
 }
 
+/// Ends with an error where so many processes cannot be at once.
+const MANY: &str = "i=0; while [ $i -lt 40 ]; do sleep 2 & i=$((i+1)); done; wait";
+
+pub(super) async fn limits_change(bench: &Bench<'_>) -> Outcomes {
+    let sandbox = bench.started().await?;
+    let before = sandbox.spec().limits;
+    let less = SandboxLimits {
+        memory_bytes: before.memory_bytes * 2,
+        cpu_millis: before.cpu_millis / 2,
+        pids: 24,
+        ..before
+    };
+    sh(&sandbox, MANY).await?;
+    sandbox.set_limits(&less).await.map_err(said)?;
+    ensure(
+        sh(&sandbox, MANY).await.is_err(),
+        "more processes than the new limit allows",
+    )?;
+    let stats = sandbox.stats().await.map_err(said)?;
+    ensure(
+        stats.memory_limit_bytes == less.memory_bytes,
+        &format!("its limit of memory is {}", stats.memory_limit_bytes),
+    )?;
+    let smaller = SandboxLimits {
+        disk_bytes: before.disk_bytes / 2,
+        pids: before.pids,
+        ..less
+    };
+    ensure(
+        sandbox.set_limits(&smaller).await.is_err(),
+        "a disk was made smaller",
+    )?;
+    refused(
+        sandbox.set_limits(&SandboxLimits { pids: 0, ..less }).await,
+        ErrorKind::Invalid,
+        "no processes at all",
+    )?;
+    ensure(
+        sandbox.spec().limits == less,
+        "what was refused changed something",
+    )?;
+    let id = sandbox.spec().id;
+    drop(sandbox);
+    bench.restart().await;
+    let found = bench.isolation()?.found().await.map_err(said)?;
+    let found = found.into_iter().find(|it| it.environment.spec().id == id);
+    let sandbox = found.ok_or("it is not found again")?.environment;
+    ensure(
+        sandbox.spec().limits == less,
+        "the limits are as before after a restart",
+    )?;
+    sandbox.set_limits(&before).await.map_err(said)?;
+    sandbox.stop().await.map_err(said)?;
+    start(&sandbox).await?;
+    sh(&sandbox, MANY).await.map(drop)
+}
+
 pub(super) async fn use_is_accounted_for(bench: &Bench<'_>) -> Outcomes {
     let sandbox = bench.started().await?;
     sh(&sandbox, "head -c 20000000 /dev/zero > /root/zeroes; sync").await?;

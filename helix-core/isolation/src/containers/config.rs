@@ -37,7 +37,7 @@ const CAPABILITIES: [&str; 11] = [
 ];
 
 /// How long a period of processor time is, in microseconds.
-const PERIOD: i64 = 100_000;
+pub(super) const PERIOD: i64 = 100_000;
 
 /// What every container of a backend has in common.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use bollard::{
 use futures_util::StreamExt as _;
 use helix_proto::{
     SandboxId, SnapshotId,
-    sandbox::{Egress, SandboxEnd, SandboxEndKind, SandboxStats, host::SandboxSpec},
+    sandbox::{Egress, SandboxEnd, SandboxEndKind, SandboxLimits, SandboxStats, host::SandboxSpec},
 };
 use tokio::{net::UnixStream, sync::watch, time::timeout};
 
@@ -281,6 +281,10 @@ impl Environment for Sandbox {
             self.change(&backend, |kept| kept.spec.egress = before.spec.egress)?;
         }
         set
+    }
+
+    async fn set_limits(&self, limits: &SandboxLimits) -> Result<(), Error> {
+        self.change_limits(limits).await
     }
 
     async fn snapshot(&self, id: SnapshotId) -> Result<u64, Error> {

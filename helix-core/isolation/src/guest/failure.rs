@@ -9,8 +9,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use helix_proto::error::{ApiError, ErrorCode, ErrorEnvelope};
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use serde::de::DeserializeOwned;
+
+/// Tells an error of the guest from an answer of what listens on a port.
+const OWN_ERROR: HeaderName = HeaderName::from_static("x-helix-error");
 
 /// An error as it is answered.
 #[derive(Debug)]
@@ -91,7 +94,8 @@ impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.code.http_status());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(ErrorEnvelope { error: self.0 })).into_response()
+        let own = [(OWN_ERROR, "guest")];
+        (status, own, Json(ErrorEnvelope { error: self.0 })).into_response()
     }
 }
 

@@ -66,8 +66,16 @@ impl Index {
         Ok(taken)
     }
 
-    pub(super) fn has_digest(&self, digest: &str) -> bool {
-        self.images.iter().any(|image| image.digest == digest)
+    /// What a name stands for.
+    pub(super) fn digest(&self, name: &str) -> Option<&str> {
+        self.position(name)
+            .map(|at| self.images[at].digest.as_str())
+    }
+
+    /// How many names an image has.
+    pub(super) fn names(&self, digest: &str) -> usize {
+        let named = self.images.iter().filter(|image| image.digest == digest);
+        named.count()
     }
 
     pub(super) fn into_images(self) -> Vec<HostImage> {

@@ -86,6 +86,10 @@ impl Machine {
             Event::Done(result) => self.done(result, now),
             Event::Ended(why) => self.ended(why, &mut actions),
             Event::Used(at) => self.life.used_at_ms = self.life.used_at_ms.max(at),
+            Event::Timeouts(timeouts) => {
+                self.timeouts = timeouts;
+                self.tick(now, &mut actions);
+            }
             Event::Halt => self.halted = true,
             Event::Tick => self.tick(now, &mut actions),
         }

@@ -137,6 +137,14 @@ impl Cgroups {
         }
     }
 
+    /// Changes the limits.
+    pub(super) fn limit(&self, limits: &SandboxLimits) -> io::Result<()> {
+        match &self.v2 {
+            Some(path) => v2::limit(path, limits),
+            None => self.v1().limit(limits),
+        }
+    }
+
     /// Asks for all processes to stand still, or to go on.
     pub(super) fn freeze(&self, frozen: bool) -> io::Result<()> {
         match &self.v2 {

@@ -13,6 +13,7 @@ use super::{
     disk::{self, Frozen},
     host_root,
     launch::Layered,
+    origins,
     sandbox::Sandbox,
     state::{DISK, State, write_json},
 };
@@ -33,7 +34,10 @@ pub(super) async fn create(
     }
     check(backend, spec)?;
     let range = Range::take(backend)?;
-    let layers = layers(backend, &spec.rootfs)?;
+    let layers = match origins::layers(backend, spec)? {
+        Some(layers) => layers,
+        None => layers(backend, &spec.rootfs)?,
+    };
     let origin = origin(backend, spec).await?;
     let (backend, spec) = (Arc::clone(backend), spec.clone());
     let (made, range, spec) = {

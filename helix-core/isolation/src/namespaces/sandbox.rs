@@ -145,6 +145,17 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Changes what it is made from, on disk first.
+    pub(super) fn change_spec(&self, change: impl FnOnce(&mut SandboxSpec)) -> Result<(), Error> {
+        let mut facts = self.facts();
+        let mut spec = facts.spec.clone();
+        change(&mut spec);
+        let path = self.places.spec(&self.name);
+        write_json(&path, &spec).map_err(|error| Error::io(path.display(), error))?;
+        facts.spec = spec;
+        Ok(())
+    }
+
     pub(super) fn running(&self) -> Option<Running> {
         self.process
             .borrow()

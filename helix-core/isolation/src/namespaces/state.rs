@@ -87,6 +87,11 @@ impl Places {
         self.snapshots().join(format!("{id}.img"))
     }
 
+    /// What the sandbox of a snapshot was made from.
+    pub(super) fn snapshot_layers(&self, id: &str) -> PathBuf {
+        self.snapshots().join(format!("{id}{LAYERS}"))
+    }
+
     pub(super) fn templates(&self) -> PathBuf {
         self.data.join("templates")
     }
@@ -126,6 +131,10 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
     std::fs::rename(&temporary, path)
 }
 
+/// How the name of a file ends that says what a snapshot's sandbox was made from. It is
+/// written beside the disk, under another name until it is whole.
+pub(super) const LAYERS: &str = ".layers.json";
+
 /// The longest path of a socket, with the ending zero.
 const LONGEST_SOCKET: usize = 108;
 
@@ -156,7 +165,11 @@ impl Places {
             let failed = |error| Error::io(place.display(), error);
             for entry in std::fs::read_dir(&place).map_err(failed)? {
                 let path = entry.map_err(failed)?.path();
-                if path.extension().is_none_or(|extension| extension != "img") {
+                let ends = |ending: &str| path.extension().is_some_and(|it| it == ending);
+                let name = path.file_name().and_then(|name| name.to_str());
+                let of = name.and_then(|name| name.strip_suffix(LAYERS));
+                let belongs = of.is_some_and(|id| self.snapshot(id).exists());
+                if !ends("img") && !belongs {
                     std::fs::remove_file(&path).map_err(failed)?;
                 }
             }

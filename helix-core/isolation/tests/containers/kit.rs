@@ -11,7 +11,7 @@ use helix_isolation::{
 use helix_proto::{
     SandboxId, SnapshotId,
     sandbox::{
-        Egress, Rootfs, SandboxEnd, SandboxStats,
+        Egress, Rootfs, SandboxEnd, SandboxLimits, SandboxStats,
         host::{HostCapability, SandboxSpec},
     },
 };
@@ -146,6 +146,10 @@ impl Environment for Unpaused {
 
     async fn set_egress(&self, egress: &Egress) -> Result<(), Error> {
         self.0.set_egress(egress).await
+    }
+
+    async fn set_limits(&self, limits: &SandboxLimits) -> Result<(), Error> {
+        self.0.set_limits(limits).await
     }
 
     async fn snapshot(&self, id: SnapshotId) -> Result<u64, Error> {

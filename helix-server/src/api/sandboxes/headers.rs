@@ -4,6 +4,10 @@
 //! What comes out of a sandbox never acts on the control plane's origin: a browser that
 //! shows it does so as an origin of its own, and keeps no cookie of it.
 
+mod origin;
+
+pub(super) use origin::{from_origin, to_origin};
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// For what may be shown as a page: it runs, but as nobody.

@@ -13,6 +13,7 @@ use helix_tunnel::{Lane, Tunnel};
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
+use hyper::ext::Protocol;
 use tokio::time::Interval;
 
 use super::headers;
@@ -23,6 +24,7 @@ use crate::{
         streams::{self, Open},
     },
     auth::Identity,
+    sandboxes::origins::PortOrigin,
 };
 
 /// A request that is to go on into a sandbox.
@@ -31,6 +33,8 @@ pub(super) struct Relay {
     pub(super) parts: Parts,
     pub(super) id: SandboxId,
     body: Body,
+    /// What is asked of the guest.
+    path: String,
 }
 
 /// What runs in the sandbox that is asked.
@@ -38,8 +42,10 @@ pub(super) struct Relay {
 pub(super) enum Asked {
     /// The sandbox's own guest.
     Guest,
-    /// A server in it, on a port.
+    /// A server in it, on a port, seen below a path of the control plane.
     Port(u16),
+    /// A server in it, seen as an origin of its own.
+    Origin(PortOrigin),
 }
 
 impl FromRequest<App> for Relay {
@@ -52,13 +58,17 @@ impl FromRequest<App> for Relay {
         let params = params.map_err(|_| missing())?;
         let mut params = params.iter();
         let (_, id) = params.find(|(name, _)| *name == "id").ok_or_else(missing)?;
-        let id = id.parse().map_err(|_| missing())?;
+        let id: SandboxId = id.parse().map_err(|_| missing())?;
+        let path = parts.uri.path().strip_prefix(&prefix(id));
+        // One that is written in another way names nothing.
+        let path = path.ok_or_else(missing)?.to_owned();
         let app = app.clone();
         Ok(Self {
             app,
             parts,
             id,
             body,
+            path,
         })
     }
 }
@@ -86,33 +96,33 @@ impl Way {
 }
 
 impl Relay {
-    /// Whether it is to become a WebSocket.
-    pub(super) fn is_websocket(&self) -> bool {
-        let upgrade = self.parts.headers.get(header::UPGRADE);
-        self.parts.method == Method::GET
-            && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    /// A request for a server that is seen as an origin of its own.
+    pub(super) fn to_origin(app: App, at: PortOrigin, request: Request) -> Self {
+        let (parts, body) = request.into_parts();
+        Self {
+            path: format!("/ports/{}{}", at.port, parts.uri.path()),
+            id: at.sandbox,
+            app,
+            parts,
+            body,
+        }
     }
 
-    /// Below which path the sandbox's guest is seen.
-    fn prefix(&self) -> String {
-        format!("/api/v1/sandboxes/{}", self.id)
+    /// Whether it is to become a WebSocket.
+    pub(super) fn is_websocket(&self) -> bool {
+        is_websocket(&self.parts)
     }
 
     /// Below which path people see a server on a port.
     pub(super) fn port_prefix(&self, port: u16) -> String {
-        format!("{}/ports/{port}", self.prefix())
+        format!("{}/ports/{port}", prefix(self.id))
     }
 
     /// Where the host takes it.
     pub(super) fn target(&self) -> Result<Uri, Failure> {
-        let path = self.parts.uri.path();
-        // One that is written in another way names nothing.
-        let rest = path
-            .strip_prefix(&self.prefix())
-            .ok_or_else(|| Failure::not_found("sandbox"))?;
         let query = self.parts.uri.query();
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        format!("/host/v1/sandboxes/{}/guest{rest}{query}", self.id)
+        format!("/host/v1/sandboxes/{}/guest{}{query}", self.id, self.path)
             .parse()
             .map_err(|error| Failure::bad_request(format!("the path cannot be passed on: {error}")))
     }
@@ -136,7 +146,7 @@ impl Relay {
         headers: HeaderMap,
     ) -> Result<Response, Failure> {
         let way = Way::find(&self.app, caller, self.id).await?;
-        let (target, prefix) = (self.target()?, self.prefix());
+        let target = self.target()?;
         let mut request = Request::new(self.body);
         *request.method_mut() = self.parts.method;
         *request.uri_mut() = target;
@@ -146,9 +156,10 @@ impl Relay {
         let (status, headers) = match asked {
             Asked::Guest => headers::answered(parts.status, &parts.headers),
             Asked::Port(port) => {
-                let prefix = format!("{prefix}/ports/{port}");
+                let prefix = format!("{}/ports/{port}", prefix(self.id));
                 (parts.status, headers::from_port(&parts.headers, &prefix))
             }
+            Asked::Origin(at) => (parts.status, headers::from_origin(&parts.headers, at)),
         };
         let guarded = Guarded {
             ticks: streams::ticks(),
@@ -164,6 +175,24 @@ impl Relay {
         *response.headers_mut() = headers;
         Ok(response)
     }
+}
+
+/// Below which path the guest of a sandbox is seen.
+fn prefix(id: SandboxId) -> String {
+    format!("/api/v1/sandboxes/{id}")
+}
+
+/// Whether a request is to become a WebSocket: by HTTP/1.1, or by HTTP/2 (RFC 8441).
+pub(super) fn is_websocket(parts: &Parts) -> bool {
+    let upgrade = parts.headers.get(header::UPGRADE);
+    let plain = parts.method == Method::GET
+        && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let extended = parts.method == Method::CONNECT
+        && parts
+            .extensions
+            .get::<Protocol>()
+            .is_some_and(|protocol| protocol.as_str() == "websocket");
+    plain || extended
 }
 
 /// Why the host, or what is behind it, did not answer.

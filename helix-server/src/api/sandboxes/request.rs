@@ -1,6 +1,8 @@
 //! Checks of what people ask of sandboxes. The host looks closer.
 
-use helix_proto::sandbox::{CreateSandboxRequest, Egress, EgressRule, Rootfs};
+use helix_proto::sandbox::{
+    CreateSandboxRequest, Egress, EgressRule, Rootfs, UpdateSandboxRequest,
+};
 
 use crate::api::{Failure, check};
 
@@ -30,13 +32,28 @@ pub(super) fn check(request: &mut CreateSandboxRequest) -> Result<(), Failure> {
         ("idle_timeout_ms", request.idle_timeout_ms),
         ("ttl_ms", request.ttl_ms),
     ];
-    for (field, time) in times {
-        if time.is_some_and(|time| !TIMES_MS.contains(&time)) {
-            let why = "must be 1000 (a second) to 315360000000 (ten years)";
-            return Err(Failure::invalid(field, why));
-        }
+    for (name, time) in times {
+        check_time(name, time)?;
     }
     variables(request)
+}
+
+/// A request to change a sandbox; its name is tidied up.
+pub(super) fn check_update(request: &mut UpdateSandboxRequest) -> Result<(), Failure> {
+    request.name = name(request.name.as_deref())?;
+    if let Some(policy) = &request.egress {
+        egress(policy)?;
+    }
+    check_time("idle_timeout_ms", request.idle_timeout_ms.flatten())?;
+    check_time("ttl_ms", request.ttl_ms.flatten())
+}
+
+fn check_time(field: &str, time: Option<u64>) -> Result<(), Failure> {
+    if time.is_some_and(|time| !TIMES_MS.contains(&time)) {
+        let why = "must be 1000 (a second) to 315360000000 (ten years)";
+        return Err(Failure::invalid(field, why));
+    }
+    Ok(())
 }
 
 /// A name, if there is one.

@@ -1,28 +1,18 @@
 //! What a sandbox uses, once and as it goes.
 
-use std::time::Duration;
-
 use axum::{
     extract::State,
     response::sse::{Event, Sse},
 };
-use futures_util::{Stream, stream};
+use futures_util::Stream;
 use helix_proto::{SandboxId, sandbox::SandboxStats};
-use tokio::time::{Interval, MissedTickBehavior};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
-    api::{
-        Caller, Failure, Json, Path,
-        access::SandboxesKey,
-        streams::{self, Open},
-    },
+    api::{Caller, Failure, Json, Path, access::SandboxesKey, meter::Meter},
     auth::Identity,
 };
-
-/// How often a stream measures.
-const MEASURE: Duration = Duration::from_secs(2);
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -61,58 +51,11 @@ async fn stats_stream(
     State(app): State<App>,
     Path(id): Path<SandboxId>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, Failure> {
-    let most = app.options().limits.streams_per_user;
-    let open = app.streams().open(caller.user_id, most)?;
-    // What is wrong now is answered as an error and not as a stream.
-    measured(&app, &caller, id).await?;
-    let mut beat = tokio::time::interval(MEASURE);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let meter = Meter {
-        identity: (*caller).clone(),
-        ticks: streams::ticks(),
-        app,
-        id,
-        beat,
-        over: false,
-        _open: open,
-    };
-    Ok(Sse::new(stream::unfold(meter, Meter::next)))
-}
-
-/// One browser that watches one sandbox.
-struct Meter {
-    app: App,
-    identity: Identity,
-    id: SandboxId,
-    beat: Interval,
-    ticks: Interval,
-    over: bool,
-    _open: Open,
-}
-
-impl Meter {
-    async fn next(mut self) -> Option<(Result<Event, axum::Error>, Self)> {
-        if self.over {
-            return None;
-        }
-        let draining = self.app.foundation().tasks.draining_token().clone();
-        tokio::select! {
-            biased;
-            () = draining.cancelled() => None,
-            _ = self.ticks.tick() => {
-                let may = streams::may_go_on(&self.app, &self.identity).await;
-                may.then(|| (Ok(Event::default().comment("")), self))
-            }
-            _ = self.beat.tick() => {
-                let event = match measured(&self.app, &self.identity, self.id).await {
-                    Ok(stats) => Event::default().json_data(stats),
-                    Err(failure) => {
-                        self.over = true;
-                        Event::default().event("error").json_data(failure.error())
-                    }
-                };
-                Some((event, self))
-            }
-        }
-    }
+    let identity = (*caller).clone();
+    let source = (app.clone(), identity.clone());
+    Meter::stream(&app, &identity, move || {
+        let (app, identity) = source.clone();
+        Box::pin(async move { measured(&app, &identity, id).await })
+    })
+    .await
 }

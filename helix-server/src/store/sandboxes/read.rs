@@ -116,6 +116,12 @@ pub(super) fn sandbox(found: &AnyRow) -> Result<StoredSandbox, Error> {
     let mut spec: helix_proto::sandbox::host::SandboxSpec = row::json(found, "spec")?;
     spec.name = row::text(found, "name")?;
     spec.egress = row::json(found, "egress")?;
+    if row::text_or_none(found, "limits")?.is_some() {
+        spec.limits = row::json(found, "limits")?;
+    }
+    if row::text_or_none(found, "times")?.is_some() {
+        spec.set_times(row::json(found, "times")?);
+    }
     let phase = row::text_or_none(found, "phase")?;
     let end = row::text_or_none(found, "ending")?;
     Ok(StoredSandbox {

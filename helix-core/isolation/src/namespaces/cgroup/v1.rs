@@ -116,10 +116,14 @@ impl Groups<'_> {
         self.of("cpuset").map_or(Ok(()), copy_cpuset)
     }
 
-    fn limit(&self, limits: &SandboxLimits) -> io::Result<()> {
+    pub(super) fn limit(&self, limits: &SandboxLimits) -> io::Result<()> {
         if let Some(path) = self.of("memory") {
-            write(&path.join("memory.limit_in_bytes"), limits.memory_bytes)?;
             let with_swap = path.join("memory.memsw.limit_in_bytes");
+            // Neither may ever be less than the other: the larger one goes first.
+            if number(&with_swap).is_ok_and(|now| now < limits.memory_bytes) {
+                write(&with_swap, limits.memory_bytes)?;
+            }
+            write(&path.join("memory.limit_in_bytes"), limits.memory_bytes)?;
             write_if_there(&with_swap, limits.memory_bytes)?;
         }
         if let Some(path) = self.of("pids") {

@@ -78,7 +78,7 @@ pub(super) fn make(path: &Path, limits: &SandboxLimits, owner: Option<u32>) -> i
 
 /// Without `memory.oom.group`: a program that uses the memory up ends alone, and whoever
 /// uses the sandbox can see so from inside.
-fn limit(path: &Path, limits: &SandboxLimits) -> io::Result<()> {
+pub(super) fn limit(path: &Path, limits: &SandboxLimits) -> io::Result<()> {
     write(&path.join("memory.max"), limits.memory_bytes)?;
     write_if_there(&path.join("memory.swap.max"), 0)?;
     write(&path.join("pids.max"), limits.pids)?;

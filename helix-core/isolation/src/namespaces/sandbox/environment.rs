@@ -5,13 +5,13 @@ use std::{fs, io};
 use async_trait::async_trait;
 use helix_proto::{
     SnapshotId,
-    sandbox::{Egress, SandboxEnd, SandboxEndKind, SandboxStats, host::SandboxSpec},
+    sandbox::{Egress, SandboxEnd, SandboxEndKind, SandboxLimits, SandboxStats, host::SandboxSpec},
 };
 
 use super::{Running, Sandbox};
 use crate::{
     Connection, Environment, Error, ErrorKind, Watch,
-    namespaces::{cgroup, create::Source as _, disk, state::write_json},
+    namespaces::{cgroup, create::Source as _, disk, origins},
     network::policy::Policy,
 };
 
@@ -50,18 +50,17 @@ impl Environment for Sandbox {
         if let (Some(slot), Some(networks)) = (slot, &backend.networks) {
             networks.set_egress(&slot, egress).await?;
         }
-        let mut facts = self.facts();
-        let mut spec = facts.spec.clone();
-        spec.egress = egress.clone();
-        let path = self.places.spec(&self.name);
-        write_json(&path, &spec).map_err(|error| Error::io(path.display(), error))?;
-        facts.spec = spec;
-        Ok(())
+        self.change_spec(|spec| spec.egress = egress.clone())
+    }
+
+    async fn set_limits(&self, limits: &SandboxLimits) -> Result<(), Error> {
+        self.change_limits(limits).await
     }
 
     async fn snapshot(&self, id: SnapshotId) -> Result<u64, Error> {
         let held = self.hold().await?;
         let path = self.places.snapshot(&id.to_string());
+        let (places, layers) = (self.places.clone(), self.state().layers);
         let copied = tokio::task::spawn_blocking(move || {
             if !path.exists() {
                 let temporary = path.with_extension("new");
@@ -73,6 +72,7 @@ impl Environment for Sandbox {
                     _ => {}
                 }
                 held.copy_to(&temporary)?;
+                origins::keep(&places, id, &layers)?;
                 fs::rename(&temporary, &path).map_err(failed)?;
             }
             disk::used(&path).map_err(|error| Error::io(path.display(), error))
