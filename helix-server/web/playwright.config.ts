@@ -41,6 +41,7 @@ export default defineConfig({
       fullyParallel: true,
     },
     { name: 'sandboxes', testMatch: 'sandboxes.spec.ts', dependencies: ['journey'] },
+    { name: 'ports', testMatch: 'ports.spec.ts' },
     { name: 'tunnel', testMatch: 'tunnel.spec.ts', dependencies: ['journey'] },
   ],
 });

@@ -67,6 +67,22 @@ const MEMBERS: Shown[] = [
     name: `a sandbox: ${tab}`,
     open: withSandboxes(sandboxPath(1, tab)),
   })),
+  {
+    name: 'changing the limits of a sandbox',
+    open: async (page) => {
+      await withSandboxes(sandboxPath(1, 'network'))(page);
+      await page.getByRole('button', { name: 'More actions' }).click();
+      await page.getByRole('menuitem', { name: 'Limits and lifetime' }).click();
+      await expect(page.getByRole('dialog', { name: 'Limits and lifetime' })).toBeVisible();
+    },
+  },
+  {
+    name: 'a port that cannot be opened',
+    open: async (page) => {
+      await page.goto(`${sandboxPath(0)}/ports/8000/open?state=none&path=/`);
+      await expect(page.getByRole('alert')).toContainText('Port 8000 could not be opened');
+    },
+  },
   { name: 'a sandbox that is being made', open: withSandboxes(sandboxPath(2)) },
   { name: 'a sandbox that failed', open: withSandboxes(sandboxPath(3)) },
   { name: 'a paused sandbox', open: withSandboxes(sandboxPath(4, 'files')) },

@@ -16,6 +16,7 @@ const RunnersPage = lazy(() => import('./runners/runners-page'));
 const RunnerPage = lazy(() => import('./runners/runner-page'));
 const SandboxesPage = lazy(() => import('./sandboxes/sandboxes-page'));
 const SandboxPage = lazy(() => import('./sandboxes/sandbox-page'));
+const OpenPortPage = lazy(() => import('./sandboxes/open-port-page'));
 const HostsPage = lazy(() => import('./hosts/hosts-page'));
 const HostPage = lazy(() => import('./hosts/host-page'));
 const QueuePage = lazy(() => import('./queue/queue-page'));
@@ -47,6 +48,7 @@ export const router = createBrowserRouter([
       {
         element: <RequireUser />,
         children: [
+          { path: '/sandboxes/:sandboxId/ports/:port/open', element: <OpenPortPage /> },
           {
             element: <Shell />,
             errorElement: <Failed />,

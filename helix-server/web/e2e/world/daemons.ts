@@ -8,10 +8,11 @@ import {
   readFileSync,
   symlinkSync,
 } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 
-import { pidsPath, type World } from './world';
+import { pidsPath, readPids, type World } from './world';
 
 const WORKSPACE = resolve(import.meta.dirname, '../../../..');
 
@@ -66,13 +67,16 @@ function start(folder: string, name: string, path: string, args: string[], env: 
 }
 
 /** Starts a control plane with nothing in it; answers its address and set-up link. */
-export async function startServer(folder: string): Promise<{ url: string; link: string }> {
+export async function startServer(
+  folder: string,
+  env: object = {},
+): Promise<{ url: string; link: string }> {
   const data = join(folder, 'server');
   mkdirSync(data);
   const address = `127.0.0.1:${await freePort()}`;
   const url = `http://${address}`;
   const args = ['--data-dir', data, '--listen', address, '--public-url', url];
-  start(folder, 'server', program('helix-server'), args, {});
+  start(folder, 'server', program('helix-server'), args, env);
   await eventually('the control plane to be ready', join(folder, 'server.log'), async () => {
     const answer = await fetch(`${url}/readyz`);
     return answer.ok && existsSync(join(data, 'setup-link'));
@@ -88,7 +92,10 @@ export function joinAsRunner(world: World, command: string): void {
 }
 
 /** Runs the command that the web app shows for hosts. Its sandboxes end with it. */
-export function joinAsHost({ folder, sandboxHost: path }: World, command: string): void {
+export function joinAsHost(
+  { folder, sandboxHost: path }: Pick<World, 'folder' | 'sandboxHost'>,
+  command: string,
+): void {
   const [name, ...args] = command.trim().split(/\s+/);
   if (name !== 'helix-sandbox') throw new Error(`the command begins with ${name ?? 'nothing'}`);
   const data = join(folder, 'sandbox');
@@ -132,4 +139,24 @@ function freePort(): Promise<number> {
       });
     });
   });
+}
+
+/** Ends what was started, the last one first, and waits until it has ended. */
+export async function stopAll(folder: string): Promise<void> {
+  const alive = (pid: number, signal: NodeJS.Signals | 0) => {
+    try {
+      return process.kill(pid, signal);
+    } catch {
+      return false;
+    }
+  };
+  for (const pid of readPids(folder).reverse()) {
+    alive(pid, 'SIGTERM');
+    const deadline = Date.now() + 20_000;
+    while (alive(pid, 0) && Date.now() < deadline) {
+      await new Promise((wake) => setTimeout(wake, 100));
+    }
+    alive(pid, 'SIGKILL');
+  }
+  await rm(folder, { recursive: true });
 }

@@ -114,10 +114,41 @@ const HOST = {
   },
 };
 
+const CHOICES = {
+  hosts: [
+    {
+      id: HOST_ID,
+      name: LONG,
+      available: true,
+      host_rootfs: true,
+      docker: true,
+      cpu_millis: 8_000,
+      memory_bytes: 32 * GIB,
+      images: [
+        { name: LONG, size_bytes: GIB },
+        { name: 'debian:12', size_bytes: GIB / 4 },
+      ],
+    },
+  ],
+};
+
+/** What is pushed, once: it is asked for again, as after a connection that broke. */
+const STREAMS: [RegExp, () => unknown][] = [
+  [/\/sandboxes\/\w+\/stats\/stream$/, () => ({ ...STATS, at_ms: Date.now() })],
+  [
+    /\/sandbox-hosts\/\w+\/stats\/stream$/,
+    () => ({
+      at_ms: Date.now(),
+      capacity: HOST.info.capacity,
+      sandboxes: SANDBOXES.slice(0, 2).map(({ id }) => ({ id, stats: STATS })),
+    }),
+  ],
+];
+
 const ANSWERS: [RegExp, (id: string) => unknown][] = [
   [/\/sandboxes$/, () => ({ items: SANDBOXES })],
   [/\/sandboxes\/(\w+)$/, (id) => SANDBOXES.find((each) => each.id === id)],
-  [/\/stats$/, () => STATS],
+  [/\/sandbox-choices$/, () => CHOICES],
   [/\/logs$/, () => ({ lines: [{ at_ms: NOW, source: 'host', text: LONG }] })],
   [/\/ports$/, () => ({ ports: [{ port: 65_535, address: '127.0.0.1', program: LONG }] })],
   [/\/files\/list$/, () => ({ entries: FILES, truncated: true })],
@@ -134,8 +165,14 @@ const ANSWERS: [RegExp, (id: string) => unknown][] = [
 
 /** Answers what pages about sandboxes and hosts ask, and goes to one of them. */
 export const withSandboxes = (path: string) => async (page: Page) => {
-  await page.route(/\/api\/v1\/(sandboxes|sandbox-hosts|snapshots)/, async (route) => {
+  await page.route(/\/api\/v1\/(sandboxes|sandbox-hosts|sandbox-choices|snapshots)/, async (route) => {
     const { pathname } = new URL(route.request().url());
+    for (const [pattern, figures] of STREAMS) {
+      if (pattern.test(pathname)) {
+        const body = `data: ${JSON.stringify(figures())}\n\n`;
+        return route.fulfill({ contentType: 'text/event-stream', body });
+      }
+    }
     for (const [pattern, answer] of ANSWERS) {
       const match = pattern.exec(pathname);
       if (match) return route.fulfill({ json: answer(match[1] ?? '') });

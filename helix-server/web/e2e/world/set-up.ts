@@ -3,8 +3,8 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { demoModel, installEngine, program, sandboxHost, startServer } from './daemons';
-import { pidsPath, readPids, saveWorld } from './world';
+import { demoModel, installEngine, program, sandboxHost, startServer, stopAll } from './daemons';
+import { pidsPath, saveWorld } from './world';
 
 /**
  * Starts a new control plane; or, where `HELIX_URL` names one that runs, uses that: with
@@ -50,24 +50,4 @@ export default async function setUp(): Promise<() => Promise<void>> {
     throw error;
   }
   return stop;
-}
-
-/** Ends what was started, the last one first, and waits until it has ended. */
-async function stopAll(folder: string): Promise<void> {
-  const alive = (pid: number, signal: NodeJS.Signals | 0) => {
-    try {
-      return process.kill(pid, signal);
-    } catch {
-      return false;
-    }
-  };
-  for (const pid of readPids(folder).reverse()) {
-    alive(pid, 'SIGTERM');
-    const deadline = Date.now() + 20_000;
-    while (alive(pid, 0) && Date.now() < deadline) {
-      await new Promise((wake) => setTimeout(wake, 100));
-    }
-    alive(pid, 'SIGKILL');
-  }
-  await rm(folder, { recursive: true });
 }

@@ -42,14 +42,6 @@ export const sandboxQuery = (id: string) =>
       call(http.GET('/api/v1/sandboxes/{id}', { params: { path: { id } }, signal })),
   });
 
-export const sandboxStatsQuery = (id: string) =>
-  queryOptions({
-    queryKey: ['sandbox-stats', id],
-    queryFn: ({ signal }) =>
-      call(http.GET('/api/v1/sandboxes/{id}/stats', { params: { path: { id } }, signal })),
-    gcTime: 0,
-  });
-
 export const sandboxLogQuery = (id: string) =>
   queryOptions({
     queryKey: ['sandbox-log', id],
@@ -83,6 +75,12 @@ export const snapshotsQuery = (sandbox?: { id: string; user_id: string }) =>
         }),
       ),
   });
+
+/** What a new sandbox can be made of: hosts and their images, for everybody. */
+export const sandboxChoicesQuery = queryOptions({
+  queryKey: [...keys.sandboxHosts, 'choices'],
+  queryFn: ({ signal }) => call(http.GET('/api/v1/sandbox-choices', { signal })),
+});
 
 export const sandboxHostsQuery = queryOptions({
   queryKey: keys.sandboxHosts,

@@ -483,6 +483,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sandbox-choices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a new sandbox can be made of: hosts, by name, and their images. */
+        get: operations["sandbox_choices_choices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sandbox-hosts": {
         parameters: {
             query?: never;
@@ -614,6 +631,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sandbox-hosts/{id}/stats/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a sandbox host and its sandboxes use, every two seconds. Ends when they cannot be
+         *     measured any more, with an event named `error` that carries the reason.
+         */
+        get: operations["sandbox_hosts_stats_stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sandboxes": {
         parameters: {
             query?: never;
@@ -654,7 +691,11 @@ export interface paths {
         delete: operations["sandboxes_delete"];
         options?: never;
         head?: never;
-        /** Changes what a sandbox is called, and what it may reach: at once, running or not. */
+        /**
+         * Changes what a sandbox is called, what it may reach and use, and when it is stopped: at
+         *     once, running or not. 409 for a limit that cannot be changed while it runs, and for more
+         *     than its user may have; 503 where its host has too little left.
+         */
         patch: operations["sandboxes_update"];
         trace?: never;
     };
@@ -934,6 +975,26 @@ export interface paths {
         put?: never;
         /** Has a sandbox's processes stand still, in memory. */
         post: operations["sandboxes_pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/port-links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes the address with which the caller's browser enters a server in a sandbox, once
+         *     and within a minute. The browser must have come from there with the `state`.
+         */
+        post: operations["sandboxes_open"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2185,6 +2246,31 @@ export interface components {
              */
             memory_promised_bytes: number;
         };
+        /** @description A host that a sandbox can be made on. */
+        HostChoice: {
+            /** @description Whether it takes new sandboxes now. */
+            available: boolean;
+            /**
+             * Format: int32
+             * @description All of its processor time, in thousandths of a core.
+             */
+            cpu_millis: number;
+            /** @description Whether sandboxes can have a Docker daemon of their own. */
+            docker: boolean;
+            /** @description Whether sandboxes can have its own system as their root file system. */
+            host_rootfs: boolean;
+            /** @description Its id. */
+            id: components["schemas"]["SandboxHostId"];
+            /** @description The images that sandboxes can start from, sorted by name. */
+            images: components["schemas"]["ImageChoice"][];
+            /**
+             * Format: int64
+             * @description All of its main memory.
+             */
+            memory_bytes: number;
+            /** @description What people call it. */
+            name: string;
+        };
         /** @description An image that sandboxes on a host can start from. */
         HostImage: {
             /**
@@ -2220,6 +2306,28 @@ export interface components {
             platform: string;
             /** @description The daemon's version. */
             version: string;
+        };
+        /** @description What a host and its sandboxes use now. */
+        HostUse: {
+            /**
+             * Format: int64
+             * @description When this was measured.
+             */
+            at_ms: number;
+            /** @description What the machine has, and what of it is used and promised. */
+            capacity: components["schemas"]["HostCapacity"];
+            /** @description What each sandbox that runs or is paused uses. */
+            sandboxes: components["schemas"]["SandboxUse"][];
+        };
+        /** @description An image that a sandbox can start from. */
+        ImageChoice: {
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Its size, unpacked.
+             */
+            size_bytes: number;
         };
         InstanceId: string;
         /**
@@ -2304,6 +2412,38 @@ export interface components {
             uses: number;
         };
         JoinTokenId: string;
+        /**
+         * @description Changes some of a sandbox's limits. Processor time, memory and processes change while it
+         *     runs, too; open files and disk, which only grows, while it does not. Sandboxes in
+         *     containers keep the disk and the open files that they were made with.
+         */
+        LimitsUpdate: {
+            /**
+             * Format: int32
+             * @description Processor time, in thousandths of a core.
+             */
+            cpu_millis?: number | null;
+            /**
+             * Format: int64
+             * @description What it may write.
+             */
+            disk_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Main memory.
+             */
+            memory_bytes?: number | null;
+            /**
+             * Format: int32
+             * @description Open files of one process.
+             */
+            open_files?: number | null;
+            /**
+             * Format: int32
+             * @description Processes and threads.
+             */
+            pids?: number | null;
+        };
         /** @description What becomes of one sandbox or snapshot. */
         LiveSetDecision: {
             /** @description The sandbox's or snapshot's id. */
@@ -2558,6 +2698,11 @@ export interface components {
                 /** @description What people call it. */
                 name: string;
                 phase?: components["schemas"]["SandboxPhase"] | null;
+                /**
+                 * @description Where a browser opens a server in it, with `{port}` where the port goes; absent
+                 *     where the control plane has no domain for that.
+                 */
+                ports_url?: string | null;
                 /** @description Whether its host can be reached now; if not, `state` is what it was then. */
                 reachable: boolean;
                 /** @description Its root file system. */
@@ -2642,6 +2787,23 @@ export interface components {
             port: number;
             /** @description The program, where that is known. */
             program?: string | null;
+        };
+        /** @description The way to a server in a sandbox. */
+        PortLink: {
+            /** @description Where the browser is to go, once and within a minute. */
+            url: string;
+        };
+        /** @description Asks for the way to a server in a sandbox, for one browser. */
+        PortLinkRequest: {
+            /** @description The path there to go on to. */
+            path: string;
+            /**
+             * Format: int32
+             * @description Which port of the sandbox.
+             */
+            port: number;
+            /** @description What that browser got at the server's own origin. */
+            state: string;
         };
         /** @description What listens in a sandbox. */
         PortList: {
@@ -2872,6 +3034,11 @@ export interface components {
             /** @description What people call it. */
             name: string;
             phase?: components["schemas"]["SandboxPhase"] | null;
+            /**
+             * @description Where a browser opens a server in it, with `{port}` where the port goes; absent
+             *     where the control plane has no domain for that.
+             */
+            ports_url?: string | null;
             /** @description Whether its host can be reached now; if not, `state` is what it was then. */
             reachable: boolean;
             /** @description Its root file system. */
@@ -2885,6 +3052,11 @@ export interface components {
             used_at_ms: number;
             /** @description Whose it is. */
             user_id: components["schemas"]["UserId"];
+        };
+        /** @description What a new sandbox can be made of. */
+        SandboxChoices: {
+            /** @description The hosts, oldest first. */
+            hosts: components["schemas"]["HostChoice"][];
         };
         /** @description Why a sandbox stopped or failed. */
         SandboxEnd: {
@@ -3039,6 +3211,13 @@ export interface components {
              * @description Sent to its network so far.
              */
             sent_bytes: number;
+        };
+        /** @description What one sandbox uses. */
+        SandboxUse: {
+            /** @description Which. */
+            id: components["schemas"]["SandboxId"];
+            /** @description What it uses. */
+            stats: components["schemas"]["SandboxStats"];
         };
         /**
          * @description What a request with an API key may do. A key never allows more than its
@@ -3495,11 +3674,22 @@ export interface components {
             /** @description A new name. 1 to 100 characters. */
             name?: string | null;
         };
-        /** @description Changes what a sandbox may reach, at once, running or not. */
+        /** @description Changes a sandbox. What is absent stays as it is. */
         UpdateSandboxRequest: {
             egress?: components["schemas"]["Egress"] | null;
+            /**
+             * Format: int64
+             * @description It is stopped when nobody used it for so long; null for never.
+             */
+            idle_timeout_ms?: number | null;
+            limits?: components["schemas"]["LimitsUpdate"] | null;
             /** @description A new name. */
             name?: string | null;
+            /**
+             * Format: int64
+             * @description It is stopped so long from now; null for never.
+             */
+            ttl_ms?: number | null;
         };
         /** @description Changes a session; absent fields stay. */
         UpdateSessionRequest: {
@@ -4702,6 +4892,31 @@ export interface operations {
             };
         };
     };
+    sandbox_choices_choices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxChoices"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     sandbox_hosts_list: {
         parameters: {
             query?: never;
@@ -5118,6 +5333,64 @@ export interface operations {
             };
         };
     };
+    sandbox_hosts_stats_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The host */
+                id: components["schemas"]["SandboxHostId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["HostUse"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     sandboxes_list: {
         parameters: {
             query?: {
@@ -5316,6 +5589,12 @@ export interface operations {
                 content?: never;
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6559,6 +6838,56 @@ export interface operations {
                 content?: never;
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_open: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PortLinkRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortLink"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

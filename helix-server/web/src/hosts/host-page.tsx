@@ -5,22 +5,20 @@ import { Link, useParams } from 'react-router';
 
 import { sandboxesQuery, sandboxHostQuery } from '../api/sandbox-queries';
 import { sentence } from '../api/failure';
-import type { HostImage, SandboxHost } from '../api/types';
+import type { HostImage, HostUse, SandboxHost, SandboxStats, SandboxUse } from '../api/types';
 import { Ability } from '../components/ability';
 import { Page } from '../components/page';
 import { StackedTable } from '../components/stacked-table';
 import { ErrorState, LoadingState } from '../components/states';
 import { RunnerBadge, SandboxBadge } from '../components/status-badge';
 import { RelativeTime } from '../components/time';
-import { formatBytes, formatDateTime } from '../format';
+import { count, formatBytes, formatDateTime } from '../format';
+import { useFigures } from '../live/use-figures';
 import { TunnelCard } from '../machines/tunnel-card';
-import { describeLimits } from '../sandboxes/sandbox-form';
+import { describeLimits, formatCores } from '../sandboxes/sandbox-form';
 import { Capacity } from './capacity';
 import { HostActions } from './host-actions';
 import { HostFacts } from './hosts-page';
-
-/** What it uses and what its tunnel carries changes without an event that would say so. */
-const FIGURES_MS = 5_000;
 
 const CAPABILITY_NAMES: Record<string, string> = {
   network: 'Networks of their own',
@@ -33,7 +31,7 @@ const CAPABILITY_NAMES: Record<string, string> = {
 
 export default function HostPage() {
   const { hostId = '' } = useParams();
-  const host = useQuery({ ...sandboxHostQuery(hostId), refetchInterval: FIGURES_MS });
+  const host = useQuery(sandboxHostQuery(hostId));
   const above = (
     <Breadcrumbs mb="sm" fz="sm">
       <Anchor component={Link} to="/hosts" size="sm" underline="hover">
@@ -62,6 +60,10 @@ export default function HostPage() {
 
 function Detail({ host, above }: { host: SandboxHost; above: ReactNode }) {
   const { info } = host;
+  const connected = host.state === 'online' || host.state === 'draining';
+  const { now } = useFigures<HostUse>(
+    connected ? `/api/v1/sandbox-hosts/${host.id}/stats/stream` : null,
+  );
   return (
     <Page
       title={host.name}
@@ -81,14 +83,15 @@ function Detail({ host, above }: { host: SandboxHost; above: ReactNode }) {
         <Section id="capacity" title="Capacity">
           {info ? (
             <Card>
-              <Capacity host={host.name} capacity={info.capacity} />
+              <Capacity host={host.name} capacity={now?.capacity ?? info.capacity} />
+              {now && <UsedBySandboxes uses={now.sandboxes} />}
             </Card>
           ) : (
             <Nothing>It has not said yet what it has.</Nothing>
           )}
         </Section>
         <Section id="sandboxes" title="Sandboxes">
-          <SandboxesHere host={host} />
+          <SandboxesHere host={host} uses={now?.sandboxes ?? []} />
         </Section>
         <Section id="abilities" title="What it can do">
           {info && info.capabilities.length > 0 ? (
@@ -169,7 +172,25 @@ function Notices({ host }: { host: SandboxHost }) {
   );
 }
 
-function SandboxesHere({ host }: { host: SandboxHost }) {
+/** What the sandboxes use together, in one line. */
+function UsedBySandboxes({ uses }: { uses: SandboxUse[] }) {
+  const sum = (of: (stats: SandboxStats) => number) =>
+    uses.reduce((total, { stats }) => total + of(stats), 0);
+  const memory = sum((stats) => stats.memory_bytes);
+  const facts = [
+    `${count(uses.length, 'sandbox', 'sandboxes')} in memory`,
+    formatCores(sum((stats) => stats.cpu_millis)),
+    `${formatBytes(memory)} of memory`,
+    uses.length > 1 && `${formatBytes(memory / uses.length)} each on average`,
+  ];
+  return (
+    <Text size="xs" c="dimmed" mt="md" style={{ fontVariantNumeric: 'tabular-nums' }}>
+      {facts.filter(Boolean).join(' · ')}
+    </Text>
+  );
+}
+
+function SandboxesHere({ host, uses }: { host: SandboxHost; uses: SandboxUse[] }) {
   const list = useInfiniteQuery(sandboxesQuery({ user: 'all', host_id: host.id }));
   if (list.isPending) return <LoadingState label="Loading the sandboxes" />;
   if (list.isError) {
@@ -186,7 +207,10 @@ function SandboxesHere({ host }: { host: SandboxHost }) {
   return (
     <>
       <Card padding={0}>
-        <StackedTable label="Sandboxes" columns={['Name', 'State', 'Limits', 'Used']}>
+        <StackedTable
+          label="Sandboxes"
+          columns={['Name', 'State', 'Processor', 'Memory', 'Limits', 'Used']}
+        >
           {sandboxes.map((sandbox) => (
             <Table.Tr key={sandbox.id}>
               <Table.Td>
@@ -205,6 +229,7 @@ function SandboxesHere({ host }: { host: SandboxHost }) {
               <Table.Td data-label="State">
                 <SandboxBadge sandbox={sandbox} />
               </Table.Td>
+              <Using stats={uses.find(({ id }) => id === sandbox.id)?.stats} />
               <Table.Td data-label="Limits">
                 <Text size="xs" c="dimmed">
                   {describeLimits(sandbox.limits)}
@@ -228,6 +253,20 @@ function SandboxesHere({ host }: { host: SandboxHost }) {
           Show more
         </Anchor>
       )}
+    </>
+  );
+}
+
+/** What one uses now, in two cells. */
+function Using({ stats }: { stats: SandboxStats | undefined }) {
+  return (
+    <>
+      <Table.Td data-label="Processor" style={{ fontVariantNumeric: 'tabular-nums' }}>
+        {stats ? formatCores(stats.cpu_millis) : '–'}
+      </Table.Td>
+      <Table.Td data-label="Memory" style={{ fontVariantNumeric: 'tabular-nums' }}>
+        {stats ? formatBytes(stats.memory_bytes) : '–'}
+      </Table.Td>
     </>
   );
 }

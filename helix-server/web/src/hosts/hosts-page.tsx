@@ -16,11 +16,8 @@ import { JoinTokens } from '../machines/join-tokens';
 import { TunnelLine } from '../machines/tunnel-card';
 import { Capacity } from './capacity';
 
-/** What hosts use and what tunnels carry changes without an event that would say so. */
-const FIGURES_MS = 5_000;
-
 export default function HostsPage() {
-  const hosts = useQuery({ ...sandboxHostsQuery, refetchInterval: FIGURES_MS });
+  const hosts = useQuery(sandboxHostsQuery);
   const [adding, { open, close }] = useDisclosure(false);
   const add = (
     <Button leftSection={<IconPlus size={16} />} onClick={open}>

@@ -1,5 +1,6 @@
 import {
   Accordion,
+  Alert,
   Autocomplete,
   Button,
   Group,
@@ -20,11 +21,11 @@ import { useNavigate } from 'react-router';
 
 import { call, http } from '../api/client';
 import { keys } from '../api/queries';
-import { sandboxHostsQuery } from '../api/sandbox-queries';
-import type { SandboxHost } from '../api/types';
-import { useIsAdmin } from '../auth/gates';
+import { sandboxChoicesQuery } from '../api/sandbox-queries';
+import type { HostChoice } from '../api/types';
 import { RadioCards } from '../components/radio-cards';
 import { FormError } from '../components/states';
+import { formatBytes } from '../format';
 import { EgressEditor } from './egress-editor';
 import { checkRules } from './egress-rules';
 import {
@@ -32,11 +33,13 @@ import {
   checkForm,
   describeSize,
   EMPTY_FORM,
+  formatCores,
   IDLE_TIMES,
-  imagesOf,
+  offerOf,
   LIFETIMES,
   SIZES,
   toRequest,
+  type Offer,
   type SandboxForm,
   type Size,
 } from './sandbox-form';
@@ -69,9 +72,10 @@ const SIZE_CARDS: { value: Size; label: string; description: string }[] = [
 export function CreateSandbox({ onClose }: { onClose: () => void }) {
   const client = useQueryClient();
   const navigate = useNavigate();
-  const admin = useIsAdmin();
-  const hosts = useQuery({ ...sandboxHostsQuery, enabled: admin });
+  const choices = useQuery(sandboxChoicesQuery);
+  const hosts = choices.data?.hosts ?? [];
   const form = useForm<SandboxForm>({ initialValues: EMPTY_FORM, validate: checkForm });
+  const offer = offerOf(hosts, form.values.host);
   // Rules say what is wrong with them once somebody tried to go on.
   const [checked, setChecked] = useState(false);
   const create = useMutation({
@@ -103,7 +107,8 @@ export function CreateSandbox({ onClose }: { onClose: () => void }) {
             data-autofocus
             {...form.getInputProps('name')}
           />
-          <RootFields form={form} hosts={hosts.data ?? []} />
+          {choices.isSuccess && offer.hosts === 0 && <NoHost hosts={hosts} />}
+          <RootFields form={form} offer={offer} />
           <SizeFields form={form} />
           <EgressEditor
             value={form.values.egress}
@@ -114,10 +119,15 @@ export function CreateSandbox({ onClose }: { onClose: () => void }) {
           />
           <Switch
             label="Docker"
-            description="A Docker daemon of its own, that reaches no more than the sandbox does"
+            description={
+              offer.docker || offer.hosts === 0
+                ? 'A Docker daemon of its own, that reaches no more than the sandbox does'
+                : 'Not offered here: Docker’s programs are not installed on the host'
+            }
+            disabled={!offer.docker && offer.hosts > 0 && !form.values.docker}
             {...form.getInputProps('docker', { type: 'checkbox' })}
           />
-          <MoreFields form={form} hosts={hosts.data ?? []} />
+          <MoreFields form={form} hosts={hosts} />
           <FormError error={create.error} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
@@ -133,12 +143,28 @@ export function CreateSandbox({ onClose }: { onClose: () => void }) {
   );
 }
 
-function RootFields({ form, hosts }: { form: Form; hosts: SandboxHost[] }) {
-  const images = imagesOf(hosts, form.values.host);
+/** Says why nothing can be made now. */
+function NoHost({ hosts }: { hosts: HostChoice[] }) {
+  return (
+    <Alert color="yellow" title="No host takes sandboxes now">
+      {hosts.length === 0
+        ? 'There is no host yet. An administrator adds one on the hosts page.'
+        : 'All hosts are away or take nothing new. Try again later, or ask an administrator.'}
+    </Alert>
+  );
+}
+
+function RootFields({ form, offer }: { form: Form; offer: Offer }) {
+  const { images } = offer;
+  const sizes = new Map(images.map(({ name, size_bytes }) => [name, size_bytes]));
+  const onlyImages = offer.hosts > 0 && !offer.hostRootfs;
   return (
     <div>
       <RadioCards
         label="File system"
+        {...(onlyImages && {
+          description: 'The host does not offer its own system: choose an image',
+        })}
         options={ROOTS}
         value={form.values.rootfs}
         onChange={(rootfs) => {
@@ -152,11 +178,22 @@ function RootFields({ form, hosts }: { form: Form; hosts: SandboxHost[] }) {
           description={
             images.length > 0
               ? 'Its name, or its digest'
-              : 'Its name, such as debian:12, or its digest; helix-sandbox image import brings one to a host'
+              : 'No host has one yet. An administrator brings one with helix-sandbox image import'
           }
           placeholder="debian:12"
           required
-          data={images}
+          data={images.map(({ name }) => name)}
+          limit={50}
+          renderOption={({ option }) => (
+            <Group justify="space-between" wrap="nowrap" style={{ flex: 1 }}>
+              <Text size="sm" truncate>
+                {option.value}
+              </Text>
+              <Text size="xs" c="dimmed" style={{ whiteSpace: 'nowrap' }}>
+                {formatBytes(sizes.get(option.value) ?? 0)}
+              </Text>
+            </Group>
+          )}
           {...form.getInputProps('image')}
         />
       )}
@@ -200,11 +237,13 @@ function SizeFields({ form }: { form: Form }) {
   );
 }
 
-function MoreFields({ form, hosts }: { form: Form; hosts: SandboxHost[] }) {
-  const choices = hosts.map(({ id, name, state }) => ({
+function MoreFields({ form, hosts }: { form: Form; hosts: HostChoice[] }) {
+  const choices = hosts.map(({ id, name, available, ...has }) => ({
     value: id,
-    label: state === 'online' ? name : `${name} (${state})`,
-    disabled: state !== 'online',
+    label: available
+      ? `${name} (${formatCores(has.cpu_millis)}, ${formatBytes(has.memory_bytes)} memory)`
+      : `${name} (takes none now)`,
+    disabled: !available,
   }));
   return (
     <Accordion variant="contained" chevronPosition="left">

@@ -13,7 +13,8 @@ import { NotRunning, usable } from './sandbox-notice';
 /** What listens changes without an event that would say so. */
 const REFRESH_MS = 3_000;
 
-const portUrl = (sandbox: Sandbox, port: number) => insideUrl(sandbox.id, `ports/${port}/`);
+const portUrl = (sandbox: Sandbox, port: number) =>
+  sandbox.ports_url?.replace('{port}', String(port)) ?? insideUrl(sandbox.id, `ports/${port}/`);
 
 /** What listens in a sandbox, with a way there. */
 export default function PortsTab({ sandbox }: { sandbox: Sandbox }) {
@@ -38,7 +39,10 @@ export default function PortsTab({ sandbox }: { sandbox: Sandbox }) {
     <>
       <Text size="sm" c="dimmed" mb="md">
         What listens inside, over HTTP and WebSocket. Whoever opens such a link must be signed in
-        and allowed to use this sandbox. Pages shown this way keep no cookies.
+        and allowed to use this sandbox.{' '}
+        {sandbox.ports_url == null
+          ? 'Pages shown this way stand alone: they keep no cookies and load nothing more. An administrator can give ports a domain of their own.'
+          : 'Each port is a site of its own, with its own cookies.'}
       </Text>
       <Card padding={0}>
         {ports.data.length === 0 ? (

@@ -8,6 +8,7 @@ import {
   IconPlayerPause,
   IconPlayerPlay,
   IconPlayerStop,
+  IconAdjustmentsHorizontal,
   IconTrash,
 } from '@tabler/icons-react';
 import { useState } from 'react';
@@ -19,6 +20,7 @@ import type { Sandbox } from '../api/types';
 import { ConfirmDialog } from '../components/confirm';
 import { useLifecycle } from './lifecycle';
 import { NameDialog } from './name-dialog';
+import { SettingsDialog } from './settings-dialog';
 import { TakeSnapshot } from './take-snapshot';
 
 interface Props {
@@ -27,7 +29,9 @@ interface Props {
 
 /** What can be done with a sandbox. */
 export function SandboxActions({ sandbox }: Props) {
-  const [dialog, setDialog] = useState<'fork' | 'snapshot' | 'rename' | 'delete' | null>(null);
+  const [dialog, setDialog] = useState<
+    'fork' | 'snapshot' | 'rename' | 'settings' | 'delete' | null
+  >(null);
   const close = () => {
     setDialog(null);
   };
@@ -51,6 +55,15 @@ export function SandboxActions({ sandbox }: Props) {
             }}
           >
             Rename
+          </Menu.Item>
+          <Menu.Item
+            disabled={!made}
+            leftSection={<IconAdjustmentsHorizontal size={16} />}
+            onClick={() => {
+              setDialog('settings');
+            }}
+          >
+            Limits and lifetime
           </Menu.Item>
           <Menu.Item
             disabled={!made}
@@ -85,6 +98,7 @@ export function SandboxActions({ sandbox }: Props) {
       {dialog === 'fork' && <Fork sandbox={sandbox} onClose={close} />}
       {dialog === 'snapshot' && <TakeSnapshot sandbox={sandbox} onClose={close} />}
       {dialog === 'rename' && <Rename sandbox={sandbox} onClose={close} />}
+      {dialog === 'settings' && <SettingsDialog sandbox={sandbox} onClose={close} />}
       {dialog === 'delete' && <Delete sandbox={sandbox} onClose={close} />}
     </>
   );

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import type { SandboxHost } from '../api/types';
+import type { HostChoice } from '../api/types';
 import { newRule } from './egress-rules';
 import {
   ANY_HOST,
@@ -8,8 +8,8 @@ import {
   describeLimits,
   EMPTY_FORM,
   formatCores,
-  imagesOf,
   NEVER,
+  offerOf,
   toRequest,
   type SandboxForm,
 } from './sandbox-form';
@@ -112,10 +112,27 @@ it('limits are told in a few words', () => {
   );
 });
 
-it('images are those of the chosen host, each once', () => {
-  const host = (id: string, images: string[]) =>
-    ({ id, info: { images: images.map((name) => ({ name })) } }) as SandboxHost;
-  const hosts = [host('one', ['debian:12', 'alpine']), host('two', ['debian:12'])];
-  expect(imagesOf(hosts, ANY_HOST)).toEqual(['alpine', 'debian:12']);
-  expect(imagesOf(hosts, 'two')).toEqual(['debian:12']);
+it('what is offered is that of the chosen host, or of all that take sandboxes', () => {
+  const host = (id: string, images: string[], more: Partial<HostChoice> = {}): HostChoice => ({
+    id,
+    name: id,
+    available: true,
+    host_rootfs: true,
+    docker: false,
+    cpu_millis: 1_000,
+    memory_bytes: 1,
+    images: images.map((name) => ({ name, size_bytes: 5 })),
+    ...more,
+  });
+  const hosts = [
+    host('one', ['debian:12', 'alpine'], { host_rootfs: false }),
+    host('two', ['debian:12'], { docker: true }),
+    host('away', ['gone'], { available: false }),
+  ];
+  const names = (chosen: string) => offerOf(hosts, chosen).images.map(({ name }) => name);
+  expect(names(ANY_HOST)).toEqual(['alpine', 'debian:12']);
+  expect(names('two')).toEqual(['debian:12']);
+  expect(offerOf(hosts, ANY_HOST)).toMatchObject({ hosts: 2, hostRootfs: true, docker: true });
+  expect(offerOf(hosts, 'one')).toMatchObject({ hosts: 1, hostRootfs: false, docker: false });
+  expect(offerOf([], ANY_HOST)).toMatchObject({ hosts: 0, images: [] });
 });

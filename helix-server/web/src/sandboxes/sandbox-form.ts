@@ -1,11 +1,5 @@
 /** The form that makes a sandbox: its values, what it checks, and the request it makes. */
-import type {
-  CreateSandboxRequest,
-  HostImage,
-  SandboxHost,
-  SandboxLimits,
-  SandboxPhase,
-} from '../api/types';
+import type { CreateSandboxRequest, HostChoice, SandboxLimits, SandboxPhase } from '../api/types';
 import { count, formatBytes } from '../format';
 import { checkRules, toEgress, type EgressForm } from './egress-rules';
 
@@ -83,7 +77,7 @@ export const EMPTY_FORM: SandboxForm = {
   env: '',
 };
 
-const within = (value: number | '', least: number, most: number) =>
+export const within = (value: number | '', least: number, most: number) =>
   value !== '' && value >= least && value <= most ? null : `${least} to ${most.toLocaleString()}`;
 
 type Errors = Partial<Record<keyof SandboxForm, string>>;
@@ -171,11 +165,29 @@ export function formatCores(millis: number): string {
   return shown === '1' ? '1 core' : `${shown} cores`;
 }
 
-/** The names of the images of a host, or of all of them. */
-export function imagesOf(hosts: SandboxHost[], host: string): string[] {
-  const chosen = hosts.filter(({ id }) => host === ANY_HOST || id === host);
-  const images: HostImage[] = chosen.flatMap(({ info }) => info?.images ?? []);
-  return [...new Set(images.map(({ name }) => name))].sort();
+/** What is offered by a host, or by any of those that take sandboxes now. */
+export interface Offer {
+  /** How many hosts these are. */
+  hosts: number;
+  hostRootfs: boolean;
+  docker: boolean;
+  /** By name, with their sizes. */
+  images: { name: string; size_bytes: number }[];
+}
+
+export function offerOf(hosts: HostChoice[], host: string): Offer {
+  const chosen = hosts.filter(({ id, available }) => (host === ANY_HOST ? available : id === host));
+  const images = new Map(
+    chosen.flatMap((each) => each.images.map((image) => [image.name, image.size_bytes] as const)),
+  );
+  return {
+    hosts: chosen.length,
+    hostRootfs: chosen.some((each) => each.host_rootfs),
+    docker: chosen.some((each) => each.docker),
+    images: [...images]
+      .map(([name, size_bytes]) => ({ name, size_bytes }))
+      .sort((one, other) => one.name.localeCompare(other.name)),
+  };
 }
 
 /** What is done to a sandbox that is being made, in this order. */

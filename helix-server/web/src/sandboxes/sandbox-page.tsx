@@ -21,7 +21,7 @@ import {
 } from 'react';
 import { Link, useNavigate, useParams } from 'react-router';
 
-import { sandboxHostsQuery, sandboxQuery } from '../api/sandbox-queries';
+import { sandboxChoicesQuery, sandboxQuery } from '../api/sandbox-queries';
 import type { Sandbox } from '../api/types';
 import { useIsAdmin } from '../auth/gates';
 import { Page, WITHIN_PAGE } from '../components/page';
@@ -161,9 +161,9 @@ function Detail({ sandbox, above }: TabProps & { above: ReactNode }) {
 
 function Facts({ sandbox }: TabProps) {
   const admin = useIsAdmin();
-  const hosts = useQuery({ ...sandboxHostsQuery, enabled: admin });
+  const choices = useQuery(sandboxChoicesQuery);
   const { host_id: hostId, rootfs, expires_at_ms: expires } = sandbox;
-  const host = hosts.data?.find(({ id }) => id === hostId);
+  const host = choices.data?.hosts.find(({ id }) => id === hostId);
   return (
     <>
       <Group gap="xs" mb={6}>
@@ -176,9 +176,13 @@ function Facts({ sandbox }: TabProps) {
       {host && hostId != null && (
         <>
           {' · on '}
-          <Anchor component={Link} to={`/hosts/${hostId}`} size="sm">
-            {host.name}
-          </Anchor>
+          {admin ? (
+            <Anchor component={Link} to={`/hosts/${hostId}`} size="sm">
+              {host.name}
+            </Anchor>
+          ) : (
+            host.name
+          )}
         </>
       )}
       {' · used '}

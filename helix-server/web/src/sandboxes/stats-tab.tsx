@@ -1,43 +1,34 @@
 import { Card, Group, SimpleGrid, Text } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
 import { useState, type ReactNode } from 'react';
 
-import { sandboxStatsQuery } from '../api/sandbox-queries';
+import { insideUrl } from '../api/inside';
 import type { Sandbox, SandboxStats } from '../api/types';
 import { Meter } from '../components/meter';
 import { Sparkline } from '../components/sparkline';
 import { ErrorState, LoadingState } from '../components/states';
 import { formatBytes } from '../format';
+import { useFigures } from '../live/use-figures';
 import { formatCores } from './sandbox-form';
 import { NotRunning } from './sandbox-notice';
 import { appended, rates, SAMPLES } from './stats-history';
 
-const REFRESH_MS = 2_000;
-
-/** What a sandbox uses, now and over the last minutes. */
+/** What a sandbox uses, now and over the last minutes, as it is measured. */
 export default function StatsTab({ sandbox }: { sandbox: Sandbox }) {
   const ready = sandbox.reachable && (sandbox.state === 'running' || sandbox.state === 'paused');
-  const stats = useQuery({
-    ...sandboxStatsQuery(sandbox.id),
-    enabled: ready,
-    refetchInterval: REFRESH_MS,
-    staleTime: 0,
-  });
+  const { now, error } = useFigures<SandboxStats>(
+    ready ? insideUrl(sandbox.id, 'stats/stream') : null,
+  );
   const [history, setHistory] = useState<SandboxStats[]>([]);
-  const known = appended(history, stats.data);
+  const known = appended(history, now);
   if (known !== history) setHistory(known);
   if (!ready) return <NotRunning sandbox={sandbox} what="What it uses is shown" />;
-  if (stats.isPending) return <LoadingState label="Loading what it uses" />;
-  if (stats.isError) {
+  if (error !== undefined) {
     return (
-      <ErrorState
-        what="What it uses could not be loaded"
-        error={stats.error}
-        onRetry={() => void stats.refetch()}
-      />
+      <ErrorState what="What it uses cannot be measured now. It is tried again" error={error} />
     );
   }
-  return <Figures sandbox={sandbox} now={stats.data} history={known} />;
+  if (!now) return <LoadingState label="Loading what it uses" />;
+  return <Figures sandbox={sandbox} now={now} history={known} />;
 }
 
 function Figures(props: { sandbox: Sandbox; now: SandboxStats; history: SandboxStats[] }) {
