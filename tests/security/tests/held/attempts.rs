@@ -32,6 +32,19 @@ pub(crate) enum Baseline {
     Neighbour,
     /// There, by this probe instead.
     NeighbourBy(&'static str),
+    /// By the same routes, of a guest that is in no sandbox.
+    NoSandbox,
+    /// By a program of the host that trusts what it is given.
+    Trusting(Trust),
+}
+
+/// What a program of the host trusts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// An archive that it unpacks.
+    Unpack,
+    /// That another program stops talking.
+    Output,
 }
 
 /// Who tries it.
@@ -41,6 +54,8 @@ pub(crate) enum User {
     Root,
     /// The user that agents run as.
     Ordinary,
+    /// Nobody inside: whoever may use the sandbox, by its routes.
+    Caller,
 }
 
 /// A sandbox by what is special about it.
@@ -56,6 +71,8 @@ pub(crate) enum Which {
     Restarted,
     /// A fork of `Closed`.
     Forked,
+    /// Made from a snapshot of `Closed`.
+    Restored,
     /// With a Docker daemon of its own, which needs more of the kernel.
     Docker,
     /// In a container there, with everything that its daemon can give: the root file
@@ -88,6 +105,17 @@ const fn of(sandbox: Which, mut attempt: Attempt) -> Attempt {
 
 const fn ordinary(mut attempt: Attempt) -> Attempt {
     attempt.user = User::Ordinary;
+    attempt
+}
+
+const fn by_route(
+    name: &'static str,
+    held_by: &'static str,
+    probe: &'static str,
+    baseline: Baseline,
+) -> Attempt {
+    let mut attempt = without(root(name, held_by, probe), baseline);
+    attempt.user = User::Caller;
     attempt
 }
 
@@ -395,6 +423,71 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
             ),
         ),
         Baseline::Open,
+    ),
+    without(
+        of(
+            Which::Restored,
+            root(
+                "connect out under none from a snapshot",
+                "nftables",
+                "connect {outside}",
+            ),
+        ),
+        Baseline::Open,
+    ),
+    root(
+        "write to a terminal of the host",
+        "own /dev/pts",
+        "write {terminal}",
+    ),
+    // By the routes, from outside
+    by_route(
+        "files: read a file of the host by its path",
+        "guest inside the sandbox",
+        "route read {secret-etc}",
+        Baseline::NoSandbox,
+    ),
+    by_route(
+        "files: read a file of the host by ..",
+        "guest inside the sandbox",
+        "route read /tmp/../../../../..{data}/secret",
+        Baseline::NoSandbox,
+    ),
+    by_route(
+        "files: read a file of the host by a link",
+        "guest inside the sandbox",
+        "route read-by-link {data}/secret",
+        Baseline::NoSandbox,
+    ),
+    by_route(
+        "files: write a file of the host",
+        "guest inside the sandbox",
+        "route append {host-file}",
+        Baseline::NoSandbox,
+    ),
+    by_route(
+        "files: unpack an archive with an absolute path",
+        "guest inside the sandbox, its own unpacking",
+        "route unpack absolute {planted}",
+        Baseline::Trusting(Trust::Unpack),
+    ),
+    by_route(
+        "files: unpack an archive with ..",
+        "guest inside the sandbox, its own unpacking",
+        "route unpack up {planted}",
+        Baseline::Trusting(Trust::Unpack),
+    ),
+    by_route(
+        "files: unpack an archive with a link out",
+        "guest inside the sandbox, its own unpacking",
+        "route unpack link {planted}",
+        Baseline::Trusting(Trust::Unpack),
+    ),
+    by_route(
+        "have all of an output without end kept",
+        "bound on what is kept",
+        "route flood",
+        Baseline::Trusting(Trust::Output),
     ),
     // With Docker, whose filter lets more pass
     docker(root(

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod outside;
+mod routes;
 mod table;
 mod world;
 

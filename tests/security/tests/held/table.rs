@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::attempts::{ATTEMPTS, Baseline, User, Which};
+use crate::attempts::{ATTEMPTS, Baseline, Trust, User, Which};
 
 const BEGIN: &str = "<!-- attempts: begin -->";
 const END: &str = "<!-- attempts: end -->";
@@ -17,6 +17,7 @@ fn table() -> String {
         let user = match attempt.user {
             User::Root => "root inside",
             User::Ordinary => "`user`",
+            User::Caller => "a caller",
         };
         let whose = match attempt.sandbox {
             Which::Plain | Which::Slow => "",
@@ -26,12 +27,16 @@ fn table() -> String {
             Which::Listed => " (egress list)",
             Which::Restarted => " (started again)",
             Which::Forked => " (fork)",
+            Which::Restored => " (from a snapshot)",
         };
         let place = match attempt.baseline {
             Baseline::Host | Baseline::HostBy(_) => "on the host",
             Baseline::HostUser => "as a user of the host",
             Baseline::Open => "with egress `open`",
             Baseline::Neighbour | Baseline::NeighbourBy(_) => "from inside that one",
+            Baseline::NoSandbox => "by a guest in no sandbox",
+            Baseline::Trusting(Trust::Unpack) => "by `tar -P`",
+            Baseline::Trusting(Trust::Output) => "by a program that keeps it",
         };
         // Writing to a String cannot fail.
         let _ = writeln!(

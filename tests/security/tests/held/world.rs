@@ -18,7 +18,7 @@ use helix_isolation::{
     network,
 };
 use helix_proto::{
-    SandboxId,
+    SandboxId, SnapshotId,
     sandbox::{
         Egress, EgressRule, Rootfs, SandboxLimits, SandboxPhase,
         host::{Origin, SandboxSpec},
@@ -28,8 +28,9 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::{
-    attempts::{Attempt, Baseline, User, Which},
+    attempts::{Attempt, Baseline, Trust, User, Which},
     outside::{self, HOST, LISTED, Outside, UNLISTED},
+    routes::{self, Unconfined},
 };
 
 /// Where the probe lies inside.
@@ -77,6 +78,9 @@ pub(crate) struct World {
     isolation: Namespaces,
     sandboxes: BTreeMap<Which, Arc<dyn Environment>>,
     neighbour: Arc<dyn Environment>,
+    unconfined: Arc<dyn Environment>,
+    snapshot: SnapshotId,
+    terminal: (std::fs::File, String),
     words: HashMap<&'static str, String>,
     bystander: Child,
     loop_device: String,
@@ -114,7 +118,12 @@ impl World {
         let tasks = TaskGroup::new();
         let isolation = runtime.block_on(isolation(&data, host.path(), &tasks))?;
         let probe = PathBuf::from(env!("CARGO_BIN_EXE_helix-probe"));
-        let sandboxes = runtime.block_on(sandboxes(&isolation))?;
+        let (sandboxes, snapshot) = runtime.block_on(sandboxes(&isolation))?;
+        let unconfined = {
+            let _runtime = runtime.enter();
+            Unconfined::start(spec("unconfined", Egress::Open, None), &tasks)?
+        };
+        let terminal = terminal()?;
         let neighbour = runtime.block_on(make(&isolation, "neighbour", Egress::Open, None))?;
         let program = std::fs::read(&probe)?;
         for sandbox in sandboxes.values().chain([&neighbour]) {
@@ -138,6 +147,8 @@ impl World {
             ("other-home", other_home()?),
             ("host-file", host_file.display().to_string()),
             ("disk", disk),
+            ("planted", host.path().join("planted").display().to_string()),
+            ("terminal", terminal.1.clone()),
             ("marker", "98765432".to_owned()),
             ("pid", bystander.id().to_string()),
             ("key", segment()?.to_string()),
@@ -162,6 +173,9 @@ impl World {
             isolation,
             sandboxes,
             neighbour,
+            unconfined,
+            snapshot,
+            terminal,
             words,
             bystander,
             loop_device,
@@ -183,6 +197,11 @@ impl World {
             }
             Baseline::Neighbour => self.in_sandbox(&self.neighbour, attempt.user, attempt.probe),
             Baseline::NeighbourBy(probe) => self.in_sandbox(&self.neighbour, attempt.user, probe),
+            Baseline::NoSandbox => self.in_sandbox(&self.unconfined, attempt.user, attempt.probe),
+            Baseline::Trusting(Trust::Unpack) => {
+                routes::unpack_trusting(&self.filled_in(attempt.probe))
+            }
+            Baseline::Trusting(Trust::Output) => routes::flood_trusting(),
         }
     }
 
@@ -199,8 +218,12 @@ impl World {
     }
 
     fn in_sandbox(&self, sandbox: &Arc<dyn Environment>, user: User, probe: &str) -> Result<Came> {
+        if routes::is_route(probe) {
+            let probe = self.filled_in(probe);
+            return self.runtime.block_on(routes::attempt(sandbox, &probe));
+        }
         let user = match user {
-            User::Root => "root",
+            User::Root | User::Caller => "root",
             User::Ordinary => "user",
         };
         let mut command = vec![PROBE.to_owned()];
@@ -276,8 +299,10 @@ impl World {
             for sandbox in world.sandboxes.values().chain([&world.neighbour]) {
                 world.isolation.remove(sandbox.spec().id).await?;
             }
+            world.isolation.remove_snapshot(world.snapshot).await?;
             world.isolation.dispose().await
         })?;
+        drop(world.terminal);
         let left = Command::new("nft").args(["list", "ruleset"]).output()?;
         let left = String::from_utf8_lossy(&left.stdout).into_owned();
         ensure!(left.is_empty(), "firewall entries are left: {left}");
@@ -335,7 +360,9 @@ async fn make_by(isolation: &Namespaces, spec: &SandboxSpec) -> Result<Arc<dyn E
     Ok(sandbox)
 }
 
-async fn sandboxes(isolation: &Namespaces) -> Result<BTreeMap<Which, Arc<dyn Environment>>> {
+async fn sandboxes(
+    isolation: &Namespaces,
+) -> Result<(BTreeMap<Which, Arc<dyn Environment>>, SnapshotId)> {
     let rule = |to: &str| EgressRule {
         to: to.to_owned(),
         ports: vec!["80".to_owned(), "8000-65535".to_owned()],
@@ -359,12 +386,16 @@ async fn sandboxes(isolation: &Namespaces) -> Result<BTreeMap<Which, Arc<dyn Env
     // The policy is the fork's own data; what is tried is that it holds there.
     let origin = Origin::Sandbox(closed.spec().id);
     let forked = make(isolation, "forked", closed.spec().egress, Some(origin)).await?;
+    let snapshot = helix_base::Ids::new(Arc::new(SystemClock)).next();
+    closed.snapshot(snapshot).await?;
+    let origin = Origin::Snapshot(snapshot);
+    let restored = make(isolation, "restored", closed.spec().egress, Some(origin)).await?;
     let restarted = make(isolation, "restarted", Egress::None, None).await?;
     restarted.pause().await?;
     restarted.resume().await?;
     restarted.stop().await?;
     restarted.start(&Quiet).await?;
-    Ok(BTreeMap::from([
+    let sandboxes = BTreeMap::from([
         (
             Which::Plain,
             make(isolation, "plain", Egress::Open, None).await?,
@@ -375,7 +406,9 @@ async fn sandboxes(isolation: &Namespaces) -> Result<BTreeMap<Which, Arc<dyn Env
         (Which::Slow, make_by(isolation, &slow).await?),
         (Which::Restarted, restarted),
         (Which::Forked, forked),
-    ]))
+        (Which::Restored, restored),
+    ]);
+    Ok((sandboxes, snapshot))
 }
 
 /// Puts the probe into a sandbox, and a set-user-id program.
@@ -437,6 +470,23 @@ fn loop_device(folder: &Path) -> Result<(String, String)> {
         name,
         format!("{} {}", libc::major(number), libc::minor(number)),
     ))
+}
+
+/// A terminal of the test's own on the host, and its name.
+fn terminal() -> Result<(std::fs::File, String)> {
+    use std::os::fd::AsRawFd as _;
+    let mut options = std::fs::OpenOptions::new();
+    let master = options.read(true).write(true).open("/dev/ptmx")?;
+    let mut name = [0; 64];
+    // SAFETY: a descriptor that is open, and room for the name.
+    let made = unsafe {
+        libc::unlockpt(master.as_raw_fd()) == 0
+            && libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len()) == 0
+    };
+    ensure!(made, "a terminal: {}", std::io::Error::last_os_error());
+    // SAFETY: the call above ended it with a zero.
+    let name = unsafe { std::ffi::CStr::from_ptr(name.as_ptr()) };
+    Ok((master, name.to_str()?.to_owned()))
 }
 
 /// The home of somebody else on the host, with a secret in it.
