@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     process::{Command, Output},
     time::Duration,
 };
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use helix_base::{Outbound, OutboundOptions};
+use helix_base::{Outbound, OutboundOptions, TaskGroup};
 use helix_proto::{
     fleet::{CreateJoinTokenRequest, CreatedJoinToken, MachineRole},
     sandbox::{
@@ -24,9 +25,11 @@ use helix_tests::{
     process::{Process, with_argument},
     programs::programs,
 };
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Whether this machine can have sandboxes; says so where it cannot.
 #[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
@@ -58,6 +61,16 @@ struct Host<'a> {
 impl<'a> Host<'a> {
     /// Each host of this machine has a network of its own.
     async fn join(world: &'a World, subnet: &str) -> Self {
+        Self::join_by(world, subnet, world.server.url(), |_| {}).await
+    }
+
+    /// By this way to the control plane, and set up in this way.
+    async fn join_by(
+        world: &'a World,
+        subnet: &str,
+        server: &str,
+        set_up: impl FnOnce(&mut Command),
+    ) -> Self {
         let request = CreateJoinTokenRequest {
             name: "a machine".to_owned(),
             max_uses: None,
@@ -66,7 +79,10 @@ impl<'a> Host<'a> {
         };
         let made: CreatedJoinToken = world.admin.post("/api/v1/join-tokens", &request).await;
         let data = world.folder().join("sandboxes");
-        let process = Self::process(world, &data, subnet, Some(&made.secret));
+        let mut command = Self::command(server, &data, subnet);
+        command.env("HELIX_SANDBOX_JOIN_TOKEN", &made.secret);
+        set_up(&mut command);
+        let process = Process::start(&mut command, &data.with_extension("log"));
         let host = Self {
             world,
             data,
@@ -77,14 +93,11 @@ impl<'a> Host<'a> {
         host
     }
 
-    fn process(world: &World, data: &Path, subnet: &str, token: Option<&str>) -> Process {
+    fn command(server: &str, data: &Path, subnet: &str) -> Command {
         let mut command = Command::new(&programs().sandbox);
-        command.args(["--server", world.server.url(), "--data-dir"]);
+        command.args(["--server", server, "--data-dir"]);
         command.arg(data).args(["--subnet", subnet]);
-        if let Some(token) = token {
-            command.env("HELIX_SANDBOX_JOIN_TOKEN", token);
-        }
-        Process::start(&mut command, &data.with_extension("log"))
+        command
     }
 
     async fn until_online(&self) {
@@ -102,7 +115,8 @@ impl<'a> Host<'a> {
     async fn restarted(mut self, signal: Signal) -> Self {
         self.process.signal(signal);
         self.process.wait(SOON).await;
-        self.process = Self::process(self.world, &self.data, &self.subnet, None);
+        let mut command = Self::command(self.world.server.url(), &self.data, &self.subnet);
+        self.process = Process::start(&mut command, &self.data.with_extension("log"));
         self.until_online().await;
         self
     }
@@ -304,4 +318,112 @@ async fn until_said<M: Into<bytes::Bytes>, E: std::fmt::Debug>(
     heard
         .await
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&said)));
+}
+
+/// The certificate of an authority that nobody else knows.
+fn authority(name: &str) -> String {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, name);
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    authority.self_signed(&key).unwrap().pem()
+}
+
+/// An address of this machine that is not its loopback. Nothing is sent to find it.
+fn own_address() -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(address) if !address.is_loopback() && !address.is_unspecified() => Some(address),
+        _ => None,
+    }
+}
+
+/// Leads from an address of this machine to a service on its loopback, for as long as the test runs.
+async fn lead(from: Ipv4Addr, to: SocketAddr, tasks: &TaskGroup) -> SocketAddr {
+    let listener = TcpListener::bind((from, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let group = tasks.clone();
+    tasks.spawn("lead", async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            group.spawn("connection", async move {
+                if let Ok(mut far) = TcpStream::connect(to).await {
+                    // Either side may leave.
+                    drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Says whether a TCP connection comes to be, from inside.
+fn connecting(to: SocketAddr) -> String {
+    let (host, port) = (to.ip(), to.port());
+    format!(
+        "python3 -c 'import socket; socket.create_connection((\"{host}\", {port}), 3)' \
+         2>/dev/null && echo reached || echo held"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
+async fn a_sandbox_gets_the_hosts_authorities_and_proxies_and_reaches_the_control_plane() {
+    if !may_host() {
+        return;
+    }
+    let Some(own) = own_address() else {
+        println!("skipped: this machine has no address but its loopback");
+        return;
+    };
+    let world = World::empty(DatabaseKind::Sqlite).await;
+    let tasks = TaskGroup::new();
+    let server: SocketAddr = world.server.url().replace("http://", "").parse().unwrap();
+    let control_plane = lead(own, server, &tasks).await;
+    let another = lead(own, server, &tasks).await;
+    let bundle = world.folder().join("authority.pem");
+    let authority = authority("Helix tests own authority");
+    std::fs::write(&bundle, &authority).unwrap();
+    let url = format!("http://{control_plane}");
+    let host = Host::join_by(&world, "10.243.0.0/16", &url, |command| {
+        command.arg("--ca-bundle").arg(&bundle);
+        command.env("HTTPS_PROXY", "http://proxy.example.com:3128");
+        command.env("NO_PROXY", ".internal.example.com");
+    })
+    .await;
+    let sandbox = host.sandbox(json!({ "name": "surrounded" })).await;
+
+    // Programs trust the authority beside those of the system, by the variables that they read.
+    let names =
+        "import ssl; print([c[\"subject\"] for c in ssl.create_default_context().get_ca_certs()])";
+    let trusted = host.shell(&sandbox, &format!("python3 -c '{names}'")).await;
+    assert!(trusted.contains("Helix tests own authority"), "{trusted}");
+    let put = "cat /usr/local/share/ca-certificates/helix-host.crt; echo $SSL_CERT_FILE";
+    let put = host.shell(&sandbox, put).await;
+    assert!(put.contains(authority.trim()), "{put}");
+    assert!(put.ends_with("helix-all.pem\n"), "{put}");
+    let proxies = host
+        .shell(&sandbox, "echo $HTTPS_PROXY $https_proxy; echo $NO_PROXY")
+        .await;
+    let expected = "http://proxy.example.com:3128 http://proxy.example.com:3128\n\
+                    localhost,127.0.0.1,::1,.internal.example.com\n";
+    assert_eq!(proxies, expected);
+
+    // The control plane is reached, and nothing else on the same address of the machine.
+    let ask = format!(
+        "python3 -c 'import urllib.request as u; print(u.urlopen(\"{url}/healthz\").read())'"
+    );
+    assert_eq!(host.shell(&sandbox, &ask).await, "b'ok\\n'\n");
+    assert_eq!(host.shell(&sandbox, &connecting(another)).await, "held\n");
+    assert_eq!(host.shell(&sandbox, &connecting(server)).await, "held\n");
+    let none = json!({ "egress": { "mode": "none" } }).to_string();
+    let (status, _) = host.call(Method::PATCH, &sandbox, "", none).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        host.shell(&sandbox, &connecting(control_plane)).await,
+        "held\n"
+    );
+    host.delete(&sandbox).await;
+    host.end().await;
+    tasks.shutdown(Duration::from_secs(5)).await;
 }
