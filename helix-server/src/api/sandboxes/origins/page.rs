@@ -62,11 +62,11 @@ pub(super) fn failed(failure: &Failure, back: &str) -> Response {
     } else {
         (String::new(), "")
     };
-    let (message, back) = (escaped(&error.message), escaped(back));
+    let (message, back) = (escaped(&sentence(&error.message)), escaped(back));
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\">{refresh}<title>{title}</title>\
-         <style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{message}.</p>{note}\
+         <style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{message}</p>{note}\
          <footer class=\"dim\"><a href=\"{back}\">Ports of the sandbox in Helix</a></footer>\
          </main></body></html>"
     );
@@ -108,6 +108,18 @@ fn secured(mut response: Response) -> Response {
         headers.insert(name, value);
     }
     response
+}
+
+/// Messages come in lower case and without a full stop; people read sentences.
+fn sentence(message: &str) -> String {
+    let mut rest = message.chars();
+    let first = rest.next().map(char::to_uppercase);
+    first
+        .into_iter()
+        .flatten()
+        .chain(rest)
+        .chain(['.'])
+        .collect()
 }
 
 fn escaped(text: &str) -> String {
