@@ -28,6 +28,7 @@
 //!   of it, as images without names do.
 
 mod capabilities;
+mod ceiling;
 mod config;
 mod create;
 mod daemon;
@@ -45,6 +46,7 @@ mod stats;
 use std::{
     collections::HashMap,
     fs::File,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -57,7 +59,7 @@ use bollard::{
 use helix_base::{Clock, TaskGroup};
 use helix_proto::{
     SandboxId, SnapshotId,
-    sandbox::host::{HostCapability, SandboxSpec},
+    sandbox::host::{HostCapability, HostImage, SandboxSpec},
 };
 use rustix::fs::{FlockOperation, flock};
 
@@ -135,6 +137,7 @@ impl Containers {
             tag: places.tag(),
             start: collect(options, &places).await?,
             cgroup_parent: options.cgroup_parent.clone(),
+            most_open_files: most_open_files(&options.socket),
             limits_disk: capabilities::missing(&capabilities, "disk_limit").is_none(),
             places,
         };
@@ -156,6 +159,45 @@ impl Containers {
         backend.adopt().await?;
         Ok(Self { backend })
     }
+}
+
+impl Containers {
+    /// What to give as the network of another container of the same Docker daemon
+    /// (`docker run --network …`), such as one with a desktop: it then has the sandbox's
+    /// network as its own, with its address, loopback, names and egress policy, for as long
+    /// as the sandbox runs; after that it must be started again. A sandbox of
+    /// [`namespaces`](crate::namespaces) needs no such thing: its containers are inside.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such sandbox, or it does not run.
+    pub async fn network_of(&self, id: SandboxId) -> Result<String, Error> {
+        let states = self.backend.containers().await?;
+        let (Some((container, state)), Some(_)) = (states.get(&id), self.backend.get(id)) else {
+            let message = format!("there is no sandbox {id} on this host");
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        if *state == FoundState::Stopped {
+            let message = format!("the sandbox {id} does not run, so it has no network");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        Ok(format!("container:{container}"))
+    }
+}
+
+/// Containers get fewer open files than was asked where the Docker daemon cannot give more,
+/// as sandboxes of every backend do that meet a limit of their host.
+fn most_open_files(socket: &Path) -> Option<u64> {
+    let most = ceiling::open_files(socket);
+    match &most {
+        Ok(Some(most)) => tracing::warn!(
+            most,
+            "no sandbox has more open files: the Docker daemon may not raise its own limit"
+        ),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "the Docker daemon's limits are not known"),
+    }
+    most.ok().flatten()
 }
 
 async fn collect(options: &Options, places: &Places) -> Result<Vec<String>, Error> {
@@ -283,6 +325,10 @@ impl Isolation for Containers {
 
     fn capabilities(&self) -> Vec<HostCapability> {
         self.backend.capabilities.clone()
+    }
+
+    async fn images(&self) -> Result<Vec<HostImage>, Error> {
+        self.backend.images.list().await
     }
 
     async fn found(&self) -> Result<Vec<Found>, Error> {

@@ -47,6 +47,8 @@ pub(super) struct Common {
     /// How the guest's program is started.
     pub(super) start: Vec<String>,
     pub(super) cgroup_parent: Option<String>,
+    /// More than these the Docker daemon cannot give.
+    pub(super) most_open_files: Option<u64>,
     /// Whether the Docker daemon keeps limits on disks.
     pub(super) limits_disk: bool,
 }
@@ -87,10 +89,12 @@ impl Common {
     fn host_config(&self, spec: &SandboxSpec) -> HostConfig {
         let limits = spec.limits;
         let memory = i64::try_from(limits.memory_bytes).ok();
+        let files = self.most_open_files.unwrap_or(u64::MAX);
+        let files = i64::try_from(files.min(limits.open_files.into())).ok();
         let files = ResourcesUlimits {
             name: Some("nofile".to_owned()),
-            soft: Some(limits.open_files.into()),
-            hard: Some(limits.open_files.into()),
+            soft: files,
+            hard: files,
         };
         let logs = [("max-size", "1m"), ("max-file", "1")];
         let disk = HashMap::from([("size".to_owned(), limits.disk_bytes.to_string())]);
@@ -108,6 +112,8 @@ impl Common {
             cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             network_mode: Some("none".to_owned()),
+            // Without a network of Docker's, it gives the container's name no address.
+            extra_hosts: Some(vec![format!("{}:127.0.1.1", hostname(&spec.name))]),
             ipc_mode: Some("private".to_owned()),
             cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
             privileged: Some(false),
@@ -181,6 +187,7 @@ mod tests {
             tag: "0123abcd".into(),
             start: vec!["/.helix/program/guest".into()],
             cgroup_parent: None,
+            most_open_files: Some(20_000),
             limits_disk,
         }
     }
@@ -227,6 +234,8 @@ mod tests {
                 .iter()
                 .all(|mount| mount.read_only == Some(true))
         );
+        let files = host.ulimits.unwrap().remove(0);
+        assert_eq!((files.soft, files.hard), (Some(20_000), Some(20_000)));
         assert_eq!(body.env.unwrap(), ["LD_PRELOAD"]);
         assert_eq!(body.user.as_deref(), Some("0:0"));
         assert_eq!(body.hostname.as_deref(), Some("ann-s-box"));

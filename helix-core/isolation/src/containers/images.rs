@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::{
     Docker,
-    models::{ContainerConfig, ImageInspect},
+    models::{ContainerConfig, ImageInspect, ImageSummary},
     query_parameters::{
         CommitContainerOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
         TagImageOptionsBuilder,
     },
 };
-use helix_proto::{SandboxId, SnapshotId};
+use helix_proto::{SandboxId, SnapshotId, sandbox::host::HostImage};
 
 use super::{
     config::{HOST, VARIABLES},
@@ -22,6 +22,8 @@ use super::{
 };
 use crate::{Error, ErrorKind};
 
+/// The most images that are listed.
+const MOST: usize = 1_000;
 /// The longest name of an image.
 const LONGEST: usize = 255;
 
@@ -67,6 +69,17 @@ impl Images {
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         read(there)
+    }
+
+    /// What sandboxes can start from: images with a name that are not made of one.
+    pub(super) async fn list(&self) -> Result<Vec<HostImage>, Error> {
+        let options = ListImagesOptionsBuilder::new().build();
+        let images = self.docker.list_images(Some(options)).await;
+        let images = images.map_err(failed("listing the images"))?;
+        let mut all: Vec<_> = images.into_iter().flat_map(named).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all.truncate(MOST);
+        Ok(all)
     }
 
     pub(super) fn snapshot(&self, id: SnapshotId) -> String {
@@ -199,6 +212,20 @@ impl Images {
             _ => Ok(()),
         }
     }
+}
+
+/// An image by each of its names; by none where it was made of a sandbox.
+fn named(image: ImageSummary) -> impl Iterator<Item = HostImage> {
+    let ours = image.labels.contains_key(HOST);
+    let names = image.repo_tags.into_iter();
+    // What a name was taken from is listed without one.
+    let names = names.filter(move |name| !ours && name != "<none>:<none>");
+    names.map(move |name| HostImage {
+        name,
+        digest: image.id.clone(),
+        size_bytes: image.size.try_into().unwrap_or(0),
+        created_at_ms: u64::try_from(image.created).unwrap_or(0) * 1_000,
+    })
 }
 
 fn looking(name: &str) -> String {

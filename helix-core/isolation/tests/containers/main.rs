@@ -12,6 +12,7 @@
 
 mod confinement;
 mod daemon;
+mod joined;
 mod kit;
 mod life;
 mod place;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
 fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     kit::trials(&mut trials);
+    joined::trials(&mut trials);
     life::trials(&mut trials);
     confinement::trials(&mut trials);
     trials

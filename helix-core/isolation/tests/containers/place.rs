@@ -42,7 +42,7 @@ pub(crate) fn trial<F: Future<Output = ()>>(
 pub(crate) struct Place {
     pub(crate) data: PathBuf,
     tasks: Mutex<TaskGroup>,
-    ids: Ids,
+    pub(crate) ids: Ids,
 }
 
 impl Place {
