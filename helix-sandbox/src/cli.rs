@@ -53,6 +53,10 @@ pub(crate) enum Command {
     /// Look after the images that sandboxes can start from.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Look after the Docker images that every sandbox's own Docker daemon has from its
+    /// start, without a copy of its own.
+    #[command(subcommand)]
+    DockerImage(DockerImageCommand),
     /// Say what this machine can do and what it cannot, and what to do about that. Ends
     /// with status 1 where no sandbox can run.
     Check,
@@ -73,6 +77,23 @@ pub(crate) enum ImageCommand {
     /// Remove an image by name, unless sandboxes were made from it.
     Remove {
         /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DockerImageCommand {
+    /// Import the images of a file that `docker save` wrote, by the names they have there;
+    /// an image that has such a name loses it. Needs Docker's programs on this machine.
+    Import {
+        /// The file, compressed or not.
+        from: PathBuf,
+    },
+    /// List the images.
+    List,
+    /// Remove an image by name, unless a sandbox or a snapshot may need it.
+    Remove {
+        /// Its name, such as debian:12.
         name: String,
     },
 }

@@ -101,11 +101,18 @@ async fn in_containers(
 }
 
 async fn settings(options: &HostOptions) -> namespaces::Options {
+    namespaces::Options {
+        network: Some(network(options).await),
+        ..of_namespaces(options)
+    }
+}
+
+/// How the backend `namespaces` is set up, but for its network.
+pub fn of_namespaces(options: &HostOptions) -> namespaces::Options {
     let mut settings = namespaces::Options::new(&options.data_dir);
     if let Some(first_id) = options.isolation.first_id {
         settings.first_id = first_id;
     }
-    settings.network = Some(network(options).await);
     settings
 }
 

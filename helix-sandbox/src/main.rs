@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod docker_images;
 mod images;
 
 use std::{process::ExitCode, sync::Arc};
@@ -47,6 +48,7 @@ async fn act(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Some(Command::Join) => join(&config.host).await?,
         Some(Command::Image(command)) => images::act(command, &config.host).await?,
+        Some(Command::DockerImage(command)) => docker_images::act(command, &config.host).await?,
         Some(Command::Check) => return check(&config.host).await,
     }
     Ok(ExitCode::SUCCESS)

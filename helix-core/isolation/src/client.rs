@@ -3,17 +3,22 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use helix_proto::sandbox::guest::{ExecRequest, ExecResult, Output};
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use hyper::body::{Body, Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use tokio_util::io::ReaderStream;
 
 use crate::{Environment, Error, ErrorKind};
 
 /// The most that is taken of an answer: what is inside may say anything.
 const LONGEST_ANSWER: usize = 16 << 20;
+
+/// How much of a file is sent at once.
+const CHUNK: usize = 128 << 10;
 
 /// Asks what runs inside one sandbox. Each request is a connection of its own.
 #[derive(Debug, Clone)]
@@ -50,19 +55,36 @@ impl GuestClient {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Bytes>, Error> {
+        self.exchange(method, path, Full::new(body)).await
+    }
+
+    async fn exchange<B>(
+        &self,
+        method: Method,
+        path: &str,
+        body: B,
+    ) -> Result<Response<Bytes>, Error>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, "guest")
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
+            .body(body)
             .map_err(|why| failed(ErrorKind::Invalid, &why))?;
-        tokio::time::timeout(self.patience, self.exchange(request))
+        tokio::time::timeout(self.patience, self.send(request))
             .await
             .map_err(|_| Error::new(ErrorKind::Timeout, "the sandbox does not answer"))?
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Error> {
+    async fn send<B>(&self, request: Request<B>) -> Result<Response<Bytes>, Error>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let connection = self.sandbox.connect().await?;
         let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(connection))
             .await
@@ -85,20 +107,7 @@ impl GuestClient {
     }
 
     async fn ask_for(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Error> {
-        let answer = self.ask(method, path, body).await?;
-        if answer.status().is_success() {
-            return Ok(answer.into_body());
-        }
-        let said = String::from_utf8_lossy(answer.body());
-        let said: String = said.chars().take(500).collect();
-        let kind = match answer.status() {
-            StatusCode::NOT_FOUND => ErrorKind::NotFound,
-            StatusCode::CONFLICT => ErrorKind::Conflict,
-            StatusCode::INSUFFICIENT_STORAGE => ErrorKind::Full,
-            status if status.is_client_error() => ErrorKind::Invalid,
-            _ => ErrorKind::Failed,
-        };
-        Err(Error::new(kind, format!("{}: {said}", answer.status())))
+        succeeded(self.ask(method, path, body).await?)
     }
 
     /// Runs a program to its end.
@@ -149,6 +158,24 @@ impl GuestClient {
         self.ask_for(Method::PUT, &path, content).await.map(drop)
     }
 
+    /// Writes a file as [`write`](Self::write) does, from one of this machine, of any length.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write), and where the file cannot be read.
+    pub async fn write_from(
+        &self,
+        user: &str,
+        path: &str,
+        mode: u32,
+        from: tokio::fs::File,
+    ) -> Result<(), Error> {
+        let path = format!("/files/content?path={path}&parents=true&mode={mode:o}&user={user}");
+        let chunks = ReaderStream::with_capacity(from, CHUNK).map_ok(Frame::data);
+        let answer = self.exchange(Method::PUT, &path, StreamBody::new(chunks));
+        succeeded(answer.await?).map(drop)
+    }
+
     /// Reads a file of up to 16 MiB. `path` is percent-encoded.
     ///
     /// # Errors
@@ -158,6 +185,22 @@ impl GuestClient {
         let path = format!("/files/content?path={path}&user={user}");
         self.ask_for(Method::GET, &path, Bytes::new()).await
     }
+}
+
+fn succeeded(answer: Response<Bytes>) -> Result<Bytes, Error> {
+    if answer.status().is_success() {
+        return Ok(answer.into_body());
+    }
+    let said = String::from_utf8_lossy(answer.body());
+    let said: String = said.chars().take(500).collect();
+    let kind = match answer.status() {
+        StatusCode::NOT_FOUND => ErrorKind::NotFound,
+        StatusCode::CONFLICT => ErrorKind::Conflict,
+        StatusCode::INSUFFICIENT_STORAGE => ErrorKind::Full,
+        status if status.is_client_error() => ErrorKind::Invalid,
+        _ => ErrorKind::Failed,
+    };
+    Err(Error::new(kind, format!("{}: {said}", answer.status())))
 }
 
 async fn whole(answer: Response<Incoming>) -> Result<Response<Bytes>, Error> {

@@ -13,6 +13,7 @@
 
 mod api;
 mod daemon;
+pub mod images;
 mod log;
 pub mod names;
 mod prepare;

@@ -40,7 +40,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use helix_base::{Clock, Ids, TaskGroup};
 use serde::{Deserialize, Serialize};
 
-use crate::docker::Docker;
+use crate::docker::{Docker, images::DockerImage};
 
 use self::{
     acting::Jobs, exec::Execs, files::Watches, ports::Ways, programs::Programs,
@@ -66,6 +66,9 @@ pub struct GuestConfig {
     /// Whether the sandbox has a Docker daemon of its own.
     #[serde(default)]
     pub docker: bool,
+    /// The images of the host that the daemon is to have.
+    #[serde(default)]
+    pub docker_images: Vec<DockerImage>,
 }
 
 /// Whose children a guest collects.
@@ -113,9 +116,10 @@ impl Guest {
         tasks: TaskGroup,
     ) -> std::io::Result<Self> {
         let reaper = Reaper::start(role, &tasks)?;
-        let docker = config
-            .docker
-            .then(|| Docker::start(reaper.clone(), config.env.clone(), clock.clone(), &tasks));
+        let docker = config.docker.then(|| {
+            let (env, images) = (config.env.clone(), config.docker_images.clone());
+            Docker::start(reaper.clone(), env, images, clock.clone(), &tasks)
+        });
         Ok(Self {
             inner: Arc::new(Inner {
                 ids: Ids::new(clock.clone()),

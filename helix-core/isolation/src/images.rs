@@ -32,7 +32,7 @@ use helix_proto::sandbox::host::HostImage;
 use sha2::{Digest as _, Sha256};
 
 use crate::{Error, ErrorKind};
-use index::Index;
+pub(crate) use index::Index;
 use tree::Tree;
 use users::Users;
 
@@ -251,7 +251,7 @@ impl Images {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/@".contains(&byte);
     if (1..=200).contains(&name.len()) && name.bytes().all(fine) && !name.starts_with("sha256:") {
         return Ok(());

@@ -10,6 +10,7 @@ mod capabilities;
 mod cgroup;
 mod create;
 mod disk;
+mod docker_images;
 mod host_root;
 mod launch;
 mod launcher;
@@ -49,13 +50,14 @@ use self::{
     state::Places,
 };
 pub use self::{
+    docker_images::import_docker_image,
     launch::{ARGUMENT, launch_main},
     options::Options,
 };
 use crate::{
     Environment, Error, ErrorKind, Found, FoundState, Isolation,
     dns::{LocalNames, NoNames},
-    docker,
+    docker::{self, images::DockerImages},
     images::Images,
     network::{self, Networks},
 };
@@ -77,6 +79,7 @@ struct Backend {
     capabilities: Vec<HostCapability>,
     host: Option<HostRoot>,
     images: Images,
+    docker_images: DockerImages,
     networks: Option<Networks>,
     launcher: Arc<Launcher>,
     spares: Arc<Spares>,
@@ -158,6 +161,7 @@ impl Backend {
             .map_err(|error| Error::io("looking for control groups", error))?;
         let mut capabilities = capabilities::find(&options, &hierarchies);
         let images = Images::open(options.images())?;
+        let docker_images = DockerImages::open(options.docker_images())?;
         let mut host = None;
         if capabilities::has(&capabilities, "namespaces") {
             match HostRoot::make(Path::new("/"), &places.host(), from_ref(&places.data)) {
@@ -180,6 +184,7 @@ impl Backend {
             capabilities,
             host,
             images,
+            docker_images,
             networks: None,
             launcher,
             spares,
@@ -249,6 +254,7 @@ impl Backend {
             }
         }
         self.recover_network().await?;
+        self.tidy_docker_images().await?;
         used.extend(self.host.as_ref().map(|host| host.directory.clone()));
         HostRoot::tidy(&self.places.host(), &used).map_err(failed)
     }
@@ -347,12 +353,11 @@ impl Isolation for Namespaces {
     }
 
     async fn remove(&self, id: SandboxId) -> Result<(), Error> {
-        let Some(sandbox) = self.backend.get(id) else {
-            return Ok(());
-        };
-        sandbox.remove().await?;
-        self.backend.sandboxes().remove(&id);
-        Ok(())
+        if let Some(sandbox) = self.backend.get(id) {
+            sandbox.remove().await?;
+            self.backend.sandboxes().remove(&id);
+        }
+        self.backend.docker_images.forget(&id.to_string())
     }
 
     async fn snapshots(&self) -> Result<Vec<(SnapshotId, u64)>, Error> {
@@ -380,7 +385,8 @@ impl Isolation for Namespaces {
         match fs::remove_file(&layers) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             result => result.map_err(|error| Error::io(layers.display(), error)),
-        }
+        }?;
+        self.backend.docker_images.forget(&id.to_string())
     }
 }
 

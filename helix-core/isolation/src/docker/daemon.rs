@@ -17,7 +17,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{SOCKET, api, log::Log, names::Directory, prepare};
+use super::{DATA, SOCKET, api, images, images::DockerImage, log::Log, names::Directory, prepare};
 use crate::guest::{Process, Reaper};
 
 /// Until the daemon answers for the first time.
@@ -46,6 +46,7 @@ struct Shared {
     tasks: TaskGroup,
     reaper: Reaper,
     env: BTreeMap<String, String>,
+    images: Vec<DockerImage>,
 }
 
 /// How a start ended.
@@ -57,10 +58,12 @@ enum End {
 }
 
 impl Docker {
-    /// Starts it in the background, with these variables (such as those of a proxy).
+    /// Starts it in the background, with these variables (such as those of a proxy) and
+    /// these images of the host.
     pub fn start(
         reaper: Reaper,
         env: BTreeMap<String, String>,
+        images: Vec<DockerImage>,
         clock: Arc<dyn Clock>,
         tasks: &TaskGroup,
     ) -> Self {
@@ -77,6 +80,7 @@ impl Docker {
             tasks: tasks.clone(),
             reaper,
             env,
+            images,
         });
         tasks.spawn("docker", shared.clone().supervise());
         Self { shared }
@@ -144,6 +148,9 @@ impl Shared {
         let prepared = self.clone();
         let started = tokio::task::spawn_blocking(move || {
             let mut command = prepare::command(&prepared.env)?;
+            images::give(&prepared.images, Path::new(images::SHOWN), Path::new(DATA)).map_err(
+                |error| io::Error::other(format!("giving it the host's images: {error}")),
+            )?;
             spawn(&prepared.reaper, &mut command)
         });
         let (mut process, lines) = started.await.map_err(io::Error::other)??;

@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind};
 
 /// The list, and while it may be changed, the lock on it.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(crate) struct Index {
     path: PathBuf,
     images: Vec<HostImage>,
     _lock: Option<File>,
@@ -21,7 +21,7 @@ pub(super) struct Index {
 
 impl Index {
     /// To be read: a list that is being replaced is the one before or the one after.
-    pub(super) fn read(folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("images.json");
         let images = match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|why| {
@@ -39,7 +39,7 @@ impl Index {
     }
 
     /// To be changed, once whoever else changes it is done.
-    pub(super) fn lock(folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn lock(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(".lock");
         let lock = File::create(&path).map_err(|error| Error::io(path.display(), error))?;
         rustix::fs::flock(&lock, FlockOperation::LockExclusive)
@@ -51,7 +51,7 @@ impl Index {
     }
 
     /// Gives an image its name; returns the one that had it.
-    pub(super) fn put(&mut self, image: HostImage) -> Result<Option<HostImage>, Error> {
+    pub(crate) fn put(&mut self, image: HostImage) -> Result<Option<HostImage>, Error> {
         let before = self.position(&image.name).map(|at| self.images.remove(at));
         let at = self.images.partition_point(|other| other.name < image.name);
         self.images.insert(at, image);
@@ -60,7 +60,7 @@ impl Index {
     }
 
     /// Takes a name away.
-    pub(super) fn take(&mut self, name: &str) -> Result<Option<HostImage>, Error> {
+    pub(crate) fn take(&mut self, name: &str) -> Result<Option<HostImage>, Error> {
         let taken = self.position(name).map(|at| self.images.remove(at));
         self.write()?;
         Ok(taken)
@@ -78,7 +78,15 @@ impl Index {
         named.count()
     }
 
-    pub(super) fn into_images(self) -> Vec<HostImage> {
+    pub(crate) fn has_digest(&self, digest: &str) -> bool {
+        self.images.iter().any(|image| image.digest == digest)
+    }
+
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &str> {
+        self.images.iter().map(|image| image.digest.as_str())
+    }
+
+    pub(crate) fn into_images(self) -> Vec<HostImage> {
         self.images
     }
 

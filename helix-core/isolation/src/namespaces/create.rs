@@ -20,7 +20,7 @@ use super::{
 use crate::{Error, ErrorKind, network::policy::Policy};
 
 /// How many ids a sandbox has.
-const IDS: u32 = 65_536;
+pub(super) const IDS: u32 = 65_536;
 
 /// What every sandbox needs.
 const NEEDED: [&str; 3] = ["namespaces", "limits", "disk_limit"];
@@ -49,7 +49,13 @@ pub(super) async fn create(
         .await
         .map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))?
     };
-    finish(&backend, spec, made?, range)
+    match made {
+        Ok(made) => finish(&backend, spec, made, range),
+        Err(error) => {
+            backend.docker_images.forget(&spec.id.to_string())?;
+            Err(error)
+        }
+    }
 }
 
 /// A sandbox's files.
@@ -142,10 +148,18 @@ async fn origin(
 
 /// Where a disk comes from.
 pub(super) trait Source: Send + Sync {
+    /// The id of the sandbox or snapshot that it is of.
+    fn name(&self) -> String;
+
     fn copy_to(&self, path: &Path) -> Result<(), Error>;
 }
 
 impl Source for std::path::PathBuf {
+    fn name(&self) -> String {
+        let name = self.file_stem().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     fn copy_to(&self, path: &Path) -> Result<(), Error> {
         disk::copy(self, path).map_err(|error| Error::io("copying the disk", error))
     }
@@ -168,6 +182,8 @@ fn files(
         Some(origin) => {
             let directory = backend.places.half_made()?;
             let path = directory.path().join(DISK);
+            let images = &backend.docker_images;
+            images.share(&origin.name(), &spec.id.to_string())?;
             origin.copy_to(&path)?;
             disk::grow(&path, bytes)?;
             (directory, None)
@@ -251,6 +267,7 @@ impl Backend {
 
 /// A disk whose writes are held back while it is copied.
 pub(super) struct Held {
+    pub(super) name: String,
     pub(super) path: std::path::PathBuf,
     pub(super) marker: std::path::PathBuf,
     pub(super) running: bool,
@@ -259,6 +276,10 @@ pub(super) struct Held {
 }
 
 impl Source for Held {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
     fn copy_to(&self, path: &Path) -> Result<(), Error> {
         let failed = |error| Error::io("copying the disk", error);
         if !self.running {

@@ -49,6 +49,8 @@ pub(super) struct Plan {
     pub(super) layers: Vec<Layered>,
     /// Whether it has a Docker daemon.
     pub(super) docker: bool,
+    /// The host's images for it.
+    pub(super) docker_images: PathBuf,
     /// Its host name.
     pub(super) hostname: String,
     /// Its memory limit: bounds what is kept in memory.

@@ -46,4 +46,9 @@ impl Options {
     pub fn images(&self) -> PathBuf {
         self.data.join("images")
     }
+    /// Where the Docker images for sandboxes are, for
+    /// [`DockerImages`](crate::docker::images::DockerImages) of another process.
+    pub fn docker_images(&self) -> PathBuf {
+        self.data.join("docker-images")
+    }
 }

@@ -214,6 +214,7 @@ impl Sandbox {
         self.unmount().await;
         Ok(Held {
             _turn: turn,
+            name: self.name.clone(),
             path: self.places.disk(&self.name),
             marker: self.places.copying(&self.name),
             running: self.running().is_some(),

@@ -123,7 +123,12 @@ impl Sandbox {
         let (socket, path) = (self.places.socket(&self.name), self.places.disk(&self.name));
         let (limits, owner) = (spec.limits, spec.docker.then_some(state.first_id));
         let (launcher, disk) = (Arc::clone(&backend.launcher), self.take_disk());
+        let (images, id) = (backend.docker_images.clone(), spec.id.to_string());
         let begun = tokio::task::spawn_blocking(move || {
+            if plan.docker {
+                plan.docker_images = images.data();
+                plan.guest.docker_images = images.offer(&id)?;
+            }
             plan.cgroups
                 .make(&limits, owner)
                 .map_err(|error| Error::io("making its control groups", error))?;
@@ -263,11 +268,13 @@ fn plan_of(spec: &SandboxSpec, state: &State, cgroups: Cgroups, stage: PathBuf) 
         first_id: state.first_id,
         layers: state.layers.clone(),
         docker: spec.docker,
+        docker_images: PathBuf::new(),
         network: None,
         guest: GuestConfig {
             hostname: hostname.clone(),
             env: spec.env.clone(),
             docker: spec.docker,
+            docker_images: Vec::new(),
         },
         hostname,
         memory_bytes: spec.limits.memory_bytes,

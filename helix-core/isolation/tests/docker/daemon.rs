@@ -60,7 +60,7 @@ pub(crate) fn spec(place: &Place, egress: Egress) -> SandboxSpec {
 /// An image `box`: a static busybox, and the names that it goes by.
 pub(crate) async fn import(sandbox: &Arc<dyn Environment>) {
     let script = "set -e; mkdir -p /tmp/box/bin; cp /bin/busybox /tmp/box/bin/; \
-        for name in sh cat echo wget httpd sleep id nslookup ls mkdir; do \
+        for name in sh cat echo wget httpd sleep id nslookup ls mkdir true mount mknod head rm timeout; do \
         ln -sf busybox /tmp/box/bin/$name; done; \
         tar -C /tmp/box -c . | docker import - box >/dev/null && echo imported";
     assert_eq!(sh(sandbox, script).await, "imported\n");

@@ -5,6 +5,8 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 
 mod daemon;
+mod everyday;
+mod images;
 mod reach;
 #[expect(dead_code, reason = "the tests of the backend use the rest")]
 #[path = "../namespaces/support.rs"]
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     daemon::trials(&mut trials);
+    everyday::trials(&mut trials);
+    images::trials(&mut trials);
     reach::trials(&mut trials);
     if let Some(why) = unable() {
         for trial in &trials {
@@ -37,9 +41,13 @@ fn unable() -> Option<String> {
         return Some(why.to_owned());
     }
     for program in ["/bin/busybox", "/usr/bin/docker", "/usr/bin/python3"] {
-        if !std::path::Path::new(program).exists() {
+        if !exists(program) {
             return Some(format!("there is no {program}"));
         }
     }
     docker::on_this_system().err()
+}
+
+pub(crate) fn exists(program: &str) -> bool {
+    std::path::Path::new(program).exists()
 }

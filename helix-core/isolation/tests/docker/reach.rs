@@ -32,7 +32,7 @@ const SERVER: &str = "docker run -d --name web -p 8000:80 box sh -c \
     2>&1 | tail -1";
 
 /// What an HTTP server answers to the sandbox; nothing if it does not.
-async fn fetch(sandbox: &Arc<dyn Environment>, url: &str) -> String {
+pub(crate) async fn fetch(sandbox: &Arc<dyn Environment>, url: &str) -> String {
     let script = format!(
         "python3 -c 'import urllib.request as r; \
          print(r.urlopen(\"{url}\", timeout=3).read().decode().strip())' 2>/dev/null"
@@ -40,7 +40,7 @@ async fn fetch(sandbox: &Arc<dyn Environment>, url: &str) -> String {
     sh(sandbox, &script).await.trim().to_owned()
 }
 
-async fn address(sandbox: &Arc<dyn Environment>, container: &str) -> String {
+pub(crate) async fn address(sandbox: &Arc<dyn Environment>, container: &str) -> String {
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
     let address = sh(
         sandbox,

@@ -22,8 +22,9 @@ use rustix::{
     mount::{MountFlags, OpenTreeFlags, UnmountFlags, mount, open_tree, unmount},
 };
 
-use self::mounts::{QUIET, attach, directory, filesystem, move_to, place, share};
+use self::mounts::{QUIET, attach, directory, filesystem, move_to, place, share, shared};
 use super::{Doing as _, Failure, Layered, Plan, stage, sys};
+use crate::docker::images;
 
 /// Where things are below the stage.
 const DISK: &str = "disk";
@@ -55,6 +56,8 @@ pub(super) fn build(
     times.part("proc and sys");
     if plan.docker {
         docker(root.as_fd()).doing("making a place for Docker's data")?;
+        show_images(plan, root.as_fd(), users.as_fd())
+            .doing("showing it the host's Docker images")?;
     }
     rustix::process::chdir(ROOT).doing("entering the root")?;
     rustix::process::pivot_root(".", ".").doing("making it the root")?;
@@ -140,4 +143,12 @@ fn docker(root: BorrowedFd<'_>) -> io::Result<()> {
     let tree = open_tree(CWD, &path, flags)?;
     let place = place(root, Path::new("var/lib/docker"))?;
     move_to(tree.as_fd(), place.as_fd())
+}
+
+/// The host's Docker images, for the daemon's data to link to.
+fn show_images(plan: &Plan, root: BorrowedFd<'_>, users: BorrowedFd<'_>) -> io::Result<()> {
+    let images = shared(&plan.docker_images, users)?;
+    let shown = images::SHOWN.trim_start_matches('/');
+    let place = place(root, Path::new(shown))?;
+    move_to(images.as_fd(), place.as_fd())
 }

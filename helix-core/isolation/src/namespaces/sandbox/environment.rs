@@ -61,8 +61,10 @@ impl Environment for Sandbox {
         let held = self.hold().await?;
         let path = self.places.snapshot(&id.to_string());
         let (places, layers) = (self.places.clone(), self.state().layers);
+        let images = self.backend()?.docker_images.clone();
         let copied = tokio::task::spawn_blocking(move || {
             if !path.exists() {
+                images.share(&held.name, &id.to_string())?;
                 let temporary = path.with_extension("new");
                 let failed = |error| Error::io("keeping the snapshot", error);
                 match fs::remove_file(&temporary) {

@@ -44,14 +44,17 @@ pub(super) fn filesystem(
 
 /// Attaches a read-only clone of a directory's mount, with the sandbox's ids.
 pub(super) fn share(source: &Path, at: &str, users: BorrowedFd<'_>) -> io::Result<()> {
-    let tree = open_tree(
-        CWD,
-        source,
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
-    )?;
-    sys::map_mount(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, Some(users))?;
+    let tree = shared(source, users)?;
     directory(CWD, at, 0o700)?;
     attach(tree.as_fd(), CWD, at)
+}
+
+/// A read-only clone of a directory's mount, with the sandbox's ids.
+pub(super) fn shared(source: &Path, users: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, source, flags)?;
+    sys::map_mount(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, Some(users))?;
+    Ok(tree)
 }
 
 pub(super) fn attach(
