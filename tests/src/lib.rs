@@ -14,6 +14,7 @@ pub mod line;
 pub mod process;
 pub mod programs;
 pub mod python;
+pub mod sandbox_host;
 pub mod world;
 
 pub use client::Client;
@@ -21,4 +22,5 @@ pub use database::{Database, DatabaseKind};
 pub use disk::SmallDisk;
 pub use eventually::eventually;
 pub use line::Line;
+pub use sandbox_host::SandboxHost;
 pub use world::{Runner, Server, World};

@@ -4,26 +4,15 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
-    path::{Path, PathBuf},
-    process::{Command, Output},
     time::Duration,
 };
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use helix_base::{Outbound, OutboundOptions, TaskGroup};
-use helix_proto::{
-    fleet::{CreateJoinTokenRequest, CreatedJoinToken, MachineRole},
-    sandbox::{
-        Egress, Sandbox, SandboxState,
-        guest::ExecResult,
-        host::{SandboxHost, SandboxHostState},
-    },
-};
+use helix_proto::sandbox::{Egress, Sandbox, SandboxLog, SandboxState};
 use helix_tests::{
-    DatabaseKind, World, eventually,
-    eventually::SOON,
-    process::{Process, with_argument},
-    programs::programs,
+    DatabaseKind, SandboxHost, World, eventually, eventually::SOON, process::with_argument,
+    sandbox_host::may_host,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use reqwest::{Method, StatusCode};
@@ -31,161 +20,13 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Whether this machine can have sandboxes; says so where it cannot.
-#[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
-fn may_host() -> bool {
-    let folder = tempfile::tempdir().unwrap();
-    let checked = checked(folder.path());
-    if !checked.status.success() {
-        let why = String::from_utf8_lossy(&checked.stdout).into_owned();
-        println!("skipped: this machine cannot have sandboxes:\n{why}");
-    }
-    checked.status.success()
-}
-
-/// Looks at the machine, and leaves nothing where there are no sandboxes.
-fn checked(data: &Path) -> Output {
-    let mut check = Command::new(&programs().sandbox);
-    check.arg("check").arg("--data-dir").arg(data);
-    check.output().unwrap()
-}
-
-/// A sandbox host that joined a control plane.
-struct Host<'a> {
-    world: &'a World,
-    data: PathBuf,
-    subnet: String,
-    process: Process,
-}
-
-impl<'a> Host<'a> {
-    /// Each host of this machine has a network of its own.
-    async fn join(world: &'a World, subnet: &str) -> Self {
-        Self::join_by(world, subnet, world.server.url(), |_| {}).await
-    }
-
-    /// By this way to the control plane, and set up in this way.
-    async fn join_by(
-        world: &'a World,
-        subnet: &str,
-        server: &str,
-        set_up: impl FnOnce(&mut Command),
-    ) -> Self {
-        let request = CreateJoinTokenRequest {
-            name: "a machine".to_owned(),
-            max_uses: None,
-            expires_at_ms: None,
-            role: MachineRole::SandboxHost,
-        };
-        let made: CreatedJoinToken = world.admin.post("/api/v1/join-tokens", &request).await;
-        let data = world.folder().join("sandboxes");
-        let mut command = Self::command(server, &data, subnet);
-        command.env("HELIX_SANDBOX_JOIN_TOKEN", &made.secret);
-        set_up(&mut command);
-        let process = Process::start(&mut command, &data.with_extension("log"));
-        let host = Self {
-            world,
-            data,
-            subnet: subnet.to_owned(),
-            process,
-        };
-        host.until_online().await;
-        host
-    }
-
-    fn command(server: &str, data: &Path, subnet: &str) -> Command {
-        let mut command = Command::new(&programs().sandbox);
-        command.args(["--server", server, "--data-dir"]);
-        command.arg(data).args(["--subnet", subnet]);
-        command
-    }
-
-    async fn until_online(&self) {
-        eventually("the sandbox host", SOON, async || {
-            let hosts: Vec<SandboxHost> = self.world.admin.get("/api/v1/sandbox-hosts").await;
-            match hosts.as_slice() {
-                [host] if host.state == SandboxHostState::Online && host.info.is_some() => Ok(()),
-                _ => Err((hosts, self.process.log())),
-            }
-        })
-        .await;
-    }
-
-    /// The host ends in this way, and is started again.
-    async fn restarted(mut self, signal: Signal) -> Self {
-        self.process.signal(signal);
-        self.process.wait(SOON).await;
-        let mut command = Self::command(self.world.server.url(), &self.data, &self.subnet);
-        self.process = Process::start(&mut command, &self.data.with_extension("log"));
-        self.until_online().await;
-        self
-    }
-
-    async fn sandbox(&self, request: Value) -> Sandbox {
-        let made: Sandbox = self.world.admin.post("/api/v1/sandboxes", &request).await;
-        self.until(&made, SandboxState::Running).await
-    }
-
-    async fn until(&self, sandbox: &Sandbox, state: SandboxState) -> Sandbox {
-        let path = format!("/api/v1/sandboxes/{}", sandbox.id);
-        eventually("the sandbox", SOON, async || {
-            let seen: Sandbox = self.world.admin.get(&path).await;
-            if seen.state == state && seen.reachable {
-                Ok(seen)
-            } else {
-                Err((seen, self.process.log()))
-            }
-        })
-        .await
-    }
-
-    async fn call(
-        &self,
-        method: Method,
-        sandbox: &Sandbox,
-        path: &str,
-        body: impl Into<reqwest::Body>,
-    ) -> (StatusCode, Vec<u8>) {
-        let path = format!("/api/v1/sandboxes/{}{path}", sandbox.id);
-        let request = self.world.admin.request(method, &path).body(body);
-        let request = request.header("content-type", "application/json");
-        let answer = request.send().await.unwrap();
-        (answer.status(), answer.bytes().await.unwrap().to_vec())
-    }
-
-    /// What a shell says to a line.
-    async fn shell(&self, sandbox: &Sandbox, line: &str) -> String {
-        let body = json!({ "command": ["sh", "-c", line] }).to_string();
-        let (status, body) = self.call(Method::POST, sandbox, "/exec", body).await;
-        let said = String::from_utf8_lossy(&body).into_owned();
-        assert_eq!(status, StatusCode::OK, "{said}");
-        let result: ExecResult = serde_json::from_slice(&body).unwrap();
-        assert_eq!(result.exit.code, Some(0), "{said}");
-        match result.stdout {
-            helix_proto::sandbox::guest::Output::Text(text) => text,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Ends, with what its firewall and control groups have for all sandboxes.
-    async fn end(mut self) {
-        self.process.stop().await;
-        assert!(checked(&self.data).status.success());
-    }
-
-    async fn delete(&self, sandbox: &Sandbox) {
-        let (status, _) = self.call(Method::DELETE, sandbox, "", "").await;
-        assert_eq!(status, StatusCode::NO_CONTENT);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_runs_programs_pauses_forks_outlives_its_hosts_daemon_and_leaves_nothing() {
     if !may_host() {
         return;
     }
     let world = World::empty(DatabaseKind::Sqlite).await;
-    let host = Host::join(&world, "10.241.0.0/16").await;
+    let host = SandboxHost::join(&world, "10.241.0.0/16").await;
     let one = host
         .sandbox(json!({ "name": "one", "env": { "GREETING": "hello" } }))
         .await;
@@ -207,7 +48,7 @@ async fn a_sandbox_runs_programs_pauses_forks_outlives_its_hosts_daemon_and_leav
         .call(Method::POST, &one, "/exec", serve.to_string())
         .await;
     assert_eq!(status, StatusCode::CREATED);
-    let served = async |host: &Host<'_>| {
+    let served = async |host: &SandboxHost<'_>| {
         eventually("the port", SOON, async || {
             match host.call(Method::GET, &one, "/ports/8000/note", "").await {
                 (StatusCode::OK, body) => Ok(body),
@@ -269,7 +110,7 @@ async fn a_terminal_is_typed_into_through_the_control_plane_and_attached_to_agai
         return;
     }
     let world = World::empty(DatabaseKind::Sqlite).await;
-    let host = Host::join(&world, "10.242.0.0/16").await;
+    let host = SandboxHost::join(&world, "10.242.0.0/16").await;
     let sandbox = host.sandbox(json!({ "name": "terminal" })).await;
     let (status, body) = host.call(Method::POST, &sandbox, "/terminals", "{}").await;
     assert_eq!(status, StatusCode::CREATED);
@@ -385,12 +226,15 @@ async fn a_sandbox_gets_the_hosts_authorities_and_proxies_and_reaches_the_contro
     let authority = authority("Helix tests own authority");
     std::fs::write(&bundle, &authority).unwrap();
     let url = format!("http://{control_plane}");
-    let host = Host::join_by(&world, "10.243.0.0/16", &url, |command| {
-        command.arg("--ca-bundle").arg(&bundle);
-        command.env("HTTPS_PROXY", "http://proxy.example.com:3128");
-        command.env("NO_PROXY", ".internal.example.com");
-    })
-    .await;
+    let settings = [
+        ("HELIX_SANDBOX_SERVER", url.as_str()),
+        ("HELIX_SANDBOX_OUTBOUND__CA_BUNDLE", bundle.to_str().unwrap()),
+        ("HELIX_SANDBOX_ISOLATION__SUBNET", "10.244.0.0/16"),
+        ("HTTPS_PROXY", "http://proxy.example.com:3128"),
+        ("NO_PROXY", ".internal.example.com"),
+    ];
+    let settings = settings.map(|(name, value)| (name, value.to_owned()));
+    let host = SandboxHost::with_settings(&world, settings.into()).await;
     let sandbox = host.sandbox(json!({ "name": "surrounded" })).await;
 
     // Programs trust the authority beside those of the system, by the variables that they read.
@@ -426,4 +270,104 @@ async fn a_sandbox_gets_the_hosts_authorities_and_proxies_and_reaches_the_contro
     host.delete(&sandbox).await;
     host.end().await;
     tasks.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Waits for what a shell says.
+async fn says(host: &SandboxHost<'_>, sandbox: &Sandbox, line: &str, what: &str) {
+    eventually(line, SOON, async || {
+        let said = host.shell(sandbox, &format!("{line} 2>&1 || true")).await;
+        if said.trim() == what {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    })
+    .await;
+}
+
+const FETCH: &str = "python3 -c 'import sys, urllib.request as r; \
+                     print(r.urlopen(sys.argv[1], timeout=3).read().decode())'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_in_a_sandbox_has_the_hosts_images_is_reached_by_name_and_says_what_it_did() {
+    if !may_host() || !has_docker() {
+        return;
+    }
+    let world = World::empty(DatabaseKind::Sqlite).await;
+    let host = SandboxHost::join(&world, "10.243.0.0/16").await;
+    let first = host
+        .sandbox(json!({ "name": "first", "docker": true }))
+        .await;
+    let make = "set -e; cd; mkdir -p box/bin; cp /bin/busybox box/bin; \
+        for name in sh mkdir echo httpd; do ln -s busybox box/bin/$name; done; \
+        tar -C box -c . | docker import - box:1 >/dev/null; docker save box:1 > box.tar";
+    assert_eq!(host.shell(&first, make).await, "");
+    let path = "/files/content?path=/home/user/box.tar";
+    let (status, tar) = host.call(Method::GET, &first, path, "").await;
+    assert_eq!(status, StatusCode::OK);
+    let file = world.folder().join("box.tar");
+    std::fs::write(&file, tar).unwrap();
+
+    // Beside the host that runs, for every sandbox from then on.
+    let file = file.to_str().unwrap();
+    let imported = host.command(&["docker-image", "import", file]);
+    assert!(imported.status.success(), "{imported:?}");
+    let listed = host.command(&["docker-image", "list"]).stdout;
+    assert!(String::from_utf8_lossy(&listed).starts_with("box:1\tsha256:"));
+    let one = host.sandbox(json!({ "name": "one", "docker": true })).await;
+    let run = "docker run -d --name web -p 8000:80 box:1 sh -c \
+        'mkdir /www && echo from-web > /www/index.html && exec httpd -f -p 80 -h /www' >/dev/null";
+    assert_eq!(host.shell(&one, run).await, "");
+    for url in ["http://web", "http://localhost:8000"] {
+        says(&host, &one, &format!("{FETCH} {url}"), "from-web").await;
+    }
+    let fetch = format!("{FETCH} http://web 2>/dev/null || echo no");
+    assert_eq!(host.shell(&first, &fetch).await, "no\n");
+    let used = host.command(&["docker-image", "remove", "box:1"]);
+    assert!(!used.status.success());
+    assert!(String::from_utf8_lossy(&used.stderr).contains(&one.id.to_string()));
+
+    // What the daemon wrote is in the sandbox's log, beside what the host says.
+    let lost = "docker run --name lost box:1 no-such-program >/dev/null 2>&1; \
+        docker inspect --format '{{.Id}}' lost";
+    let lost = host.shell(&one, lost).await;
+    eventually("Docker's lines in the log", SOON, async || {
+        let (status, log) = host.call(Method::GET, &one, "/logs", "").await;
+        let log: SandboxLog = serde_json::from_slice(&log).unwrap();
+        let has = |source: &str, text: &str| {
+            let mut lines = log.lines.iter();
+            lines.any(|line| line.source == source && line.text.contains(text))
+        };
+        let in_order = log.lines.is_sorted_by_key(|line| line.at_ms);
+        let told = has("docker", lost.trim()) && has("host", "running");
+        match status == StatusCode::OK && told && in_order {
+            true => Ok(()),
+            false => Err(log),
+        }
+    })
+    .await;
+
+    // The host's daemon ends, and the next one finds everything as it was.
+    let host = host.restarted(Signal::KILL).await;
+    host.until(&one, SandboxState::Running).await;
+    says(&host, &one, &format!("{FETCH} http://web"), "from-web").await;
+    host.delete(&one).await;
+    host.delete(&first).await;
+    let removed = host.command(&["docker-image", "remove", "box:1"]);
+    assert!(removed.status.success(), "{removed:?}");
+    host.end().await;
+}
+
+/// Whether sandboxes here can have Docker; says so where they cannot.
+#[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
+fn has_docker() -> bool {
+    let missing = helix_isolation::docker::on_this_system().err();
+    let missing = missing.or_else(|| {
+        let there = std::path::Path::new("/bin/busybox").exists();
+        (!there).then(|| "there is no /bin/busybox".to_owned())
+    });
+    if let Some(why) = &missing {
+        println!("skipped: no Docker in sandboxes: {why}");
+    }
+    missing.is_none()
 }

@@ -38,6 +38,7 @@ pub(crate) const FOR_TESTS: &[&str] = &[
     "containerd",
     "runc",
     "iptables",
+    "docker-compose",
     "busybox-static",
     "uidmap",
 ];

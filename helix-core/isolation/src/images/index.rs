@@ -78,10 +78,6 @@ impl Index {
         named.count()
     }
 
-    pub(crate) fn has_digest(&self, digest: &str) -> bool {
-        self.images.iter().any(|image| image.digest == digest)
-    }
-
     pub(crate) fn digests(&self) -> impl Iterator<Item = &str> {
         self.images.iter().map(|image| image.digest.as_str())
     }

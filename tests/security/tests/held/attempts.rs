@@ -563,7 +563,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "write {host-file}",
     )),
     container(root(
-        "docker run -v /:/host: open the host's disk",
+        "docker run --privileged: open the host's disk",
         "user namespace",
         "device {disk}",
     )),
