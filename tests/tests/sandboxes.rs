@@ -228,7 +228,10 @@ async fn a_sandbox_gets_the_hosts_authorities_and_proxies_and_reaches_the_contro
     let url = format!("http://{control_plane}");
     let settings = [
         ("HELIX_SANDBOX_SERVER", url.as_str()),
-        ("HELIX_SANDBOX_OUTBOUND__CA_BUNDLE", bundle.to_str().unwrap()),
+        (
+            "HELIX_SANDBOX_OUTBOUND__CA_BUNDLE",
+            bundle.to_str().unwrap(),
+        ),
         ("HELIX_SANDBOX_ISOLATION__SUBNET", "10.244.0.0/16"),
         ("HTTPS_PROXY", "http://proxy.example.com:3128"),
         ("NO_PROXY", ".internal.example.com"),
