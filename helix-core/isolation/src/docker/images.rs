@@ -1,8 +1,8 @@
 //! Docker images that an administrator imported, in every sandbox's Docker daemon.
 //!
-//! A host keeps them unpacked, once ([`DockerImages`]). A sandbox sees them below [`SHOWN`],
+//! A host keeps them unpacked, once ([`DockerImages`]). A sandbox sees them in `/run`,
 //! read-only and with its own ids, by one mount; before its daemon starts, the guest puts
-//! them into the daemon's data ([`give`]): the records, which are small, as copies, and for
+//! them into the daemon's data: the records, which are small, as copies, and for
 //! each layer a symbolic link to its files. So an image takes no space in a sandbox, its
 //! files are in memory once for all, and nothing that a sandbox does changes them. What the
 //! sandbox's daemon removes or replaces are its own links and records.

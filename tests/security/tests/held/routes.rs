@@ -236,11 +236,11 @@ fn entry(archive: &mut Vec<u8>, kind: u8, name: &str, link: &str) -> Result<()> 
     put(0, name.as_bytes());
     put(
         100,
-        b"0000644\00000000\00000000\000000000000\000000000000\0        ",
+        b"0000644\x000000000\x000000000\x0000000000000\x0000000000000\x00        ",
     );
     put(156, &[kind]);
     put(157, link.as_bytes());
-    put(257, b"ustar\000");
+    put(257, b"ustar\x0000");
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
     block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     archive.extend(block);
