@@ -6,7 +6,7 @@ mod daemon;
 pub(crate) mod data;
 mod fleet;
 mod prepare;
-mod sandboxes;
+pub(crate) mod sandboxes;
 
 use std::{
     net::{Ipv4Addr, TcpListener},

@@ -16,8 +16,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::Instant;
 
-use ours::Ours;
+use ours::{Kind, Ours};
 use peers::{Docker, Runc};
+
+/// How often a sandbox with a Docker daemon is made.
+const DOCKERS: usize = 15;
 
 const USAGE: &str = "bench-isolation FOLDER ROUNDS CROWD";
 
@@ -101,8 +104,17 @@ async fn all(folder: &Path, rounds: usize, crowd: usize) -> Result<Samples> {
         "docker_crowd_ms",
         timed(docker.crowd(crowd)).await?,
     );
-    for bytes in ours.idle_bytes(20).await? {
-        samples.entry("ours_idle_bytes").or_default().push(bytes);
+    for _ in 0..DOCKERS {
+        let (ready, removed) = ours.with_docker().await?;
+        keep(&mut samples, "ours_docker_ready_ms", ready);
+        keep(&mut samples, "ours_docker_remove_ms", removed);
+    }
+    for (name, kind, count) in [
+        ("ours_idle_bytes", Kind::Small, 20),
+        ("ours_host_idle_bytes", Kind::Host { docker: false }, 20),
+        ("ours_docker_idle_bytes", Kind::Host { docker: true }, 5),
+    ] {
+        samples.insert(name, ours.idle_bytes(kind, count).await?);
     }
     samples.insert("ours_exec_ms", ours.exec(200).await?);
     ours.end().await?;

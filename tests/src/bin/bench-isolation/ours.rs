@@ -30,6 +30,18 @@ pub(crate) struct Ours {
     names: AtomicU64,
 }
 
+/// What a sandbox is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The shared root file system, with nothing else.
+    Small,
+    /// The machine's own system.
+    Host {
+        /// With a Docker daemon.
+        docker: bool,
+    },
+}
+
 struct Quiet;
 
 impl Watch for Quiet {
@@ -54,17 +66,20 @@ impl Ours {
         })
     }
 
-    fn spec(&self) -> SandboxSpec {
+    fn spec(&self, kind: Kind) -> SandboxSpec {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
         SandboxSpec {
             id: self.ids.next(),
             name: format!("bench-{number}"),
-            rootfs: Rootfs::Image {
-                image: "bench".to_owned(),
+            rootfs: match kind {
+                Kind::Small => Rootfs::Image {
+                    image: "bench".to_owned(),
+                },
+                Kind::Host { .. } => Rootfs::Host,
             },
             egress: Egress::Open,
             limits: SandboxLimits::DEFAULT,
-            docker: false,
+            docker: kind == Kind::Host { docker: true },
             env: Default::default(),
             idle_timeout_ms: None,
             expires_at_ms: None,
@@ -73,9 +88,14 @@ impl Ours {
     }
 
     async fn make(&self) -> Result<Arc<dyn Environment>> {
-        let sandbox = self.isolation.create(&self.spec()).await?;
-        sandbox.start(&Quiet).await?;
+        let sandbox = self.start_one(Kind::Small).await?;
         run_true(&sandbox).await?;
+        Ok(sandbox)
+    }
+
+    async fn start_one(&self, kind: Kind) -> Result<Arc<dyn Environment>> {
+        let sandbox = self.isolation.create(&self.spec(kind)).await?;
+        sandbox.start(&Quiet).await?;
         Ok(sandbox)
     }
 
@@ -109,13 +129,24 @@ impl Ours {
         Ok(())
     }
 
+    /// One with a Docker daemon: until that answers, and then until nothing is left.
+    pub(crate) async fn with_docker(&self) -> Result<(Duration, Duration)> {
+        let began = Instant::now();
+        let sandbox = self.start_one(Kind::Host { docker: true }).await?;
+        let (ready, made) = (began.elapsed(), Instant::now());
+        self.remove(&sandbox).await?;
+        Ok((ready, made.elapsed()))
+    }
+
     /// What idle sandboxes are charged for, each.
-    pub(crate) async fn idle_bytes(&self, count: usize) -> Result<Vec<f64>> {
-        let sandboxes = try_join_all((0..count).map(|_| self.make())).await?;
+    pub(crate) async fn idle_bytes(&self, kind: Kind, count: usize) -> Result<Vec<f64>> {
+        let sandboxes = try_join_all((0..count).map(|_| self.start_one(kind))).await?;
+        // What a start takes is given back by then.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let mut bytes = Vec::new();
         for sandbox in &sandboxes {
             let memory = sandbox.stats().await?.memory_bytes;
-            bytes.push(f64::from(u32::try_from(memory)?));
+            bytes.push(memory as f64);
         }
         try_join_all(sandboxes.iter().map(|sandbox| self.remove(sandbox))).await?;
         Ok(bytes)
