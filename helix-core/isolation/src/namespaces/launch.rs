@@ -5,7 +5,8 @@
 //! root. It forks a stage 0 for each sandbox. Stage 0 forks a process that takes itself
 //! into all namespaces but the mounts' and forks the sandbox's process 1 ([`inside`]).
 //! Meanwhile it builds the sandbox's tree of mounts in a mount namespace of its own
-//! ([`tree`]). Process 1 waits until the tree stands, copies the mount namespace into
+//! ([`tree`]). Process 1 waits for its network, which the daemon makes, and until the tree
+//! stands; then it copies the mount namespace into
 //! one of the sandbox's own (the kernel locks everything in it: root of the sandbox can
 //! unmount nothing), gives up what it must not have, and becomes the guest. Everybody else
 //! ends. While any part waits for another, the death of that other is seen as the end of
@@ -91,8 +92,9 @@ pub(super) struct Cgroups {
 /// What stage 0 tells the daemon.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// Process 1 exists, in all its namespaces but the mounts', and waits; its pidfd
-    /// comes with this.
+    /// Process 1 exists, in all its namespaces but the mounts', and waits. Its pidfd comes
+    /// with this, and a socket to it: a packet there says that its network is there and
+    /// its policy holds.
     Prepared {
         /// Its id on the host.
         pid: i32,

@@ -89,6 +89,17 @@ impl Launcher {
     }
 }
 
+/// A process 1 that waits for its network.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// Its id.
+    pub(super) pid: i32,
+    /// A hold of it.
+    pub(super) pidfd: OwnedFd,
+    /// A socket to it. It ends when this is closed before it was told.
+    pub(super) network: OwnedFd,
+}
+
 /// A stage 0. It ends when this does, unless its sandbox runs by then.
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -96,22 +107,20 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Waits for the sandbox's process 1: its id, and a hold of it.
-    pub(super) async fn prepared(&self) -> Result<(i32, OwnedFd), Error> {
+    /// Waits for the sandbox's process 1.
+    pub(super) async fn prepared(&self) -> Result<Prepared, Error> {
         match self.hear().await? {
             (Report::Prepared { pid }, fds) => {
-                let pidfd = fds.into_iter().next().ok_or_else(out_of_order)?;
-                Ok((pid, pidfd))
+                let [pidfd, network] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| out_of_order())?;
+                Ok(Prepared {
+                    pid,
+                    pidfd,
+                    network,
+                })
             }
             (Report::Failed(why), _) => Err(Error::new(ErrorKind::Failed, why)),
             (Report::Started { .. }, _) => Err(out_of_order()),
         }
-    }
-
-    /// Says that the network is there.
-    pub(super) fn go_on(&self) -> Result<(), Error> {
-        channel::send(&self.control, &(), &[])
-            .map_err(|error| Error::io("talking to stage 0", error))
     }
 
     /// Waits until process 1 is about to become the guest; how long each part took.

@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     Backend, disk,
-    launch::{Cgroups, Plan},
+    launch::{Cgroups, Plan, channel},
     launcher::{PART, Stage, late},
     process::Process,
     sandbox::{Running, Sandbox},
@@ -82,13 +82,14 @@ impl Sandbox {
         let policy = self.set_policy(backend, slot.as_ref(), &spec.egress);
         let isolated = async {
             let stage = self.begin(backend, &spec, cgroups, slot.as_ref()).await?;
-            let (pid, pidfd) = stage.prepared().await?;
-            self.note_process(pid, pidfd)?;
-            self.join(backend, slot.as_ref(), pid).await?;
-            Ok(stage)
+            let prepared = stage.prepared().await?;
+            self.note_process(prepared.pid, prepared.pidfd)?;
+            self.join(backend, slot.as_ref(), prepared.pid).await?;
+            Ok((stage, prepared.network))
         };
-        let ((), stage) = tokio::try_join!(policy, isolated)?;
-        stage.go_on()?;
+        let ((), (stage, network)) = tokio::try_join!(policy, isolated)?;
+        // A process 1 that has ended says why through stage 0.
+        let _ = channel::send(&network, &(), &[]);
         watch.phase(SandboxPhase::Guest);
         let times = stage.started().await?;
         tracing::debug!(id = %self.id, ?times, "stage 0 is through");

@@ -38,9 +38,19 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SYS_PTRACE)
     .union(CapabilitySet::IPC_OWNER);
 
+/// What process 1 has of its own from the start.
+pub(super) struct Ends {
+    /// To stage 0.
+    pub(super) inner: OwnedFd,
+    /// To the daemon.
+    pub(super) network: OwnedFd,
+    /// What it serves.
+    pub(super) listener: UnixListener,
+}
+
 /// Goes into the cgroups and namespaces, forks process 1, and keeps it until stage 0 has
 /// taken a hold of it.
-pub(super) fn between(plan: &Plan, outer: OwnedFd, inner: OwnedFd, listener: UnixListener) -> ! {
+pub(super) fn between(plan: &Plan, outer: OwnedFd, ends: Ends) -> ! {
     let forked = enter(plan).and_then(|()| sys::fork().doing("forking process 1"));
     match forked {
         Err(Failure(message)) => {
@@ -48,53 +58,53 @@ pub(super) fn between(plan: &Plan, outer: OwnedFd, inner: OwnedFd, listener: Uni
             sys::exit(1)
         }
         Ok(sys::Fork::Parent(pid)) => {
-            drop((inner, listener));
+            drop(ends);
             let _ = channel::send(&outer, &Ok::<_, String>(pid), &[]);
             // Until stage 0 is through or dead.
             let _: io::Result<((), _)> = channel::receive(&outer);
             sys::exit(0)
         }
         Ok(sys::Fork::Child) => {
-            let Ok((inner, listener)) = settle(outer, inner, listener) else {
+            let Ok(ends) = settle(outer, ends) else {
                 sys::exit(1)
             };
-            if let Err(Failure(message)) = become_guest(plan, &inner) {
-                let _ = channel::send(&inner, &Err::<(), _>(message), &[]);
+            if let Err(Failure(message)) = become_guest(plan, &ends) {
+                let _ = channel::send(&ends.inner, &Err::<(), _>(message), &[]);
                 sys::exit(1)
             }
-            if channel::send(&inner, &Ok::<(), String>(()), &[]).is_err() {
+            if channel::send(&ends.inner, &Ok::<(), String>(()), &[]).is_err() {
                 sys::exit(1)
             }
-            drop(inner);
-            let code = guest::run(plan.guest.clone(), listener);
+            drop((ends.inner, ends.network));
+            let code = guest::run(plan.guest.clone(), ends.listener);
             sys::exit(i32::from(code != ExitCode::SUCCESS))
         }
     }
 }
 
-/// Closes everything but the two sockets. First of all: what is opened from here on is
+/// Closes everything but its own ends. First of all: what is opened from here on is
 /// process 1's own.
-fn settle(
-    outer: OwnedFd,
-    inner: OwnedFd,
-    listener: UnixListener,
-) -> io::Result<(OwnedFd, UnixListener)> {
+fn settle(outer: OwnedFd, ends: Ends) -> io::Result<Ends> {
     const LISTENER: i32 = 3;
     const INNER: i32 = 4;
+    const NETWORK: i32 = 5;
     // Out of the way of the numbers that they get.
     let moved = (
-        rustix::io::fcntl_dupfd_cloexec(&listener, 16)?,
-        rustix::io::fcntl_dupfd_cloexec(&inner, 16)?,
+        rustix::io::fcntl_dupfd_cloexec(&ends.listener, 16)?,
+        rustix::io::fcntl_dupfd_cloexec(&ends.inner, 16)?,
+        rustix::io::fcntl_dupfd_cloexec(&ends.network, 16)?,
     );
     sys::place(&moved.0, LISTENER)?;
     sys::place(&moved.1, INNER)?;
+    sys::place(&moved.2, NETWORK)?;
     // What owned a descriptor that is closed here must not close it again.
-    std::mem::forget((outer, inner, listener, moved));
-    sys::close_from(5)?;
-    Ok((
-        sys::placed(INNER),
-        UnixListener::from(sys::placed(LISTENER)),
-    ))
+    std::mem::forget((outer, ends, moved));
+    sys::close_from(6)?;
+    Ok(Ends {
+        inner: sys::placed(INNER),
+        network: sys::placed(NETWORK),
+        listener: UnixListener::from(sys::placed(LISTENER)),
+    })
 }
 
 fn enter(plan: &Plan) -> Result<(), Failure> {
@@ -115,10 +125,17 @@ fn enter(plan: &Plan) -> Result<(), Failure> {
 }
 
 /// Everything that may fail and be told of.
-fn become_guest(plan: &Plan, inner: &OwnedFd) -> Result<(), Failure> {
+fn become_guest(plan: &Plan, ends: &Ends) -> Result<(), Failure> {
     // While the tree is built.
     let filters = seccomp::filters(plan.docker).doing("compiling the system call filters")?;
-    let ((), _) = channel::receive(inner).doing("waiting for the tree")?;
+    let ((), _) = channel::receive(&ends.network).doing("waiting for the network")?;
+    rustix::system::sethostname(plan.hostname.as_bytes()).doing("setting the host name")?;
+    match &plan.network {
+        Some(config) => network::configure(config),
+        None => network::configure_loopback(),
+    }
+    .doing("setting up its network")?;
+    let ((), _) = channel::receive(&ends.inner).doing("waiting for the tree")?;
     sys::unshare(UnshareFlags::NEWNS).doing("making a mount namespace")?;
     rustix::process::chdir("/").doing("entering the root")?;
     set_thread_groups(&[]).doing("leaving groups")?;
@@ -127,13 +144,7 @@ fn become_guest(plan: &Plan, inner: &OwnedFd) -> Result<(), Failure> {
     set_thread_res_uid(uid, uid, uid).doing("becoming root")?;
     rustix::process::setsid().doing("starting a session")?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    rustix::system::sethostname(plan.hostname.as_bytes()).doing("setting the host name")?;
     write_names(plan)?;
-    match &plan.network {
-        Some(config) => network::configure(config),
-        None => network::configure_loopback(),
-    }
-    .doing("setting up its network")?;
     limits(plan)?;
     let null = File::options()
         .read(true)

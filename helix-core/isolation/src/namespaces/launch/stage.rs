@@ -76,12 +76,12 @@ fn launch(control: &io::Stdin, fds: Vec<OwnedFd>) -> Result<Report, Failure> {
     let pidfd =
         pidfd_open(pid1, PidfdFlags::empty()).doing("opening the sandbox's first process")?;
     map_users(first.pid, plan.first_id)?;
-    channel::send(control, &Report::Prepared { pid }, &[pidfd.as_fd()])
-        .doing("telling the daemon")?;
+    let fds = [pidfd.as_fd(), first.network.as_fd()];
+    channel::send(control, &Report::Prepared { pid }, &fds).doing("telling the daemon")?;
+    // The daemon's alone: if it dies, process 1 sees it.
+    drop(first.network);
     times.part("namespaces");
     let ends = tree::build(&plan, &disk, first.pid, &mut times)?;
-    let ((), _) = channel::receive(control).doing("waiting for the network")?;
-    times.part("waiting for the network");
     reap(ends);
     channel::send(&first.inner, &(), &[]).doing("telling process 1")?;
     let () = answer(&first.inner, "process 1")?;
@@ -106,11 +106,14 @@ struct First {
     outer: OwnedFd,
     /// To process 1.
     inner: OwnedFd,
+    /// To process 1 as well, for the daemon.
+    network: OwnedFd,
 }
 
 fn fork_first(plan: &Plan, listener: UnixListener) -> Result<First, Failure> {
     let (outer, outer_child) = channel::pair().doing("making a socket")?;
     let (inner, inner_child) = channel::pair().doing("making a socket")?;
+    let (network, network_child) = channel::pair().doing("making a socket")?;
     let forked = match &plan.cgroups.v2 {
         None => sys::fork(),
         Some(path) => {
@@ -119,11 +122,21 @@ fn fork_first(plan: &Plan, listener: UnixListener) -> Result<First, Failure> {
         }
     };
     match forked.doing("forking")? {
-        sys::Fork::Parent(pid) => Ok(First { pid, outer, inner }),
+        sys::Fork::Parent(pid) => Ok(First {
+            pid,
+            outer,
+            inner,
+            network,
+        }),
         sys::Fork::Child => {
             // Its ends of the sockets are the children's own.
-            drop((outer, inner));
-            inside::between(plan, outer_child, inner_child, listener)
+            drop((outer, inner, network));
+            let ends = inside::Ends {
+                inner: inner_child,
+                network: network_child,
+                listener,
+            };
+            inside::between(plan, outer_child, ends)
         }
     }
 }
