@@ -20,7 +20,7 @@ use rustix::{
     },
 };
 
-use super::loops;
+use super::loops::{self, Loops};
 use crate::{Error, ErrorKind as Kind};
 
 /// An empty disk of `bytes`, at `path`. The first of a size is kept as a template.
@@ -35,10 +35,10 @@ pub(super) fn make(templates: &Path, path: &Path, bytes: u64) -> Result<(), Erro
 
 /// Mounts a disk, attached nowhere: for as long as what is returned is open, or once
 /// something is attached.
-pub(super) fn mount(path: &Path) -> Result<OwnedFd, Error> {
+pub(super) fn mount(loops: &Loops, path: &Path) -> Result<OwnedFd, Error> {
     let mounted = || -> io::Result<OwnedFd> {
         let file = File::options().read(true).write(true).open(path)?;
-        let (device, _held) = loops::attach(&file)?;
+        let (device, _held) = loops.attach(&file)?;
         let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(&context, "source", device.as_path())?;
         fsconfig_set_string(&context, "errors", "remount-ro")?;

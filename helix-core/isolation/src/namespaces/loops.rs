@@ -1,14 +1,19 @@
 //! Loop devices: a file as a disk.
 
 use std::{
+    collections::BTreeSet,
     fs::{File, OpenOptions},
     io,
     os::fd::{AsFd as _, AsRawFd as _},
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::ioctl::{self, Opcode, Setter};
 
+const LOOP_CTL_ADD: libc::Ioctl = 0x4C80;
+/// Any number that no device has.
+const ANY: libc::c_int = -1;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
 const LOOP_CONFIGURE: Opcode = 0x4C0A;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
@@ -40,29 +45,74 @@ struct LoopInfo {
     init: [u64; 2],
 }
 
-/// Makes `file` a disk, which is gone when nobody has it open or mounted any more.
-/// Returns its path, and what keeps it until it is mounted.
-pub(super) fn attach(file: &File) -> io::Result<(PathBuf, File)> {
-    let control = open(Path::new("/dev/loop-control"))?;
-    // Another process may take the device that was free a moment ago.
-    for _ in 0..64 {
-        // SAFETY: takes no argument, returns a number.
-        let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
-        if number < 0 {
-            return Err(io::Error::last_os_error());
+/// Makes files disks, several at a time.
+#[derive(Debug, Default)]
+pub(super) struct Loops {
+    /// Devices that are free as far as the kernel knows, and about to be taken here.
+    /// Without this, of many who ask at once each gets the same device, and one has it.
+    claimed: Mutex<BTreeSet<libc::c_int>>,
+}
+
+/// A device that nobody else of this process takes meanwhile.
+struct Claim<'a> {
+    loops: &'a Loops,
+    number: libc::c_int,
+}
+
+impl Loops {
+    /// Makes `file` a disk, which is gone when nobody has it open or mounted any more.
+    /// Returns its path, and what keeps it until it is mounted.
+    pub(super) fn attach(&self, file: &File) -> io::Result<(PathBuf, File)> {
+        let control = open(Path::new("/dev/loop-control"))?;
+        // Another process may take the device that was free a moment ago.
+        for _ in 0..64 {
+            let claim = self.claim(&control)?;
+            let path = PathBuf::from(format!("/dev/loop{}", claim.number));
+            let device = open(&path)?;
+            match configure(&device, file) {
+                Ok(()) => return Ok((path, device)),
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+                Err(error) => return Err(error),
+            }
         }
-        let path = PathBuf::from(format!("/dev/loop{number}"));
-        let device = open(&path)?;
-        match configure(&device, file) {
-            Ok(()) => return Ok((path, device)),
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
-            Err(error) => return Err(error),
-        }
+        Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "other processes took every loop device that was free",
+        ))
     }
-    Err(io::Error::new(
-        io::ErrorKind::ResourceBusy,
-        "other processes took every loop device that was free",
-    ))
+
+    fn claim(&self, control: &File) -> io::Result<Claim<'_>> {
+        let mut claimed = self.claimed();
+        let mut number = ask(control, LOOP_CTL_GET_FREE, 0)?;
+        if claimed.contains(&number) {
+            number = ask(control, LOOP_CTL_ADD, ANY)?;
+        }
+        claimed.insert(number);
+        Ok(Claim {
+            loops: self,
+            number,
+        })
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, BTreeSet<libc::c_int>> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.loops.claimed().remove(&self.number);
+    }
+}
+
+/// Asks for the number of a device.
+fn ask(control: &File, request: libc::Ioctl, argument: libc::c_int) -> io::Result<libc::c_int> {
+    // SAFETY: both requests take a number or nothing, and return a number.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), request, argument) };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(number)
 }
 
 fn open(path: &Path) -> io::Result<File> {

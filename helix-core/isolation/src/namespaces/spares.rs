@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use super::{
     disk,
+    loops::Loops,
     state::{DISK, Places},
 };
 use crate::Error;
@@ -27,6 +28,8 @@ use crate::Error;
 #[derive(Debug)]
 pub(super) struct Spares {
     places: Places,
+    /// Of all disks of the backend.
+    pub(super) loops: Loops,
     most: usize,
     kept: Mutex<Kept>,
     wanted: Notify,
@@ -54,6 +57,7 @@ impl Spares {
     pub(super) fn new(places: Places, most: usize, lock: Arc<File>) -> Self {
         Self {
             places,
+            loops: Loops::default(),
             most,
             kept: Mutex::default(),
             wanted: Notify::new(),
@@ -84,7 +88,7 @@ impl Spares {
         let directory = self.places.half_made()?;
         let path = directory.path().join(DISK);
         disk::make(&self.places.templates(), &path, bytes)?;
-        let mount = disk::mount(&path)?;
+        let mount = disk::mount(&self.loops, &path)?;
         Ok(Disk { directory, mount })
     }
 

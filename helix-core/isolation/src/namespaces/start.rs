@@ -123,7 +123,8 @@ impl Sandbox {
         };
         let (socket, path) = (self.places.socket(&self.name), self.places.disk(&self.name));
         let (limits, owner) = (spec.limits, spec.docker.then_some(state.first_id));
-        let (launcher, disk) = (Arc::clone(&backend.launcher), self.take_disk());
+        let (launcher, spares) = (Arc::clone(&backend.launcher), Arc::clone(&backend.spares));
+        let disk = self.take_disk();
         let (images, id) = (backend.docker_images.clone(), spec.id.to_string());
         let begun = tokio::task::spawn_blocking(move || {
             if plan.docker {
@@ -137,7 +138,7 @@ impl Sandbox {
                 listen(&socket).map_err(|error| Error::io("making its socket", error))?;
             let disk = match disk {
                 Some(disk) => disk,
-                None => disk::mount(&path)?,
+                None => disk::mount(&spares.loops, &path)?,
             };
             let file = in_memory(&plan).map_err(|error| Error::io("writing the plan", error))?;
             launcher

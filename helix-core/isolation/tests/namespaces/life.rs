@@ -27,6 +27,10 @@ pub(crate) fn trials(trials: &mut Vec<Trial>) {
     ));
     trials.push(trial("twenty sandboxes start at once", twenty_at_once));
     trials.push(trial(
+        "a hundred sandboxes that are made at once have a disk each",
+        a_hundred_made,
+    ));
+    trials.push(trial(
         "a sandbox goes on without the process that made it, and is found again",
         adopted,
     ));
@@ -125,6 +129,16 @@ async fn twenty_at_once() {
     maps.sort();
     maps.dedup();
     assert_eq!(maps.len(), 20, "each has ids of its own");
+    place.close().await;
+}
+
+async fn a_hundred_made() {
+    let place = Place::new().await;
+    let specs: Vec<_> = (0..100).map(|_| place.spec()).collect();
+    let made = specs.iter().map(|spec| place.backend().create(spec));
+    for sandbox in futures_util::future::join_all(made).await {
+        sandbox.unwrap();
+    }
     place.close().await;
 }
 
