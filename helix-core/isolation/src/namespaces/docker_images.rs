@@ -22,7 +22,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen,
 };
 
-use super::{Backend, Namespaces, Options, loops};
+use super::{Backend, Namespaces, Options, loops::Loops};
 use crate::{
     Environment, Error, ErrorKind, GuestClient, Isolation as _, Watch,
     docker::images::{Data, DockerImages, Importing},
@@ -195,7 +195,7 @@ fn names(said: &str) -> Result<Vec<String>, Error> {
 /// The root of a disk that is not in use.
 fn read_only(disk: &Path) -> io::Result<OwnedFd> {
     let file = File::options().read(true).write(true).open(disk)?;
-    let (path, _device) = loops::attach(&file)?;
+    let (path, _device) = Loops::default().attach(&file)?;
     let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "source", path.as_path())?;
     fsconfig_set_flag(&context, "ro")?;
