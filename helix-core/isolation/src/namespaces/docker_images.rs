@@ -70,6 +70,7 @@ pub async fn import_docker_image(
         // The range after those of the sandboxes.
         first_id: options.first_id + options.most * super::create::IDS,
         most: 1,
+        spare_disks: 0,
         program: options.program.clone(),
         ..Options::new(&place)
     };
