@@ -197,6 +197,7 @@ pub async fn check(options: &HostOptions) -> Result<Vec<HostCapability>, Error> 
 /// Whether no sandbox of a backend can run without what is called so.
 pub fn is_needed(backend: Backend, capability: &str) -> bool {
     let needed: &[&str] = match backend {
+        Backend::Namespaces if namespaces::uses_own_ids() => &["namespaces"],
         Backend::Namespaces => &["namespaces", "limits", "disk_limit", "network"],
         Backend::Docker => &["limits", "system_call_filter", "network"],
     };

@@ -10,10 +10,16 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use clap::Parser as _;
 use helix_base::{Outbound, SystemClock, TaskGroup, daemon::Signals};
-use helix_isolation::{containers::guest_main, namespaces::launch_main};
-use helix_sandbox::{Host, HostOptions, credential, environment, isolation};
+use helix_isolation::{
+    containers::guest_main,
+    namespaces::{enter_own_ids, launch_main},
+};
+use helix_sandbox::{Backend, Host, HostOptions, credential, environment, isolation};
 
-use crate::cli::{Cli, Command};
+use crate::{
+    cli::{Cli, Command},
+    config::Config,
+};
 
 fn main() -> ExitCode {
     // Before anything else: this program also begins each sandbox.
@@ -22,9 +28,16 @@ fn main() -> ExitCode {
         return exit_code;
     }
     let cli = Cli::parse();
-    let ended = tokio::runtime::Runtime::new()
-        .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(act(cli)));
+    let ended = config::resolve(&cli.options, cli.command.as_ref()).and_then(|config| {
+        if makes_sandboxes(&cli, &config.host)
+            && let Err(error) = enter_own_ids(&config.host.data_dir)
+        {
+            // What cannot be done without is said by what is.
+            cli::complain(&anyhow::Error::new(error));
+        }
+        let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+        runtime.block_on(act(cli, config))
+    });
     match ended {
         Ok(exit_code) => exit_code,
         Err(error) => {
@@ -34,8 +47,13 @@ fn main() -> ExitCode {
     }
 }
 
-async fn act(cli: Cli) -> anyhow::Result<ExitCode> {
-    let config = config::resolve(&cli.options, cli.command.as_ref())?;
+/// Whether what is to be done has to do with sandboxes of namespaces, or their images.
+fn makes_sandboxes(cli: &Cli, options: &HostOptions) -> bool {
+    let is_theirs = !matches!(cli.command, Some(Command::Join)) && !cli.options.print_config;
+    is_theirs && options.isolation.backend == Backend::Namespaces
+}
+
+async fn act(cli: Cli, config: Config) -> anyhow::Result<ExitCode> {
     if cli.options.print_config {
         cli::say(&config.to_toml().context("cannot show the configuration")?)?;
         return Ok(ExitCode::SUCCESS);

@@ -145,6 +145,14 @@ impl Bench<'_> {
         isolation.clone().ok_or("it is being made anew".to_owned())
     }
 
+    /// Whether the backend says that it can do something.
+    fn can(&self, name: &str) -> Result<bool, String> {
+        let capabilities = self.isolation()?.capabilities();
+        Ok(capabilities
+            .iter()
+            .any(|one| one.name == name && one.available))
+    }
+
     /// Makes the backend anew. What the check holds of the old one must be gone.
     async fn restart(&self) {
         let old = self

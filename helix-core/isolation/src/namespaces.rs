@@ -19,6 +19,7 @@ mod loops;
 mod options;
 mod origins;
 mod process;
+mod processes;
 mod sandbox;
 mod spares;
 mod start;
@@ -44,6 +45,7 @@ use helix_proto::{
     },
 };
 
+pub(crate) use self::launch::own_ids;
 pub use self::origins::made_from;
 use self::{
     cgroup::Hierarchies, host_root::HostRoot, launcher::Launcher, sandbox::Sandbox, spares::Spares,
@@ -51,7 +53,10 @@ use self::{
 };
 pub use self::{
     docker_images::import_docker_image,
-    launch::{ARGUMENT, launch_main},
+    launch::{
+        ARGUMENT, launch_main,
+        own_ids::{enter_own_ids, uses_own_ids},
+    },
     options::Options,
 };
 use crate::{
@@ -72,6 +77,8 @@ pub struct Namespaces {
 #[derive(Debug)]
 struct Backend {
     options: Options,
+    /// Whether the ids are [`own_ids`].
+    own_ids: bool,
     places: Places,
     clock: Arc<dyn Clock>,
     tasks: TaskGroup,
@@ -157,9 +164,12 @@ impl Backend {
         let lock = Arc::new(lock(&places)?);
         places.check()?;
         let parent = options.cgroup.clone().unwrap_or_else(|| places.tag());
-        let hierarchies = Hierarchies::find(parent)
+        let mut hierarchies = Hierarchies::find(parent)
             .map_err(|error| Error::io("looking for control groups", error))?;
         let mut capabilities = capabilities::find(&options, &hierarchies);
+        if uses_own_ids() && !capabilities::has(&capabilities, "limits") {
+            hierarchies.give_up();
+        }
         let images = Images::open(options.images())?;
         let docker_images = DockerImages::open(options.docker_images())?;
         let mut host = None;
@@ -177,6 +187,7 @@ impl Backend {
         ));
         Ok(Self {
             options,
+            own_ids: uses_own_ids(),
             places,
             clock,
             tasks,
@@ -197,6 +208,10 @@ impl Backend {
     async fn open_network(&mut self) {
         if !capabilities::has(&self.capabilities, "namespaces") {
             return;
+        }
+        if self.own_ids {
+            let why = capabilities::NO_NETWORK;
+            return capabilities::cannot(&mut self.capabilities, "network", &why);
         }
         let options = self
             .options
@@ -377,10 +392,7 @@ impl Isolation for Namespaces {
 
     async fn remove_snapshot(&self, id: SnapshotId) -> Result<(), Error> {
         let path = self.backend.places.snapshot(&id.to_string());
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            result => result.map_err(|error| Error::io(path.display(), error)),
-        }?;
+        disk::remove(&path).map_err(|error| Error::io(path.display(), error))?;
         let layers = self.backend.places.snapshot_layers(&id.to_string());
         match fs::remove_file(&layers) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

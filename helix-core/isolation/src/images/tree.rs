@@ -19,7 +19,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::Error;
+use crate::{Error, namespaces::own_ids};
 
 /// Entries, at most: an image of a whole distribution has some hundred thousand.
 const MOST_ENTRIES: u64 = 5_000_000;
@@ -43,6 +43,8 @@ pub(super) struct Tree {
     bytes: u64,
     entries: u64,
     most_bytes: u64,
+    /// Who root of a sandbox is in files.
+    first_id: u32,
 }
 
 fn refuse(why: &str) -> io::Error {
@@ -60,6 +62,7 @@ impl Tree {
             bytes: 0,
             entries: 0,
             most_bytes,
+            first_id: own_ids::in_files(0),
         })
     }
 
@@ -96,13 +99,13 @@ impl Tree {
             return Err(refuse("the image is larger than it may be"));
         }
         self.bytes += copied;
-        dress(&parent, name, about)
+        self.dress(&parent, name, about)
     }
 
     /// A directory; one that stands there stays, with what is in it.
     pub(super) fn directory(&mut self, at: &Path, about: &About) -> io::Result<()> {
         if at.as_os_str().is_empty() {
-            return dress(&self.root, OsStr::new("."), about);
+            return self.dress(&self.root, OsStr::new("."), about);
         }
         self.count()?;
         let (parent, name) = self.parent(at)?;
@@ -114,14 +117,14 @@ impl Tree {
             }
             made => made?,
         }
-        dress(&parent, name, about)
+        self.dress(&parent, name, about)
     }
 
     /// A symbolic link, to anywhere: it is resolved inside.
     pub(super) fn symlink(&mut self, at: &Path, about: &About, target: &[u8]) -> io::Result<()> {
         let (parent, name) = self.place(at)?;
         rustix::fs::symlinkat(OsStr::from_bytes(target), &parent, name)?;
-        dress(&parent, name, about)
+        self.dress(&parent, name, about)
     }
 
     /// Another name for what is in the tree already.
@@ -141,7 +144,7 @@ impl Tree {
     pub(super) fn fifo(&mut self, at: &Path, about: &About) -> io::Result<()> {
         let (parent, name) = self.place(at)?;
         rustix::fs::mknodat(&parent, name, FileType::Fifo, Mode::RUSR, 0)?;
-        dress(&parent, name, about)
+        self.dress(&parent, name, about)
     }
 
     /// Removes what is there, if something is.
@@ -210,6 +213,36 @@ impl Tree {
         Ok((self.resolve(at.parent().unwrap_or(Path::new("")))?, name))
     }
 
+    /// Owner, mode, capability and time, in the order that keeps each.
+    fn dress(&self, parent: impl AsFd, name: &OsStr, about: &About) -> io::Result<()> {
+        let owner = Uid::from_raw(self.first_id + about.uid);
+        let group = Gid::from_raw(self.first_id + about.gid);
+        let link = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::chownat(&parent, name, Some(owner), Some(group), link)?;
+        let kind = rustix::fs::statat(&parent, name, link)?.st_mode;
+        if FileType::from_raw_mode(kind) != FileType::Symlink {
+            let mode = Mode::from_raw_mode(about.mode);
+            rustix::fs::chmodat(&parent, name, mode, AtFlags::empty())?;
+        }
+        if let Some(capability) = &about.capability {
+            rustix::fs::lsetxattr(
+                by_descriptor(&parent, name),
+                "security.capability",
+                capability,
+                XattrFlags::empty(),
+            )?;
+        }
+        let time = Timespec {
+            tv_sec: about.mtime.try_into().unwrap_or(i64::MAX),
+            tv_nsec: 0,
+        };
+        let times = Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        Ok(rustix::fs::utimensat(&parent, name, &times, link)?)
+    }
+
     fn resolve(&self, directory: &Path) -> io::Result<OwnedFd> {
         let path = if directory.as_os_str().is_empty() {
             Path::new(".")
@@ -246,33 +279,4 @@ fn remove(parent: impl AsFd, name: &OsStr) -> io::Result<()> {
         Err(Errno::ISDIR) => fs::remove_dir_all(by_descriptor(parent, name)),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Owner, mode, capability and time, in the order that keeps each.
-fn dress(parent: impl AsFd, name: &OsStr, about: &About) -> io::Result<()> {
-    let (owner, group) = (Uid::from_raw(about.uid), Gid::from_raw(about.gid));
-    let link = AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::chownat(&parent, name, Some(owner), Some(group), link)?;
-    let kind = rustix::fs::statat(&parent, name, link)?.st_mode;
-    if FileType::from_raw_mode(kind) != FileType::Symlink {
-        let mode = Mode::from_raw_mode(about.mode);
-        rustix::fs::chmodat(&parent, name, mode, AtFlags::empty())?;
-    }
-    if let Some(capability) = &about.capability {
-        rustix::fs::lsetxattr(
-            by_descriptor(&parent, name),
-            "security.capability",
-            capability,
-            XattrFlags::empty(),
-        )?;
-    }
-    let time = Timespec {
-        tv_sec: about.mtime.try_into().unwrap_or(i64::MAX),
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    Ok(rustix::fs::utimensat(&parent, name, &times, link)?)
 }

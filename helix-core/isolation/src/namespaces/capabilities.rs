@@ -4,27 +4,56 @@ use std::{fmt::Display, fs::File, path::Path};
 
 use helix_proto::sandbox::host::HostCapability;
 
-use super::{cgroup::Hierarchies, options::Options};
+use super::{cgroup::Hierarchies, launch::own_ids, options::Options};
 
 /// Linux 5.19: overlays on mounts that map ids.
 const OLDEST_KERNEL: (u32, u32) = (5, 19);
 
+/// Without what no sandbox can be made.
+pub(super) fn needed() -> &'static [&'static str] {
+    if own_ids::uses_own_ids() {
+        &["namespaces"]
+    } else {
+        &["namespaces", "limits", "disk_limit"]
+    }
+}
+
+const NO_DISK_LIMIT: &str = "only the host's root can mount a disk with a limit: sandboxes can \
+    fill the file system of the data directory; run the daemon as root, or give it a file system \
+    of its own";
+const HOST_AS_IT_IS: &str = "the host's system; its programs can be used and not changed, since \
+    only the host's root can map their owners: to install programs, use an image, or run the \
+    daemon as root";
+const NOT_ENTERED: &str = "this daemon runs as an ordinary user and could not become root of a \
+    user namespace: what it wrote when it started says why; or run it as root";
+const ONE_RANGE: &str = "as an ordinary user: all sandboxes share the user's one range of ids";
+pub(super) const NO_DOCKER: &str = "sandboxes have Docker daemons only where the daemon of \
+    the host runs as root";
+pub(super) const NO_NETWORK: &str = "only the host's root can join sandboxes to a network: they \
+    have the egress policy `none`; for another, run the daemon as root";
+
 /// Looks at everything that sandboxes need.
 pub(super) fn find(options: &Options, hierarchies: &Hierarchies) -> Vec<HostCapability> {
     let namespaces = namespaces(options);
-    let all = [
-        ("limits", limits(hierarchies)),
-        ("disk_limit", disk()),
-        (
-            "images",
-            Ok("OCI layouts and tars, imported on this host".into()),
-        ),
-        (
-            "host_rootfs",
-            Ok("the host's system, read-only, ids mapped".into()),
-        ),
-        ("docker", crate::docker::on_this_system()),
-    ];
+    let images = "OCI layouts and tars, imported on this host";
+    let all = if own_ids::uses_own_ids() {
+        [
+            ("limits", limits(hierarchies)),
+            ("disk_limit", Err(NO_DISK_LIMIT.to_owned())),
+            ("images", Ok(images.to_owned())),
+            ("host_rootfs", Ok(HOST_AS_IT_IS.to_owned())),
+            ("docker", Err(NO_DOCKER.to_owned())),
+        ]
+    } else {
+        let mapped = "the host's system, read-only, ids mapped";
+        [
+            ("limits", limits(hierarchies)),
+            ("disk_limit", disk()),
+            ("images", Ok(images.to_owned())),
+            ("host_rootfs", Ok(mapped.to_owned())),
+            ("docker", crate::docker::on_this_system()),
+        ]
+    };
     let mut found = vec![capability("namespaces", namespaces.clone())];
     for (name, result) in all {
         // Without namespaces there is nothing to limit.
@@ -74,11 +103,8 @@ fn set(capabilities: &mut Vec<HostCapability>, new: HostCapability) {
 
 fn namespaces(options: &Options) -> Result<String, String> {
     if !rustix::process::geteuid().is_root() {
-        return Err(
-            "this daemon runs as an ordinary user, who cannot map ids of mounts, make control \
-             groups or networks: run it as root"
-                .into(),
-        );
+        let why = own_ids::refused();
+        return Err(why.unwrap_or_else(|| NOT_ENTERED.to_owned()));
     }
     let release = rustix::system::uname()
         .release()
@@ -100,6 +126,10 @@ fn namespaces(options: &Options) -> Result<String, String> {
         return Err(format!(
             "the program that starts sandboxes, {program}, does not exist"
         ));
+    }
+    if own_ids::uses_own_ids() {
+        own_ids::suffice()?;
+        return Ok(format!("Linux {release}, {ONE_RANGE}"));
     }
     Ok(format!("Linux {release}"))
 }

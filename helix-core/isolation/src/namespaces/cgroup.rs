@@ -12,10 +12,18 @@ use std::{
 use helix_proto::sandbox::SandboxLimits;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::launch::Cgroups;
+use super::{
+    launch::{Cgroups, own_ids},
+    processes,
+};
 
 /// The period over which processor time is rationed.
 const PERIOD_US: u64 = 100_000;
+
+const NOT_DELEGATED: &str = "no control group is delegated to this daemon: memory and processor \
+    time of its sandboxes are not limited, and processes only for each user inside; where control \
+    groups are of version 2, start it with `systemd-run --user --property=Delegate=yes`, or from \
+    a user service with Delegate=yes";
 
 /// The hierarchies of this machine.
 #[derive(Debug, Clone)]
@@ -37,7 +45,11 @@ impl Hierarchies {
     /// Finds them; sandboxes get cgroups below `parent`.
     pub(super) fn find(parent: String) -> io::Result<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mounts")?;
-        Ok(Self::of_mounts(&mounts, parent.into()))
+        let found = Self::of_mounts(&mounts, parent.into());
+        if own_ids::uses_own_ids() {
+            return Ok(found.delegated(&std::fs::read_to_string("/proc/self/cgroup")?));
+        }
+        Ok(found)
     }
 
     /// Those in a list of mounts as the kernel writes it.
@@ -64,10 +76,32 @@ impl Hierarchies {
         Self { v1, v2, parent }
     }
 
+    /// As an ordinary user: what was delegated to this process, or nothing.
+    fn delegated(self, own: &str) -> Self {
+        let path = own.lines().find_map(|line| line.strip_prefix("0::/"));
+        let root = self
+            .v2
+            .zip(path)
+            .map(|(root, path)| root.join(v2::delegated_to(path)));
+        Self {
+            v1: Vec::new(),
+            v2: root.filter(|root| v2::is_delegated(root)),
+            parent: self.parent,
+        }
+    }
+
+    /// Makes sandboxes without cgroups.
+    pub(super) fn give_up(&mut self) {
+        (self.v1, self.v2) = (Vec::new(), None);
+    }
+
     /// Says why limits cannot be kept here, if they cannot.
     pub(super) fn check(&self) -> Result<String, String> {
         if self.v2.is_some() {
             return Ok("control groups of version 2".into());
+        }
+        if own_ids::uses_own_ids() {
+            return Err(NOT_DELEGATED.to_owned());
         }
         let missing = v1::missing(&self.v1);
         if missing.is_empty() {
@@ -122,6 +156,11 @@ impl Cgroups {
         v1::Groups(&self.v1)
     }
 
+    /// Whether there are none, as for an ordinary user to whom none is delegated.
+    pub(super) fn are_none(&self) -> bool {
+        self.v1.is_empty() && self.v2.is_none()
+    }
+
     fn all(&self) -> impl Iterator<Item = &Path> {
         self.v1
             .iter()
@@ -145,26 +184,31 @@ impl Cgroups {
         }
     }
 
-    /// Asks for all processes to stand still, or to go on.
-    pub(super) fn freeze(&self, frozen: bool) -> io::Result<()> {
+    /// Asks for all processes to stand still, or to go on. Where there are no cgroups, those
+    /// in the namespace of `first`; so in what follows.
+    pub(super) fn freeze(&self, frozen: bool, first: i32) -> io::Result<()> {
         match &self.v2 {
             Some(path) => v2::freeze(path, frozen),
+            None if self.are_none() && frozen => processes::stop(first),
+            None if self.are_none() => processes::go_on(first),
             None => self.v1().freeze(frozen),
         }
     }
 
     /// Whether all processes stand still.
-    pub(super) fn is_frozen(&self) -> io::Result<bool> {
+    pub(super) fn is_frozen(&self, first: i32) -> io::Result<bool> {
         match &self.v2 {
             Some(path) => v2::is_frozen(path),
+            None if self.are_none() => processes::are_stopped(first),
             None => self.v1().is_frozen(),
         }
     }
 
     /// What the processes used.
-    pub(super) fn usage(&self) -> io::Result<Usage> {
+    pub(super) fn usage(&self, first: i32) -> io::Result<Usage> {
         match &self.v2 {
             Some(path) => v2::usage(path),
+            None if self.are_none() => processes::usage(first),
             None => self.v1().usage(),
         }
     }
@@ -245,6 +289,32 @@ mod tests {
         let given = root.path().join("sandboxes/cgroup.subtree_control");
         let given = std::fs::read_to_string(given).unwrap();
         assert_eq!(given, "+cpuset +cpu +io +memory +pids");
+    }
+
+    #[test]
+    fn an_ordinary_user_has_what_was_delegated_wherever_the_daemon_is_in_it() {
+        let root = hierarchy("memory\n");
+        let own = root.path().join("user.slice/service");
+        std::fs::create_dir_all(own.join("helix-daemon")).unwrap();
+        for file in ["cgroup.procs", "cgroup.subtree_control"] {
+            std::fs::write(own.join(file), "").unwrap();
+        }
+        let found = |inside: &str| {
+            let mounts = format!("cgroup2 {} cgroup2 rw 0 0\n", root.path().display());
+            let found = Hierarchies::of_mounts(&mounts, "sandboxes".into());
+            // The machine's root may have what the user was not given.
+            let found = Hierarchies {
+                v2: Some(root.path().to_owned()),
+                ..found
+            };
+            found.delegated(&format!("1:name=systemd:/\n0::/{inside}\n"))
+        };
+        assert_eq!(found("user.slice/service").v2, None);
+        std::fs::write(own.join("cgroup.controllers"), "cpu memory pids\n").unwrap();
+        for inside in ["user.slice/service", "user.slice/service/helix-daemon"] {
+            let v2 = found(inside).v2.unwrap();
+            assert_eq!(v2.components().collect::<PathBuf>(), own, "{inside}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     Backend, capabilities,
     disk::{self, Frozen},
     host_root,
-    launch::Layered,
+    launch::{Layered, own_ids},
     origins,
     sandbox::Sandbox,
     state::{DISK, State, write_json},
@@ -21,9 +21,6 @@ use crate::{Error, ErrorKind, network::policy::Policy};
 
 /// How many ids a sandbox has.
 pub(super) const IDS: u32 = 65_536;
-
-/// What every sandbox needs.
-const NEEDED: [&str; 3] = ["namespaces", "limits", "disk_limit"];
 
 pub(super) async fn create(
     backend: &Arc<Backend>,
@@ -88,10 +85,14 @@ fn finish(
 }
 
 fn check(backend: &Backend, spec: &SandboxSpec) -> Result<(), Error> {
-    for needed in NEEDED {
+    for needed in capabilities::needed() {
         if let Some(why) = capabilities::missing(&backend.capabilities, needed) {
             return Err(Error::new(ErrorKind::Unsupported, why));
         }
+    }
+    // Else the sandbox's image may have what this machine lacks.
+    if spec.docker && backend.own_ids {
+        return Err(Error::new(ErrorKind::Unsupported, capabilities::NO_DOCKER));
     }
     Policy::parse(&spec.egress)?;
     backend.check_egress(&spec.egress)?;
@@ -215,6 +216,14 @@ struct Range {
 
 impl Range {
     fn take(backend: &Arc<Backend>) -> Result<Self, Error> {
+        if backend.own_ids {
+            // The only one, which all share.
+            return Ok(Self {
+                backend: Arc::clone(backend),
+                number: 0,
+                kept: true,
+            });
+        }
         let mut ranges = backend.ranges();
         let number = (0..backend.options.most)
             .find(|number| !ranges.contains(number))
@@ -234,6 +243,9 @@ impl Range {
     }
 
     fn first_id(&self) -> u32 {
+        if self.backend.own_ids {
+            return own_ids::FIRST;
+        }
         self.backend.options.first_id + self.number * IDS
     }
 

@@ -1,5 +1,7 @@
 //! A sandbox's disk: a file with an ext4 file system, which holds as much as it may write.
 
+mod folder;
+
 use std::{
     fs::File,
     io::{self, ErrorKind},
@@ -12,19 +14,25 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, SeekFrom, copy_file_range, ioctl_ficlone, openat, seek},
+    fs::{CWD, Mode, OFlags, SeekFrom, copy_file_range, ioctl_ficlone, openat, seek},
     io::Errno,
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-        fsconfig_set_string, fsmount, fsopen,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create,
+        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, open_tree,
     },
 };
 
-use super::loops::{self, Loops};
+use super::{
+    loops::{self, Loops},
+    uses_own_ids,
+};
 use crate::{Error, ErrorKind as Kind};
 
 /// An empty disk of `bytes`, at `path`. The first of a size is kept as a template.
 pub(super) fn make(templates: &Path, path: &Path, bytes: u64) -> Result<(), Error> {
+    if uses_own_ids() {
+        return folder::make(path).map_err(|error| Error::io("making the disk", error));
+    }
     let bytes = bytes / 4096 * 4096;
     let template = templates.join(format!("{bytes}.img"));
     if !template.exists() {
@@ -37,6 +45,10 @@ pub(super) fn make(templates: &Path, path: &Path, bytes: u64) -> Result<(), Erro
 /// something is attached.
 pub(super) fn mount(loops: &Loops, path: &Path) -> Result<OwnedFd, Error> {
     let mounted = || -> io::Result<OwnedFd> {
+        if path.is_dir() {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            return open_tree(CWD, path, flags).map_err(Into::into);
+        }
         let file = File::options().read(true).write(true).open(path)?;
         let (device, _held) = loops.attach(&file)?;
         let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -87,6 +99,9 @@ fn make_template(templates: &Path, template: &Path, bytes: u64) -> Result<(), Er
 /// Copies a disk: shares its blocks where the file system can, else copies what is not
 /// empty.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if from.is_dir() {
+        return folder::copy(from, to);
+    }
     let source = File::open(from)?;
     let target = File::create_new(to)?;
     match ioctl_ficlone(&target, &source) {
@@ -124,11 +139,17 @@ fn copy_sparse(source: &File, target: &File) -> io::Result<()> {
 
 /// How many bytes a disk takes.
 pub(super) fn used(path: &Path) -> io::Result<u64> {
+    if path.is_dir() {
+        return folder::used(path);
+    }
     Ok(std::fs::metadata(path)?.blocks() * 512)
 }
 
 /// Makes a disk that was copied larger.
 pub(super) fn grow(path: &Path, bytes: u64) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
+    }
     let bytes = bytes / 4096 * 4096;
     let failed = |error| Error::io("looking at the disk", error);
     let file = File::options().write(true).open(path).map_err(failed)?;
@@ -160,6 +181,19 @@ pub(super) fn grow(path: &Path, bytes: u64) -> Result<(), Error> {
         Kind::Failed,
         format!("resize2fs failed: {}", message.trim()),
     ))
+}
+
+/// Removes a disk, if it is there.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    let removed = if path.is_dir() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }
 
 /// Holds the writes to a disk back, so that it can be copied as it is.

@@ -23,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::launch::Layered;
+use super::launch::{Layered, own_ids};
 
 /// What of the host is shown as it is, where it is a directory. The programs, and the
 /// package managers' own records of them.
@@ -104,7 +104,8 @@ impl HostRoot {
         let trees: Vec<&str> = TREES
             .into_iter()
             .filter(|tree| {
-                fs::symlink_metadata(host.join(tree)).is_ok_and(|metadata| metadata.is_dir())
+                fs::symlink_metadata(host.join(tree))
+                    .is_ok_and(|about| about.is_dir() && copy::is_readable(&about))
             })
             .collect();
         let mut digest = mask::Digest::new(VERSION);
@@ -126,6 +127,7 @@ impl HostRoot {
             for (tree, mask) in trees.iter().zip(&masks) {
                 mask.make(&temporary.path().join(name(tree)))?;
             }
+            own_ids::give(temporary.path())?;
             fs::rename(temporary.path(), &directory)?;
         }
         let mut layers = vec![Layered {

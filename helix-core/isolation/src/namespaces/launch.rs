@@ -17,6 +17,7 @@
 pub(super) mod channel;
 mod forks;
 mod inside;
+pub(crate) mod own_ids;
 mod seccomp;
 mod stage;
 mod sys;
@@ -46,6 +47,8 @@ pub(super) struct Plan {
     pub(super) stage: PathBuf,
     /// The first of the 65,536 ids of the host that the sandbox's ids are.
     pub(super) first_id: u32,
+    /// Whether the ids are [`own_ids`], which no mount maps.
+    pub(super) own_ids: bool,
     /// Its file systems; the first is the root.
     pub(super) layers: Vec<Layered>,
     /// Whether it has a Docker daemon.
@@ -56,6 +59,8 @@ pub(super) struct Plan {
     pub(super) hostname: String,
     /// Its memory limit: bounds what is kept in memory.
     pub(super) memory_bytes: u64,
+    /// The most processes of a user of the sandbox where no cgroup counts them all.
+    pub(super) pids: Option<u32>,
     /// The most open files of a process.
     pub(super) open_files: u64,
     /// Its cgroups.

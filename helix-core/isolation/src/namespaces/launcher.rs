@@ -24,6 +24,9 @@ use crate::{Error, ErrorKind};
 /// How long each part may take: a machine that is slower than this is not usable.
 pub(super) const PART: Duration = Duration::from_secs(30);
 
+/// How long a part takes to say that it failed.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Forks stages 0. Runs from the first one on, for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Launcher {
@@ -129,6 +132,14 @@ impl Stage {
             Report::Started { times } => Ok(times),
             Report::Failed(why) => Err(Error::new(ErrorKind::Failed, why)),
             Report::Prepared { .. } => Err(out_of_order()),
+        }
+    }
+
+    /// What it failed of, where it did: whoever waits for it fails then, too.
+    pub(super) async fn cause(&self) -> Option<Error> {
+        match timeout(SOON, self.receive()).await {
+            Ok(Ok((Report::Failed(why), _))) => Some(Error::new(ErrorKind::Failed, why)),
+            _ => None,
         }
     }
 

@@ -15,10 +15,15 @@ impl Sandbox {
         check.map_err(|why| Error::new(ErrorKind::Invalid, why))?;
         let _turn = self.turn().await?;
         let before = self.spec().limits;
-        let running = self.running().and(self.state().cgroups);
+        let running = self.running().zip(self.state().cgroups);
         possible(&before, limits, running.is_some())?;
-        if let Some(cgroups) = &running {
-            fits(cgroups, limits)?;
+        if let Some((running, cgroups)) = &running {
+            if cgroups.are_none() && before.pids != limits.pids {
+                let why = "without a control group, pids changes only while the sandbox does not \
+                           run: stop it first";
+                return Err(Error::new(ErrorKind::Conflict, why));
+            }
+            fits(cgroups, running.first(), limits)?;
             if let Err(error) = cgroups.limit(limits) {
                 // What holds is what is kept.
                 let back = cgroups.limit(&before);
@@ -56,9 +61,9 @@ fn possible(before: &SandboxLimits, after: &SandboxLimits, runs: bool) -> Result
 }
 
 /// The kernel would kill processes until they fit.
-fn fits(cgroups: &Cgroups, limits: &SandboxLimits) -> Result<(), Error> {
+fn fits(cgroups: &Cgroups, first: i32, limits: &SandboxLimits) -> Result<(), Error> {
     let usage = cgroups
-        .usage()
+        .usage(first)
         .map_err(|error| Error::io("reading what it uses", error))?;
     if usage.memory_bytes + SPARE_BYTES <= limits.memory_bytes {
         return Ok(());

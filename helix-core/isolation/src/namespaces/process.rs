@@ -20,6 +20,30 @@ pub(super) struct Identity {
     boot: String,
 }
 
+impl Identity {
+    pub(super) const fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// A descriptor of the process, if it lives, or has just ended.
+    pub(super) fn open(&self) -> io::Result<Option<OwnedFd>> {
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return Ok(None);
+        };
+        if boot()? != self.boot {
+            return Ok(None);
+        }
+        let fd = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+            Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(None),
+            other => other?,
+        };
+        // The descriptor is of the process whose start is read after it was opened, as
+        // long as that process lives.
+        let is_it = started(self.pid).is_ok_and(|started| started == self.started);
+        Ok(is_it.then_some(fd))
+    }
+}
+
 /// A hold of a process that lives, or lived when it was taken.
 #[derive(Debug, Clone)]
 pub(super) struct Process {
@@ -43,26 +67,14 @@ impl Process {
 
     /// Finds a process again, if it lives.
     pub(super) fn find(identity: &Identity) -> io::Result<Option<Self>> {
-        let Some(pid) = Pid::from_raw(identity.pid) else {
+        let Some(fd) = identity.open()? else {
             return Ok(None);
         };
-        if boot()? != identity.boot {
-            return Ok(None);
-        }
-        let fd = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
-            Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(None),
-            other => other?,
+        let process = Self {
+            identity: identity.clone(),
+            fd: watched(fd)?,
         };
-        // The descriptor is of the process whose start is read after it was opened, as
-        // long as that process lives, which the next line sees.
-        if started(identity.pid).is_ok_and(|started| started == identity.started) {
-            let process = Self {
-                identity: identity.clone(),
-                fd: watched(fd)?,
-            };
-            return Ok(process.lives().then_some(process));
-        }
-        Ok(None)
+        Ok(process.lives().then_some(process))
     }
 
     pub(super) fn identity(&self) -> &Identity {

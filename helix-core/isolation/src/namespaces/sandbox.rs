@@ -64,6 +64,13 @@ pub(super) struct Running {
     pub(super) stopping: bool,
 }
 
+impl Running {
+    /// The first process by its id.
+    pub(super) fn first(&self) -> i32 {
+        self.process.identity().pid()
+    }
+}
+
 impl Sandbox {
     pub(super) fn new(
         backend: &Arc<Backend>,

@@ -27,6 +27,7 @@ use super::{
     process::Process,
     sandbox::{Running, Sandbox},
     state::State,
+    uses_own_ids,
 };
 use crate::{Environment as _, Error, ErrorKind, Watch, docker, guest::GuestConfig, network::Slot};
 
@@ -84,7 +85,9 @@ impl Sandbox {
             let stage = self.begin(backend, &spec, cgroups, slot.as_ref()).await?;
             let prepared = stage.prepared().await?;
             self.note_process(prepared.pid, prepared.pidfd)?;
-            self.join(backend, slot.as_ref(), prepared.pid).await?;
+            if let Err(error) = self.join(backend, slot.as_ref(), prepared.pid).await {
+                return Err(stage.cause().await.unwrap_or(error));
+            }
             Ok((stage, prepared.network))
         };
         let ((), (stage, network)) = tokio::try_join!(policy, isolated)?;
@@ -268,6 +271,7 @@ fn plan_of(spec: &SandboxSpec, state: &State, cgroups: Cgroups, stage: PathBuf) 
     Plan {
         stage,
         first_id: state.first_id,
+        own_ids: uses_own_ids(),
         layers: state.layers.clone(),
         docker: spec.docker,
         docker_images: PathBuf::new(),
@@ -280,6 +284,7 @@ fn plan_of(spec: &SandboxSpec, state: &State, cgroups: Cgroups, stage: PathBuf) 
         },
         hostname,
         memory_bytes: spec.limits.memory_bytes,
+        pids: cgroups.are_none().then_some(spec.limits.pids),
         open_files: spec.limits.open_files.into(),
         cgroups,
         resolv_conf: String::new(),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 use super::{
+    disk,
     launch::{Cgroups, Layered},
     process::Identity,
 };
@@ -170,7 +171,7 @@ impl Places {
                 let of = name.and_then(|name| name.strip_suffix(LAYERS));
                 let belongs = of.is_some_and(|id| self.snapshot(id).exists());
                 if !ends("img") && !belongs {
-                    std::fs::remove_file(&path).map_err(failed)?;
+                    disk::remove(&path).map_err(failed)?;
                 }
             }
         }

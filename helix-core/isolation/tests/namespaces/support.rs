@@ -192,7 +192,7 @@ pub(crate) async fn sh(sandbox: &Arc<dyn Environment>, command: &str) -> String 
 
 /// What a shell command of a user prints.
 pub(crate) async fn sh_as(user: &str, sandbox: &Arc<dyn Environment>, command: &str) -> String {
-    let client = GuestClient::new(Arc::clone(sandbox));
+    let client = GuestClient::new(Arc::clone(sandbox)).with_patience(patience(60));
     let command = ["/bin/sh", "-c", command];
     client.run(user, &command).await.unwrap().1
 }

@@ -9,12 +9,14 @@
 use std::{io, path::Path};
 
 use helix_proto::sandbox::SandboxLimits;
+use rustix::fs::Access;
 
 use super::{
     PERIOD_US, Usage, count,
     files::{directory, give, number, read, value_of, write, write_if_there},
     quota_us,
 };
+use crate::namespaces::launch::own_ids;
 
 /// Without these no limit holds.
 const NEEDED: [&str; 3] = ["cpu", "memory", "pids"];
@@ -22,6 +24,8 @@ const NEEDED: [&str; 3] = ["cpu", "memory", "pids"];
 const WELCOME: [&str; 4] = ["cpuset", "io", "hugetlb", "rdma"];
 /// What whoever divides a control group writes to.
 const DIVIDED_BY: [&str; 3] = ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"];
+/// Where the daemon goes to divide what was delegated to it.
+const LEAF: &str = "helix-daemon";
 /// The most control groups that a sandbox can divide its own into: they take the kernel's
 /// memory. Ten containers for each process that it may have are more than enough.
 const MOST_BELOW: u32 = 4_096;
@@ -40,6 +44,17 @@ fn offered(path: &Path) -> io::Result<Vec<String>> {
     Ok(text.split_whitespace().map(str::to_owned).collect())
 }
 
+/// What was delegated to a process that is in `own`: that, unless it went into the leaf before.
+pub(super) fn delegated_to(own: &str) -> &str {
+    own.strip_suffix(LEAF).unwrap_or(own)
+}
+
+/// Whether this process, which is in it and is not the machine's root, may divide it.
+pub(super) fn is_delegated(path: &Path) -> bool {
+    let may = |file| rustix::fs::access(path.join(file), Access::WRITE_OK).is_ok();
+    suffices(path) && may("") && may("cgroup.procs") && may("cgroup.subtree_control")
+}
+
 /// Makes the control group that holds those of the sandboxes.
 pub(super) fn prepare(root: &Path, parent: &Path) -> io::Result<()> {
     let wanted: Vec<_> = offered(root)?
@@ -49,9 +64,24 @@ pub(super) fn prepare(root: &Path, parent: &Path) -> io::Result<()> {
         .collect();
     let wanted = wanted.join(" ");
     let parent = root.join(parent);
+    if own_ids::uses_own_ids() {
+        make_room(root)?;
+    }
     pass_on(root, &wanted)?;
     directory(&parent)?;
     pass_on(&parent, &wanted)
+}
+
+/// Moves this process, and others that a delegated control group was given to, out of the
+/// way.
+fn make_room(root: &Path) -> io::Result<()> {
+    let leaf = root.join(LEAF);
+    directory(&leaf)?;
+    for process in read(&root.join("cgroup.procs"))?.lines() {
+        // One that ended meanwhile is out of the way.
+        let _ = write(&leaf.join("cgroup.procs"), process);
+    }
+    Ok(())
 }
 
 /// Gives controllers to the control groups below.

@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use super::accounts;
-use crate::namespaces::launch::Layered;
+use crate::namespaces::launch::{Layered, own_ids};
 
 /// What an image need not have and a sandbox does: path, mode, owner.
 const DIRECTORIES: [(&str, u32, u32); 10] = [
@@ -40,6 +40,7 @@ pub(in crate::namespaces) fn layers(
     if !directory.exists() {
         let temporary = tempfile::Builder::new().prefix(".new-").tempdir_in(place)?;
         make(root, &temporary.path().join("root"))?;
+        own_ids::give(temporary.path())?;
         match fs::rename(temporary.path(), &directory) {
             // Another create made the same.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}

@@ -136,7 +136,8 @@ impl Digest {
             (metadata.mtime(), metadata.mtime_nsec()),
         );
         self.add(format!("{facts:?}").as_bytes());
-        if metadata.is_dir() {
+        // What is not readable is not copied.
+        if metadata.is_dir() && is_readable(&metadata) {
             let mut entries: Vec<_> = fs::read_dir(tree)?
                 .flatten()
                 .map(|one| one.path())

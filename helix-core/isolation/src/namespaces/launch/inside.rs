@@ -206,6 +206,9 @@ fn limits(plan: &Plan) -> Result<(), Failure> {
     // A limit below what was asked, where the host has one, is the host's to raise.
     let files = most.map_or(plan.open_files, |most| most.min(plan.open_files));
     sys::limit(libc::RLIMIT_NOFILE, files).doing("limiting open files")?;
+    if let Some(pids) = plan.pids {
+        sys::limit(libc::RLIMIT_NPROC, pids.into()).doing("limiting processes")?;
+    }
     sys::limit(libc::RLIMIT_CORE, 0).doing("limiting core files")
 }
 

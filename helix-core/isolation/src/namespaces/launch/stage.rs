@@ -162,7 +162,7 @@ fn map_users(pid: i32, first: u32) -> Result<(), Failure> {
 }
 
 /// Waits for a child's end.
-fn reap(pid: i32) {
+pub(super) fn reap(pid: i32) {
     // There is nothing else that it could be than a child that ended before.
     let _ = waitpid(Pid::from_raw(pid), WaitOptions::empty());
 }

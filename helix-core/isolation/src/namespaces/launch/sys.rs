@@ -81,6 +81,25 @@ pub(super) fn map_mount(
     attributes: u64,
     users: Option<BorrowedFd<'_>>,
 ) -> io::Result<()> {
+    set_mount(mount, attributes, users, libc::AT_EMPTY_PATH)
+}
+
+/// Changes the flags of a mount and of those below it.
+pub(super) fn set_mounts(mount: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
+    set_mount(
+        mount,
+        attributes,
+        None,
+        libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+    )
+}
+
+fn set_mount(
+    mount: BorrowedFd<'_>,
+    attributes: u64,
+    users: Option<BorrowedFd<'_>>,
+    flags: libc::c_int,
+) -> io::Result<()> {
     let change = libc::mount_attr {
         attr_set: attributes
             | if users.is_some() {
@@ -98,7 +117,7 @@ pub(super) fn map_mount(
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
+            flags,
             &raw const change,
             size_of::<libc::mount_attr>(),
         )
@@ -183,7 +202,20 @@ pub(super) fn placed(at: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(at) }
 }
 
-/// The most open files that this process may have.
+/// The user namespace that another one is in.
+pub(super) fn parent_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// `linux/nsfs.h`
+    const NS_GET_PARENT: libc::Ioctl = 0xb702;
+    // SAFETY: takes no argument; returns a descriptor that nothing else owns, or -1.
+    let parent = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_PARENT) };
+    if parent < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: see above.
+    Ok(unsafe { OwnedFd::from_raw_fd(parent) })
+}
+
+/// The most of something that this process may have.
 pub(super) fn limit(resource: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
     let limit = libc::rlimit {
         rlim_cur: most,

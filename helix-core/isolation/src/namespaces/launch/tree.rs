@@ -41,12 +41,13 @@ pub(super) fn build(
     sys::keep_capabilities().doing("keeping capabilities")?;
     sys::file_ids(plan.first_id, plan.first_id).doing("becoming the sandbox's root")?;
     let users = File::open(format!("/proc/{first}/ns/user")).doing("opening its users")?;
+    let users = (!plan.own_ids).then_some(users.as_fd());
     enter_stage(plan)?;
-    sys::map_mount(disk.as_fd(), 0, Some(users.as_fd())).doing("mapping the disk's ids")?;
+    sys::map_mount(disk.as_fd(), 0, users).doing("mapping the disk's ids")?;
     attach(disk.as_fd(), CWD, DISK).doing("attaching the disk")?;
     for (number, layered) in plan.layers.iter().enumerate() {
         let what = format!("mounting the layers of /{}", layered.at.display());
-        layers(layered, number, users.as_fd(), &what)?;
+        layers(layered, number, users, &what)?;
     }
     times.part("layers");
     let root = open_root().doing("opening the root")?;
@@ -56,8 +57,7 @@ pub(super) fn build(
     times.part("proc and sys");
     if plan.docker {
         docker(root.as_fd()).doing("making a place for Docker's data")?;
-        show_images(plan, root.as_fd(), users.as_fd())
-            .doing("showing it the host's Docker images")?;
+        show_images(plan, root.as_fd(), users).doing("showing it the host's Docker images")?;
     }
     rustix::process::chdir(ROOT).doing("entering the root")?;
     rustix::process::pivot_root(".", ".").doing("making it the root")?;
@@ -82,13 +82,18 @@ fn enter_stage(plan: &Plan) -> Result<(), Failure> {
     rustix::process::fchdir(&stage).doing("entering the stage")
 }
 
-/// A layered file system, on the stage's root or at its place below it.
+/// A layered file system, on the stage's root or at its place below it. Where no mount maps
+/// `users`, only the root is layered.
 fn layers(
     layered: &Layered,
     number: usize,
-    users: BorrowedFd<'_>,
+    users: Option<BorrowedFd<'_>>,
     what: &str,
 ) -> Result<(), Failure> {
+    let is_root = layered.at.as_os_str().is_empty();
+    if let Some(source) = layered.lower.last().filter(|_| users.is_none() && !is_root) {
+        return show(source, &layered.at).doing(what);
+    }
     let mut lower = Vec::new();
     for (depth, source) in layered.lower.iter().enumerate() {
         let name = format!("l{number}.{depth}");
@@ -103,9 +108,11 @@ fn layers(
     for path in [&place_of_own, &upper, &work] {
         directory(CWD, path, 0o755).doing("making a layer to write to")?;
     }
+    let lower = lower.join(":");
+    // Attributes of its own are for the host's root alone.
+    let how = users.map_or("userxattr", |_| "redirect_dir=on");
     let options = format!(
-        "lowerdir={},upperdir={upper},workdir={work},redirect_dir=on,index=off,metacopy=off,xino=off",
-        lower.join(":"),
+        "lowerdir={lower},upperdir={upper},workdir={work},{how},index=off,metacopy=off,xino=off"
     );
     let options = CString::new(options).doing(what)?;
     let overlay = |at: &str| {
@@ -118,7 +125,7 @@ fn layers(
         )
         .doing(what)
     };
-    if layered.at.as_os_str().is_empty() {
+    if is_root {
         return overlay(ROOT);
     }
     let scratch = format!("m{number}");
@@ -146,9 +153,24 @@ fn docker(root: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// The host's Docker images, for the daemon's data to link to.
-fn show_images(plan: &Plan, root: BorrowedFd<'_>, users: BorrowedFd<'_>) -> io::Result<()> {
+fn show_images(plan: &Plan, root: BorrowedFd<'_>, users: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let images = shared(&plan.docker_images, users)?;
     let shown = images::SHOWN.trim_start_matches('/');
     let place = place(root, Path::new(shown))?;
     move_to(images.as_fd(), place.as_fd())
+}
+
+/// Shows a directory of the host's as it is, read-only, where its files' owners are nobody in
+/// the sandbox.
+fn show(source: &Path, at: &Path) -> io::Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, source, flags)?;
+    sys::set_mounts(
+        tree.as_fd(),
+        libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID,
+    )?;
+    let root = open_root()?;
+    move_to(tree.as_fd(), place(root.as_fd(), at)?.as_fd())
 }

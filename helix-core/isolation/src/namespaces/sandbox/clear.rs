@@ -4,7 +4,7 @@ use std::{fs, io, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 
-use super::Sandbox;
+use super::{Running, Sandbox};
 use crate::{Error, ErrorKind, namespaces::loops};
 
 /// How long the kernel may take for what it does at once: killing, freezing, unmounting.
@@ -44,7 +44,7 @@ impl Sandbox {
             .process
             .kill()
             .map_err(|error| Error::io("killing the sandbox's first process", error))?;
-        self.thaw_to_die();
+        self.thaw_to_die(&running);
         Ok(())
     }
 
@@ -80,9 +80,9 @@ impl Sandbox {
     }
 
     /// What stands still does not die in control groups of version 1.
-    fn thaw_to_die(&self) {
+    fn thaw_to_die(&self, running: &Running) {
         if let Some(cgroups) = self.state().cgroups
-            && let Err(error) = cgroups.freeze(false)
+            && let Err(error) = cgroups.freeze(false, running.first())
         {
             tracing::debug!(id = %self.id, %error, "its control groups cannot be thawed");
         }

@@ -1,6 +1,6 @@
 //! What a backend's callers do with a sandbox.
 
-use std::{fs, io};
+use std::fs;
 
 use async_trait::async_trait;
 use helix_proto::{
@@ -67,12 +67,7 @@ impl Environment for Sandbox {
                 images.share(&held.name, &id.to_string())?;
                 let temporary = path.with_extension("new");
                 let failed = |error| Error::io("keeping the snapshot", error);
-                match fs::remove_file(&temporary) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(failed(error));
-                    }
-                    _ => {}
-                }
+                disk::remove(&temporary).map_err(failed)?;
                 held.copy_to(&temporary)?;
                 origins::keep(&places, id, &layers)?;
                 fs::rename(&temporary, &path).map_err(failed)?;
@@ -87,9 +82,9 @@ impl Environment for Sandbox {
     async fn stats(&self) -> Result<SandboxStats, Error> {
         let backend = self.backend()?;
         let failed = |error| Error::io(format_args!("reading the accounts of {}", self.id), error);
-        let usage = match self.running().and(self.state().cgroups) {
-            Some(cgroups) => cgroups.usage().map_err(failed)?,
-            None => cgroup::Usage::default(),
+        let usage = match (self.running(), self.state().cgroups) {
+            (Some(running), Some(cgroups)) => cgroups.usage(running.first()).map_err(failed)?,
+            _ => cgroup::Usage::default(),
         };
         let (sent_bytes, received_bytes) = match (self.slot(&backend)?, &backend.networks) {
             (Some(slot), Some(networks)) => networks.counters(&slot).await?,
@@ -152,22 +147,23 @@ impl Environment for Sandbox {
 
 impl Sandbox {
     async fn freeze(&self, frozen: bool) -> Result<(), Error> {
-        let Some(cgroups) = self.running().and(self.state().cgroups) else {
+        let (Some(running), Some(cgroups)) = (self.running(), self.state().cgroups) else {
             return Err(Error::new(
                 ErrorKind::Conflict,
                 format!("the sandbox {} does not run", self.id),
             ));
         };
-        let failed = |error| Error::io("freezing its control group", error);
+        let failed = |error| Error::io("freezing its processes", error);
         self.change(|state| state.paused = frozen)?;
-        cgroups.freeze(frozen).map_err(failed)?;
+        cgroups.freeze(frozen, running.first()).map_err(failed)?;
         let what = if frozen {
             "its processes do not stand still"
         } else {
             "its processes do not go on"
         };
         self.until(what, || {
-            cgroups.is_frozen().is_ok_and(|now| now == frozen) || self.running().is_none()
+            let now = cgroups.is_frozen(running.first());
+            now.is_ok_and(|now| now == frozen) || self.running().is_none()
         })
         .await
     }

@@ -7,12 +7,22 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, makedev, mkdirat, mknodat, symlinkat},
-    mount::MountAttrFlags,
+    fs::{CWD, FileType, Mode, OFlags, makedev, mkdirat, mknodat, openat, symlinkat},
+    mount::{MountAttrFlags, OpenTreeFlags, open_tree},
 };
 
 use super::mounts::{QUIET, filesystem, move_to, place};
 use crate::namespaces::launch::{Doing as _, Failure, Plan};
+
+/// The devices that every program expects.
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 
 /// Makes them, and attaches them below the sandbox's root.
 pub(super) fn attach(plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
@@ -23,6 +33,9 @@ pub(super) fn attach(plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
         place(root, Path::new("dev")).doing("making /dev")?.as_fd(),
     )
     .doing("attaching /dev")?;
+    if plan.own_ids {
+        borrow_devices(device.as_fd()).doing("showing the host's devices")?;
+    }
     let terminals = filesystem(
         "devpts",
         &[
@@ -60,6 +73,18 @@ pub(super) fn attach(plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The host's devices where only the host's root can make any.
+fn borrow_devices(tree: BorrowedFd<'_>) -> io::Result<()> {
+    for (name, ..) in DEVICES {
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let at = openat(tree, name, flags, Mode::from_raw_mode(0o666))?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let device = open_tree(CWD, Path::new("/dev").join(name), flags)?;
+        move_to(device.as_fd(), at.as_fd())?;
+    }
+    Ok(())
+}
+
 /// `/dev`, with what every program expects and nothing else.
 fn device_tree(plan: &Plan) -> io::Result<OwnedFd> {
     let owner = plan.first_id.to_string();
@@ -74,14 +99,8 @@ fn device_tree(plan: &Plan) -> io::Result<OwnedFd> {
         &[],
         MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC),
     )?;
-    for (name, major, minor) in [
-        ("null", 1, 3),
-        ("zero", 1, 5),
-        ("full", 1, 7),
-        ("random", 1, 8),
-        ("urandom", 1, 9),
-        ("tty", 5, 0),
-    ] {
+    let made: &[_] = if plan.own_ids { &[] } else { &DEVICES };
+    for (name, major, minor) in made.iter().copied() {
         mknodat(
             &tree,
             name,

@@ -43,17 +43,17 @@ pub(super) fn filesystem(
 }
 
 /// Attaches a read-only clone of a directory's mount, with the sandbox's ids.
-pub(super) fn share(source: &Path, at: &str, users: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn share(source: &Path, at: &str, users: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let tree = shared(source, users)?;
     directory(CWD, at, 0o700)?;
     attach(tree.as_fd(), CWD, at)
 }
 
 /// A read-only clone of a directory's mount, with the sandbox's ids.
-pub(super) fn shared(source: &Path, users: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(super) fn shared(source: &Path, users: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = open_tree(CWD, source, flags)?;
-    sys::map_mount(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, Some(users))?;
+    sys::map_mount(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, users)?;
     Ok(tree)
 }
 
