@@ -61,7 +61,7 @@ ended=0
 # One that is emulated is slow.
 export HELIX_TEST_SLOWNESS=10
 for program in /helix/tests/*; do
-    \"$program\" --show-output </dev/null || ended=1
+    \"$program\" --show-output --test-threads 1 </dev/null || ended=1
 done
 echo \"the machine is done $ended\"
 ";
