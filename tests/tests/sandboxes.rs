@@ -208,7 +208,6 @@ fn connecting(to: SocketAddr) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
 async fn a_sandbox_gets_the_hosts_authorities_and_proxies_and_reaches_the_control_plane() {
     if !may_host() {
         return;
