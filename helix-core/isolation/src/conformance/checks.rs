@@ -409,6 +409,25 @@ pub(super) async fn what_runs_is_found_again(bench: &Bench<'_>) -> Outcomes {
 /// Ends with an error where so many processes cannot be at once.
 const MANY: &str = "i=0; while [ $i -lt 40 ]; do sleep 2 & i=$((i+1)); done; wait";
 
+/// Where nothing limits all of a sandbox, what runs refuses a change, and a start takes it up.
+async fn change_limits(
+    bench: &Bench<'_>,
+    sandbox: &Arc<dyn Environment>,
+    limits: &SandboxLimits,
+) -> Outcomes {
+    if bench.can("limits")? {
+        return sandbox.set_limits(limits).await.map_err(said);
+    }
+    refused(
+        sandbox.set_limits(limits).await,
+        ErrorKind::Conflict,
+        "a change of limits that would not hold",
+    )?;
+    sandbox.stop().await.map_err(said)?;
+    sandbox.set_limits(limits).await.map_err(said)?;
+    start(sandbox).await
+}
+
 pub(super) async fn limits_change(bench: &Bench<'_>) -> Outcomes {
     let sandbox = bench.started().await?;
     let before = sandbox.spec().limits;
@@ -419,7 +438,7 @@ pub(super) async fn limits_change(bench: &Bench<'_>) -> Outcomes {
         ..before
     };
     sh(&sandbox, MANY).await?;
-    sandbox.set_limits(&less).await.map_err(said)?;
+    change_limits(bench, &sandbox, &less).await?;
     ensure(
         sh(&sandbox, MANY).await.is_err(),
         "more processes than the new limit allows",
@@ -457,7 +476,7 @@ pub(super) async fn limits_change(bench: &Bench<'_>) -> Outcomes {
         sandbox.spec().limits == less,
         "the limits are as before after a restart",
     )?;
-    sandbox.set_limits(&before).await.map_err(said)?;
+    change_limits(bench, &sandbox, &before).await?;
     sandbox.stop().await.map_err(said)?;
     start(&sandbox).await?;
     sh(&sandbox, MANY).await.map(drop)
