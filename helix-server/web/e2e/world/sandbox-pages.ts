@@ -165,20 +165,23 @@ const ANSWERS: [RegExp, (id: string) => unknown][] = [
 
 /** Answers what pages about sandboxes and hosts ask, and goes to one of them. */
 export const withSandboxes = (path: string) => async (page: Page) => {
-  await page.route(/\/api\/v1\/(sandboxes|sandbox-hosts|sandbox-choices|snapshots)/, async (route) => {
-    const { pathname } = new URL(route.request().url());
-    for (const [pattern, figures] of STREAMS) {
-      if (pattern.test(pathname)) {
-        const body = `data: ${JSON.stringify(figures())}\n\n`;
-        return route.fulfill({ contentType: 'text/event-stream', body });
+  await page.route(
+    /\/api\/v1\/(sandboxes|sandbox-hosts|sandbox-choices|snapshots)/,
+    async (route) => {
+      const { pathname } = new URL(route.request().url());
+      for (const [pattern, figures] of STREAMS) {
+        if (pattern.test(pathname)) {
+          const body = `data: ${JSON.stringify(figures())}\n\n`;
+          return route.fulfill({ contentType: 'text/event-stream', body });
+        }
       }
-    }
-    for (const [pattern, answer] of ANSWERS) {
-      const match = pattern.exec(pathname);
-      if (match) return route.fulfill({ json: answer(match[1] ?? '') });
-    }
-    return route.abort();
-  });
+      for (const [pattern, answer] of ANSWERS) {
+        const match = pattern.exec(pathname);
+        if (match) return route.fulfill({ json: answer(match[1] ?? '') });
+      }
+      return route.abort();
+    },
+  );
   await page.routeWebSocket(/\/attach/, (socket) => {
     socket.send(JSON.stringify({ type: 'attached', offset: 0 }));
     socket.send(Buffer.from('\x1b[32muser@sandbox\x1b[0m:\x1b[34m~\x1b[0m$ '));
