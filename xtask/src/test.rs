@@ -105,7 +105,8 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
             report.stage_aside(workspace, "end to end, in a browser", |said| {
                 let mut npm = setup::node(workspace)?.npm(workspace);
                 programs.configure(&mut npm);
-                count_aside(workspace, &mut in_a_browser, npm.args(["run", "e2e"]), said)
+                let mut npm = in_own_network(npm.args(["run", "e2e"]));
+                count_aside(workspace, &mut in_a_browser, &mut npm, said)
             });
         },
     );
@@ -140,6 +141,29 @@ fn end_to_end(workspace: &Workspace, report: &mut Report, tally: &mut Tally, pro
         }
         Ok(())
     });
+}
+
+/// The same command in a network of its own, with nothing but a loopback: Chromium breaks off
+/// what it loads whenever the machine's interfaces change, and tests of sandboxes, which need
+/// root as this does, change them all the time.
+fn in_own_network(command: &Command) -> Command {
+    let root = rustix::process::geteuid().is_root();
+    let mut own = Command::new(if root { "unshare" } else { "env" });
+    if root {
+        let script = r#"ip link set lo up && exec "$0" "$@""#;
+        own.args(["--net", "sh", "-c", script]);
+    }
+    own.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => own.env(name, value),
+            None => own.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        own.current_dir(folder);
+    }
+    own
 }
 
 /// Runs each program; one that fails does not keep the others from running.

@@ -22,7 +22,10 @@ export function createQueryClient(): QueryClient {
     queryCache: new QueryCache({ onError: noticeSignOut }),
     mutationCache: new MutationCache({ onError: noticeSignOut }),
     defaultOptions: {
+      // Where a browser says that it is offline, Helix may be on this very machine.
+      mutations: { networkMode: 'always' },
       queries: {
+        networkMode: 'always',
         staleTime: 15_000,
         retry: (failures, error) => mayPass(error) && failures < ATTEMPTS - 1,
         retryDelay: (failures, error) => {

@@ -1,8 +1,10 @@
 import { Button, Center, Stack } from '@mantine/core';
 import { IconMapQuestion } from '@tabler/icons-react';
+import { useEffect, useState } from 'react';
 import { Link, useRouteError } from 'react-router';
 
-import { EmptyState, ErrorState } from '../components/states';
+import { EmptyState, ErrorState, LoadingState } from '../components/states';
+import { mayReload } from './reload';
 
 /** No page has this address. */
 export function NotFound() {
@@ -22,9 +24,14 @@ export function NotFound() {
   );
 }
 
-/** A page failed to load or to render; most often a newer version was installed meanwhile. */
+/** A page failed to load or to render. */
 export function Failed() {
   const error = useRouteError();
+  const [reloads] = useState(() => mayReload(error, window.sessionStorage, Date.now()));
+  useEffect(() => {
+    if (reloads) window.location.reload();
+  }, [reloads]);
+  if (reloads) return <LoadingState label="Loading Helix" />;
   return (
     <Center h="100%" p="md">
       <Stack maw={460}>

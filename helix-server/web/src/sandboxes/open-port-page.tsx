@@ -1,4 +1,4 @@
-import { Anchor, Button, Center, Stack } from '@mantine/core';
+import { Anchor, Box, Button, Center, Stack, VisuallyHidden } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { IconCookieOff } from '@tabler/icons-react';
 import { useEffect, useRef } from 'react';
@@ -13,6 +13,14 @@ class NotKept extends Error {}
 
 /** Takes who is signed in to a port of a sandbox, which is a site of its own. */
 export default function OpenPortPage() {
+  return (
+    <Box component="main" h="100%">
+      <OpenPort />
+    </Box>
+  );
+}
+
+function OpenPort() {
   const { sandboxId = '', port = '' } = useParams();
   const [params] = useSearchParams();
   const begun = useRef(false);
@@ -71,6 +79,7 @@ export default function OpenPortPage() {
     return (
       <Center h="100%" p="md">
         <Stack maw={460} align="flex-start">
+          <VisuallyHidden component="h1">Port {port}</VisuallyHidden>
           <ErrorState
             what={`Port ${port} could not be opened`}
             error={open.error}
