@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     arrows,
-    process::{run, run_aside},
+    process::{run, run_merged},
     report::Report,
     setup::{self, tools},
     workspace::Workspace,
@@ -35,7 +35,7 @@ pub(crate) fn code(workspace: &Workspace, report: &mut Report) {
 pub(crate) fn web(workspace: &Workspace, report: &mut Report) {
     report.stage_aside(workspace, "web app, without running it", |said| {
         let mut npm = setup::node(workspace)?.npm(workspace);
-        run_aside(workspace, npm.args(["run", "check"]), 10 * MINUTE, |line| {
+        run_merged(workspace, npm.args(["run", "check"]), 10 * MINUTE, |line| {
             said.push_str(line);
             said.push('\n');
         })

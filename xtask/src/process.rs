@@ -140,7 +140,7 @@ pub(crate) fn run_lines(
 }
 
 /// Runs a program to its end and hands each line of all that it says to `line`.
-pub(crate) fn run_aside(
+pub(crate) fn run_merged(
     workspace: &Workspace,
     command: &mut Command,
     limit: Duration,

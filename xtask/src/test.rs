@@ -9,13 +9,13 @@ use anyhow::{Result, ensure};
 
 use crate::{
     check,
-    process::{run_aside, run_lines},
+    process::run_merged,
     report::Report,
     setup::{self, packages, python},
     tally::{Reader, Tally},
     workspace::Workspace,
 };
-use programs::Programs;
+use programs::{Part, Programs};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -72,7 +72,13 @@ fn without_running(workspace: &Workspace, report: &mut Report, tally: &mut Tally
             check::web(workspace, report);
             report.stage_aside(workspace, "web app's unit tests", |said| {
                 let mut npm = setup::node(workspace)?.npm(workspace);
-                count_aside(workspace, tally, npm.args(["run", "test"]), said)
+                count(
+                    workspace,
+                    tally,
+                    npm.args(["run", "test"]),
+                    10 * MINUTE,
+                    kept(said),
+                )
             });
         },
     );
@@ -92,35 +98,62 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
     let engine = report.stage(workspace, "engine", || programs.install_engine(workspace));
     if !(web && engine) {
         rust_tests(workspace, report, tally, &programs);
+        tests_of_sandboxes(workspace, report, tally, &programs);
         return report.cannot_run("end to end", "the web app's build or the engine");
     }
-    let mut in_a_browser = Tally::default();
-    // Most of what Rust's tests do is wait, and a browser computes.
+    let (mut of_sandboxes, mut in_a_browser) = (Tally::default(), Tally::default());
+    // Most of what tests do is wait, for the kernel or for daemons; a browser computes.
     report.beside(
         |report| {
             rust_tests(workspace, report, tally, &programs);
             end_to_end(workspace, report, tally, &programs);
         },
         |report| {
-            report.stage_aside(workspace, "end to end, in a browser", |said| {
-                let mut npm = setup::node(workspace)?.npm(workspace);
-                programs.configure(&mut npm);
-                let mut npm = in_own_network(npm.args(["run", "e2e"]));
-                count_aside(workspace, &mut in_a_browser, &mut npm, said)
-            });
+            report.beside(
+                |report| tests_of_sandboxes(workspace, report, &mut of_sandboxes, &programs),
+                |report| tests_in_a_browser(workspace, report, &mut in_a_browser, &programs),
+            );
         },
     );
+    *tally += of_sandboxes;
     *tally += in_a_browser;
+}
+
+fn tests_of_sandboxes(
+    workspace: &Workspace,
+    report: &mut Report,
+    tally: &mut Tally,
+    programs: &Programs,
+) {
+    report.stage_aside(workspace, "Rust tests of sandboxes", |said| {
+        let tests = programs.tests(Part::Sandboxes);
+        run_each(workspace, tally, tests, 10 * MINUTE, kept(said))
+    });
+}
+
+fn tests_in_a_browser(
+    workspace: &Workspace,
+    report: &mut Report,
+    tally: &mut Tally,
+    programs: &Programs,
+) {
+    report.stage_aside(workspace, "end to end, in a browser", |said| {
+        let mut npm = setup::node(workspace)?.npm(workspace);
+        programs.configure(&mut npm);
+        let mut npm = in_own_network(npm.args(["run", "e2e"]));
+        count(workspace, tally, &mut npm, 15 * MINUTE, kept(said))
+    });
 }
 
 fn rust_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally, programs: &Programs) {
     report.stage(workspace, "Rust tests", || {
-        run_each(workspace, tally, programs.tests(false), 10 * MINUTE)
+        let tests = programs.tests(Part::Rest);
+        run_each(workspace, tally, tests, 10 * MINUTE, shown)
     });
     report.stage(workspace, "documentation's examples", || {
         let mut doc = workspace.cargo();
         doc.args(["test", "--quiet", "--locked", "--workspace", "--doc"]);
-        count(workspace, tally, &mut doc, 15 * MINUTE)
+        count(workspace, tally, &mut doc, 15 * MINUTE, shown)
     });
 }
 
@@ -128,12 +161,12 @@ fn end_to_end(workspace: &Workspace, report: &mut Report, tally: &mut Tally, pro
     report.stage(workspace, "end to end", || {
         let requirements = workspace.root().join("tests/python/requirements.txt");
         let python = python::environment(workspace, "tests", &requirements)?.join("bin/python");
-        let tests = programs.tests(true);
-        let tests = tests.map(|mut command| {
+        let tests = programs.tests(Part::EndToEnd);
+        let tests = tests.map(|(title, mut command)| {
             command.env("HELIX_TEST_PYTHON", &python);
-            command
+            (title, command)
         });
-        run_each(workspace, tally, tests, 30 * MINUTE)
+        run_each(workspace, tally, tests, 30 * MINUTE, shown)
     });
     report.stage(workspace, "examples", || {
         for mut example in programs.examples(workspace) {
@@ -166,16 +199,32 @@ fn in_own_network(command: &Command) -> Command {
     own
 }
 
+/// Where lines of tests go that run by themselves.
+fn shown(line: &str) {
+    println!("{line}");
+}
+
+/// Where lines of tests go that run beside others.
+fn kept(said: &mut String) -> impl FnMut(&str) {
+    |line| {
+        said.push_str(line);
+        said.push('\n');
+    }
+}
+
 /// Runs each program; one that fails does not keep the others from running.
 fn run_each(
     workspace: &Workspace,
     tally: &mut Tally,
-    commands: impl Iterator<Item = Command>,
+    programs: impl Iterator<Item = (String, Command)>,
     limit: Duration,
+    mut show: impl FnMut(&str),
 ) -> Result<()> {
     let mut failures = Vec::new();
-    for mut command in commands {
-        if let Err(error) = count(workspace, tally, &mut command, limit) {
+    for (title, mut command) in programs {
+        show("");
+        show(&title);
+        if let Err(error) = count(workspace, tally, &mut command, limit, &mut show) {
             failures.push(format!("{error:#}"));
         }
         ensure!(!workspace.stopped(), "interrupted");
@@ -190,31 +239,13 @@ fn count(
     tally: &mut Tally,
     command: &mut Command,
     limit: Duration,
+    mut show: impl FnMut(&str),
 ) -> Result<()> {
     let mut reader = Reader::default();
     command.env("NO_COLOR", "1").env("CI", "1");
-    let outcome = run_lines(workspace, command, limit, |line| {
+    let outcome = run_merged(workspace, command, limit, |line| {
         if reader.line(line) {
-            println!("{line}");
-        }
-    });
-    *tally += reader.tally();
-    outcome
-}
-
-/// The same of a program that runs beside others: what it says goes to `said`.
-fn count_aside(
-    workspace: &Workspace,
-    tally: &mut Tally,
-    command: &mut Command,
-    said: &mut String,
-) -> Result<()> {
-    let mut reader = Reader::default();
-    command.env("NO_COLOR", "1").env("CI", "1");
-    let outcome = run_aside(workspace, command, 15 * MINUTE, |line| {
-        if reader.line(line) {
-            said.push_str(line);
-            said.push('\n');
+            show(line);
         }
     });
     *tally += reader.tally();

@@ -43,6 +43,25 @@ enum Kind {
     Daemon,
 }
 
+/// Which tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Of the isolation, which mostly wait for the kernel.
+    Sandboxes,
+    /// Of whole daemons.
+    EndToEnd,
+    /// Of all other crates.
+    Rest,
+}
+
+fn part_of(package: &str) -> Part {
+    match package {
+        "helix-isolation" => Part::Sandboxes,
+        "helix-tests" => Part::EndToEnd,
+        _ => Part::Rest,
+    }
+}
+
 impl Programs {
     /// Builds everything.
     pub(crate) fn build(workspace: &Workspace) -> Result<Self> {
@@ -77,22 +96,22 @@ impl Programs {
             .collect()
     }
 
-    /// The tests of the crate of end to end tests, or of all others.
-    pub(crate) fn tests(&self, end_to_end: bool) -> impl Iterator<Item = Command> {
-        let arguments: &[&str] = if end_to_end {
-            &["--show-output", "--test-threads", WAITING]
-        } else {
-            &["--show-output"]
+    /// The test programs of a part, with what they are called.
+    pub(crate) fn tests(&self, part: Part) -> impl Iterator<Item = (String, Command)> {
+        let arguments: &[&str] = match part {
+            Part::EndToEnd => &["--show-output", "--test-threads", WAITING],
+            Part::Sandboxes | Part::Rest => &["--show-output"],
         };
         self.of_kind(Kind::Test)
-            .filter(move |program| (program.package == "helix-tests") == end_to_end)
-            .map(move |program| self.command(program, arguments))
+            .filter(move |program| part_of(&program.package) == part)
+            .map(move |program| (program.title(), self.command(program, arguments)))
     }
 
     /// The examples; they keep what they install where the tests do.
     pub(crate) fn examples(&self, workspace: &Workspace) -> impl Iterator<Item = Command> {
         let folder = workspace.tools().join("runner");
         self.of_kind(Kind::Example).map(move |program| {
+            println!("\n{}", program.title());
             let mut command = self.command(program, &[]);
             // It would install an engine of its own; the tests have one.
             if program.name == "embedded" {
@@ -107,7 +126,6 @@ impl Programs {
     }
 
     fn command(&self, program: &Program, arguments: &[&str]) -> Command {
-        println!("\n{} ({})", program.package, program.name);
         let mut command = Command::new(&program.path);
         command.args(arguments).current_dir(&program.folder);
         command.env("CARGO_MANIFEST_DIR", &program.folder);
@@ -146,6 +164,10 @@ impl Programs {
 }
 
 impl Program {
+    fn title(&self) -> String {
+        format!("{} ({})", self.package, self.name)
+    }
+
     fn of(workspace: &Workspace, artifact: Artifact) -> Option<Self> {
         let path = artifact.executable?.into_std_path_buf();
         let package = &workspace.metadata()[&artifact.package_id];
