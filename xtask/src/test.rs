@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let mut tally = Tally::default();
     let ready = arguments.no_setup || set_up(workspace, &mut report);
     if ready {
-        without_running(workspace, &mut report, &mut tally);
+        check::code(workspace, &mut report);
         run_tests(workspace, &mut report, &mut tally);
     } else {
         report.cannot_run("everything else", "a part of the set-up");
@@ -64,24 +64,14 @@ fn set_up(workspace: &Workspace, report: &mut Report) -> bool {
         })
 }
 
-/// The checks; the web app's, and its unit tests, beside the rest.
-fn without_running(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
-    report.beside(
-        |report| check::code(workspace, report),
-        |report| {
-            check::web(workspace, report);
-            report.stage_aside(workspace, "web app's unit tests", |said| {
-                let mut npm = setup::node(workspace)?.npm(workspace);
-                count(
-                    workspace,
-                    tally,
-                    npm.args(["run", "test"]),
-                    10 * MINUTE,
-                    kept(said),
-                )
-            });
-        },
-    );
+/// What is known of the web app without a browser.
+fn tests_of_web_app(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
+    check::web(workspace, report);
+    report.stage_aside(workspace, "web app's unit tests", |said| {
+        let mut npm = setup::node(workspace)?.npm(workspace);
+        let npm = npm.args(["run", "test"]);
+        count(workspace, tally, npm, 10 * MINUTE, kept(said))
+    });
 }
 
 fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
@@ -93,15 +83,17 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
         Ok(())
     });
     if !built {
+        tests_of_web_app(workspace, report, tally);
         return report.cannot_run("tests", "the Rust build");
     }
     let engine = report.stage(workspace, "engine", || programs.install_engine(workspace));
     if !(web && engine) {
+        tests_of_web_app(workspace, report, tally);
         rust_tests(workspace, report, tally, &programs);
         tests_of_sandboxes(workspace, report, tally, &programs);
         return report.cannot_run("end to end", "the web app's build or the engine");
     }
-    let (mut of_sandboxes, mut in_a_browser) = (Tally::default(), Tally::default());
+    let (mut of_sandboxes, mut of_web_app) = (Tally::default(), Tally::default());
     // Most of what tests do is wait, for the kernel or for daemons; a browser computes.
     report.beside(
         |report| {
@@ -111,12 +103,15 @@ fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
         |report| {
             report.beside(
                 |report| tests_of_sandboxes(workspace, report, &mut of_sandboxes, &programs),
-                |report| tests_in_a_browser(workspace, report, &mut in_a_browser, &programs),
+                |report| {
+                    tests_of_web_app(workspace, report, &mut of_web_app);
+                    tests_in_a_browser(workspace, report, &mut of_web_app, &programs);
+                },
             );
         },
     );
     *tally += of_sandboxes;
-    *tally += in_a_browser;
+    *tally += of_web_app;
 }
 
 fn tests_of_sandboxes(

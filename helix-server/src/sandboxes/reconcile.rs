@@ -47,10 +47,9 @@ impl Sandboxes {
     ) -> Result<(), store::Error> {
         for status in there {
             if is_news(status) {
-                self.inner
-                    .store
-                    .apply_status(host, &bounded(status))
-                    .await?;
+                let store = &self.inner.store;
+                store.apply_settings(host, status).await?;
+                store.apply_status(host, &bounded(status)).await?;
             }
         }
         let there: HashSet<SandboxId> = there.iter().map(|status| status.id).collect();
@@ -73,7 +72,8 @@ impl Sandboxes {
         Ok(())
     }
 
-    /// A host said how one of its sandboxes is.
+    /// A host said how one of its sandboxes is. What it is set to is known better here while
+    /// the host is connected: what was said before a change may be heard after it.
     pub(super) async fn reported(
         &self,
         host: SandboxHostId,

@@ -253,8 +253,8 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Notes what a host says of a sandbox of its own. The sandbox as it is then, if it
-    /// is one that must exist.
+    /// Notes what a host says of the life of a sandbox of its own. The sandbox as it is
+    /// then, if it is one that must exist.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -265,9 +265,8 @@ impl Store {
     ) -> Result<Option<StoredSandbox>, Error> {
         let made = status.state != SandboxState::Creating && status.state != SandboxState::Failed;
         let found = sqlx::query(
-            "UPDATE sandboxes SET state = $3, phase = $4, ending = CAST($5 AS TEXT), egress = $6, \
-             used_at_ms = $7, made = CASE WHEN $8 = 1 THEN 1 ELSE made END, \
-             limits = $9, cpu_millis = $10, memory_bytes = $11, disk_bytes = $12, times = $13, \
+            "UPDATE sandboxes SET state = $3, phase = $4, ending = CAST($5 AS TEXT), \
+             used_at_ms = $6, made = CASE WHEN $7 = 1 THEN 1 ELSE made END, \
              deadline_at_ms = CASE WHEN $3 = 'creating' THEN deadline_at_ms ELSE NULL END \
              WHERE id = $1 AND host_id = $2 AND state <> 'deleted' AND abandoned = 0 RETURNING *",
         )
@@ -276,17 +275,38 @@ impl Store {
         .bind(state_name(status.state))
         .bind(status.phase.map(phase_name))
         .bind(to_json_or_none(status.end.as_ref())?)
-        .bind(row::to_json(&status.egress)?)
         .bind(row::to_i64(status.used_at_ms))
         .bind(i64::from(made))
+        .fetch_optional(self.pool())
+        .await?;
+        found.as_ref().map(read::sandbox).transpose()
+    }
+
+    /// Notes what a host says that a sandbox of its own may reach and use, and for how long.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(crate) async fn apply_settings(
+        &self,
+        host: SandboxHostId,
+        status: &SandboxStatus,
+    ) -> Result<(), Error> {
+        sqlx::query(
+            "UPDATE sandboxes SET egress = $3, limits = $4, cpu_millis = $5, memory_bytes = $6, \
+             disk_bytes = $7, times = $8 \
+             WHERE id = $1 AND host_id = $2 AND state <> 'deleted' AND abandoned = 0",
+        )
+        .bind(status.id.to_string())
+        .bind(host.to_string())
+        .bind(row::to_json(&status.egress)?)
         .bind(row::to_json(&status.limits)?)
         .bind(i64::from(status.limits.cpu_millis))
         .bind(row::to_i64(status.limits.memory_bytes))
         .bind(row::to_i64(status.limits.disk_bytes))
         .bind(row::to_json(&status.times)?)
-        .fetch_optional(self.pool())
+        .execute(self.pool())
         .await?;
-        found.as_ref().map(read::sandbox).transpose()
+        Ok(())
     }
 
     /// Ends a sandbox that its host did not take, or no longer has. Whether it was in

@@ -8,7 +8,9 @@ use helix_proto::{
     sandbox::{
         Egress, Sandbox, SandboxEndKind, SandboxLimits, SandboxLog, SandboxState, SandboxStats,
         Snapshot,
-        host::{CreatedSandboxHost, LiveSetReport, Origin, SandboxHost, SandboxHostState},
+        host::{
+            CreatedSandboxHost, HostEvent, LiveSetReport, Origin, SandboxHost, SandboxHostState,
+        },
     },
 };
 use serde_json::{Value, json};
@@ -515,8 +517,8 @@ async fn a_host_speaks_for_its_own_sandboxes_only() {
         let mut status = host.lock().sandboxes[&sandbox.id].1.clone();
         status.state = SandboxState::Failed;
         let mut inner = evil.lock();
-        inner.tell(helix_proto::sandbox::host::HostEvent::Sandbox(status));
-        inner.tell(helix_proto::sandbox::host::HostEvent::Gone(sandbox.id));
+        inner.tell(HostEvent::Sandbox(status));
+        inner.tell(HostEvent::Gone(sandbox.id));
     }
     // What it says of its own comes after what it said of the other's.
     let body = json!({"host_id": evil.created.id});
@@ -584,6 +586,21 @@ async fn limits_and_times_change_later_and_count_at_once(world: World) {
     assert_eq!(changed.limits.cpu_millis, sandbox.limits.cpu_millis);
     assert_eq!(changed.idle_timeout_ms, Some(60_000));
     assert!(changed.expires_at_ms.is_some());
+    // What the host said before a change may be heard after it.
+    let mut before = host.lock().sandboxes[&sandbox.id].1.clone();
+    (before.limits, before.times) = (sandbox.limits, Default::default());
+    before.used_at_ms += 5;
+    let used_at_ms = before.used_at_ms;
+    host.lock().tell(HostEvent::Sandbox(before));
+    let seen = eventually("what the host said", async || {
+        let seen: Sandbox = member.get(&here).await.expect(200);
+        (seen.used_at_ms == used_at_ms).then_some(seen)
+    })
+    .await;
+    assert_eq!(
+        (seen.limits, seen.idle_timeout_ms, seen.expires_at_ms),
+        (changed.limits, Some(60_000), changed.expires_at_ms)
+    );
     let never = json!({"idle_timeout_ms": null, "ttl_ms": null});
     let changed: Sandbox = member.patch(&here, never).await.expect(200);
     assert_eq!(
