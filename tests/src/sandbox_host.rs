@@ -52,7 +52,8 @@ pub struct SandboxHost<'a> {
 }
 
 impl<'a> SandboxHost<'a> {
-    /// Each host of this machine has a network of its own.
+    /// Each host of this machine has a network of its own, which none chooses by itself: not
+    /// one of 10.213.0.0/16 to 10.243.0.0/16.
     pub async fn join(world: &'a World, subnet: &str) -> Self {
         let subnet = ("HELIX_SANDBOX_ISOLATION__SUBNET", subnet.to_owned());
         Self::with_settings(world, vec![subnet]).await

@@ -26,7 +26,7 @@ async fn a_sandbox_runs_programs_pauses_forks_outlives_its_hosts_daemon_and_leav
         return;
     }
     let world = World::empty(DatabaseKind::Sqlite).await;
-    let host = SandboxHost::join(&world, "10.241.0.0/16").await;
+    let host = SandboxHost::join(&world, "10.201.0.0/16").await;
     let one = host
         .sandbox(json!({ "name": "one", "env": { "GREETING": "hello" } }))
         .await;
@@ -110,7 +110,7 @@ async fn a_terminal_is_typed_into_through_the_control_plane_and_attached_to_agai
         return;
     }
     let world = World::empty(DatabaseKind::Sqlite).await;
-    let host = SandboxHost::join(&world, "10.242.0.0/16").await;
+    let host = SandboxHost::join(&world, "10.202.0.0/16").await;
     let sandbox = host.sandbox(json!({ "name": "terminal" })).await;
     let (status, body) = host.call(Method::POST, &sandbox, "/terminals", "{}").await;
     assert_eq!(status, StatusCode::CREATED);
@@ -231,7 +231,7 @@ async fn a_sandbox_gets_the_hosts_authorities_and_proxies_and_reaches_the_contro
             "HELIX_SANDBOX_OUTBOUND__CA_BUNDLE",
             bundle.to_str().unwrap(),
         ),
-        ("HELIX_SANDBOX_ISOLATION__SUBNET", "10.244.0.0/16"),
+        ("HELIX_SANDBOX_ISOLATION__SUBNET", "10.204.0.0/16"),
         ("HTTPS_PROXY", "http://proxy.example.com:3128"),
         ("NO_PROXY", ".internal.example.com"),
     ];
@@ -296,7 +296,7 @@ async fn docker_in_a_sandbox_has_the_hosts_images_is_reached_by_name_and_says_wh
         return;
     }
     let world = World::empty(DatabaseKind::Sqlite).await;
-    let host = SandboxHost::join(&world, "10.243.0.0/16").await;
+    let host = SandboxHost::join(&world, "10.203.0.0/16").await;
     let first = host
         .sandbox(json!({ "name": "first", "docker": true }))
         .await;
