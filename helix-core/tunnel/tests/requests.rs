@@ -378,7 +378,8 @@ over_both! {
     async fn a_tunnel_that_nobody_holds_closes_normally(over) {
         let (sender, router) = fed_route();
         let site = site(over).await;
-        let (mut agent, tunnel) = site.connected("a", router).await;
+        let agent = site.patient_agent("a", router);
+        let (mut agent, tunnel) = site.once_connected("a", agent).await;
         let response = soon(tunnel.request(get_request("/fed"))).await.unwrap();
         sender.send("a body outlives the handle").await.unwrap();
         drop((sender, tunnel));

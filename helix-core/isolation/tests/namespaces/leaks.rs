@@ -48,14 +48,17 @@ fn left(place: &Path) -> Left {
         .take(4)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let (short, place) = (&tag[..6], place.display().to_string());
     let mut left = Left::default();
-    let own = std::env::current_exe().unwrap();
+    let own = crate::support::program(place)
+        .into_os_string()
+        .into_encoded_bytes();
     for pid in names("/proc") {
         let path = Path::new("/proc").join(&pid);
         let command = fs::read(path.join("cmdline")).unwrap_or_default();
         let command = String::from_utf8_lossy(&command).into_owned();
-        let is_own = fs::read_link(path.join("exe")).is_ok_and(|exe| exe == own);
+        // It is called "(deleted)" as soon as the place is gone.
+        let is_own = fs::read_link(path.join("exe"))
+            .is_ok_and(|exe| exe.as_os_str().as_encoded_bytes().starts_with(&own));
         if is_own && command.contains(helix_isolation::namespaces::ARGUMENT) {
             for name in names(path.join("ns")) {
                 let link = fs::read_link(path.join("ns").join(name)).unwrap_or_default();
@@ -64,6 +67,7 @@ fn left(place: &Path) -> Left {
             left.processes.insert(pid);
         }
     }
+    let (short, place) = (&tag[..6], place.display().to_string());
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     let of_place = mounts.lines().filter(|line| line.contains(&place));
     left.mounts = of_place.map(str::to_owned).collect();

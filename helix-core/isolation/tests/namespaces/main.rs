@@ -42,10 +42,7 @@ fn main() -> ExitCode {
             println!("skipped: {}: {why}", trial.name());
         }
     }
-    let mut arguments = Arguments::from_args();
-    // Some count what is on the whole machine.
-    arguments.test_threads = Some(1);
-    libtest_mimic::run(&arguments, trials).exit_code()
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 #[tokio::main]

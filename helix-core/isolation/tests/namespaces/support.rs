@@ -55,9 +55,24 @@ pub(crate) fn trial<F: Future<Output = ()>>(
     })
 }
 
+/// This program under a name of the place's own, by which its processes are told from those
+/// of other places.
+pub(crate) fn program(place: &Path) -> PathBuf {
+    place.join("program")
+}
+
 /// A backend as a daemon makes it when it starts.
 pub(crate) async fn open(place: &Path, tasks: &TaskGroup) -> Namespaces {
-    let opened = Namespaces::new(Options::new(place), Arc::new(SystemClock), tasks.clone()).await;
+    let (own, program) = (std::env::current_exe().unwrap(), program(place));
+    if !program.exists() && std::fs::hard_link(&own, &program).is_err() {
+        // It is on another file system.
+        std::fs::copy(&own, &program).unwrap();
+    }
+    let options = Options {
+        program,
+        ..Options::new(place)
+    };
+    let opened = Namespaces::new(options, Arc::new(SystemClock), tasks.clone()).await;
     opened.unwrap()
 }
 

@@ -176,6 +176,21 @@ impl Site {
         RunningAgent::start(self.dial(key), router, agent_options())
     }
 
+    /// An agent that stays away for long once its connection ends, so that the test cannot
+    /// miss that it does.
+    pub(crate) fn patient_agent(&self, key: &str, router: Router) -> RunningAgent {
+        let backoff = BackoffPolicy {
+            base: Duration::from_secs(600),
+            cap: Duration::from_secs(600),
+        };
+        let options = AgentOptions {
+            backoff,
+            refused: backoff,
+            ..AgentOptions::default()
+        };
+        RunningAgent::start(self.dial(key), router, options)
+    }
+
     /// The tunnel of this key. An agent may know that it is connected a moment before
     /// the hub does.
     pub(crate) async fn tunnel(&self, key: &str) -> Tunnel {
@@ -192,7 +207,16 @@ impl Site {
 
     /// A connected agent and its tunnel.
     pub(crate) async fn connected(&self, key: &str, router: Router) -> (RunningAgent, Tunnel) {
-        let mut agent = self.agent(key, router);
+        let agent = self.agent(key, router);
+        self.once_connected(key, agent).await
+    }
+
+    /// Waits until an agent is connected.
+    pub(crate) async fn once_connected(
+        &self,
+        key: &str,
+        mut agent: RunningAgent,
+    ) -> (RunningAgent, Tunnel) {
         agent
             .wait_for(|state| *state == AgentState::Connected)
             .await;
