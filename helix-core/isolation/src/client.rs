@@ -191,8 +191,10 @@ fn succeeded(answer: Response<Bytes>) -> Result<Bytes, Error> {
     if answer.status().is_success() {
         return Ok(answer.into_body());
     }
-    let said = String::from_utf8_lossy(answer.body());
-    let said: String = said.chars().take(500).collect();
+    let said = match serde_json::from_slice::<ErrorEnvelope>(answer.body()) {
+        Ok(envelope) => envelope.error.message,
+        Err(_) => String::from_utf8_lossy(answer.body()).into_owned(),
+    };
     let kind = match answer.status() {
         StatusCode::NOT_FOUND => ErrorKind::NotFound,
         StatusCode::CONFLICT => ErrorKind::Conflict,
@@ -200,7 +202,24 @@ fn succeeded(answer: Response<Bytes>) -> Result<Bytes, Error> {
         status if status.is_client_error() => ErrorKind::Invalid,
         _ => ErrorKind::Failed,
     };
-    Err(Error::new(kind, format!("{}: {said}", answer.status())))
+    Err(Error::new(
+        kind,
+        format!("{}: {}", answer.status(), shown(&said)),
+    ))
+}
+
+/// A beginning of what a sandbox says, as one line that is safe to show: in it may be names that
+/// programs inside chose, and a terminal obeys control characters.
+fn shown(said: &str) -> String {
+    let mut line = String::new();
+    for char in said.chars().take(500) {
+        if char.is_control() {
+            line.extend(char.escape_default());
+        } else {
+            line.push(char);
+        }
+    }
+    line
 }
 
 async fn whole(answer: Response<Incoming>) -> Result<Response<Bytes>, Error> {

@@ -268,6 +268,10 @@ pub enum TerminalEvent {
         /// The number of the first byte that follows, counted from the terminal's start. Give
         /// the number of bytes seen so far as `after` to attach again without a gap.
         offset: u64,
+        /// The bytes before this one were sent to somebody before: what they ask of the
+        /// terminal (its kind, where the cursor is) was answered then, and an answer now
+        /// would be typed into whatever runs by now.
+        seen: u64,
     },
     /// The size changed.
     Resized {

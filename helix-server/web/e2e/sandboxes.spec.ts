@@ -24,6 +24,7 @@ test.beforeAll(async ({ browser }) => {
     colorScheme: 'light',
     reducedMotion: 'reduce',
     acceptDownloads: true,
+    permissions: ['clipboard-read', 'clipboard-write'],
   });
   page = await context.newPage();
 });
@@ -100,6 +101,29 @@ test('a terminal computes, and is as it was after the page was left', async () =
   await expect(page.getByText('Ended with status 3')).toBeVisible();
   await page.getByRole('button', { name: 'Close terminal 2' }).click();
   await expect(page.getByRole('tab', { name: /^2: / })).toHaveCount(0);
+});
+
+test('what a program writes into a terminal reaches nothing but the terminal', async () => {
+  const title = await page.title();
+  await page.evaluate(() => navigator.clipboard.writeText('mine'));
+  // A terminal does answer while the program asks.
+  await type(String.raw`printf '\e[6n'; IFS= read -rsd R at; echo told $(printf %s "$at" | wc -c)`);
+  await expect(line('told [1-9]')).toBeVisible();
+  // Titles, the clipboard, a window's size and place.
+  const tricks = String.raw`\e]0;evil\a\e]2;evil\a\e]52;c;ZXZpbA==\a\e[8;1;1t\e[3;0;0t`;
+  await type(`printf '${tricks}'; echo harmless $((6*7))`);
+  await expect(line('harmless 42')).toBeVisible();
+  expect(await page.title()).toBe(title);
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('mine');
+  // Shown again, the question is not answered: the answer would be typed into this.
+  await type('cat -v');
+  await page.reload();
+  await expect(line('harmless 42')).toBeVisible();
+  await page.getByRole('textbox', { name: /^Terminal / }).focus();
+  await page.keyboard.type('the end\n');
+  await expect(line('the end')).toHaveCount(2);
+  await expect(screen()).not.toContainText('^[');
+  await page.keyboard.press('Control+c');
 });
 
 test('a file is uploaded, looked at, renamed and downloaded', async () => {

@@ -17,6 +17,8 @@ struct Viewer {
     socket: WebSocketStream<UnixStream>,
     /// The number of the byte that comes next.
     at: u64,
+    /// The first byte that nobody had seen.
+    fresh: u64,
     seen: Vec<u8>,
     exit: Option<TerminalEvent>,
     sizes: Vec<(u16, u16)>,
@@ -32,6 +34,7 @@ impl Viewer {
         let mut viewer = Self {
             socket,
             at: 0,
+            fresh: 0,
             seen: Vec::new(),
             exit: None,
             sizes: Vec::new(),
@@ -39,10 +42,10 @@ impl Viewer {
         let Some(Ok(Message::Text(first))) = viewer.socket.next().await else {
             panic!("no text")
         };
-        let Ok(TerminalEvent::Attached { offset }) = serde_json::from_str(&first) else {
+        let Ok(TerminalEvent::Attached { offset, seen }) = serde_json::from_str(&first) else {
             panic!("{first}")
         };
-        viewer.at = offset;
+        (viewer.at, viewer.fresh) = (offset, seen);
         viewer
     }
 
@@ -174,6 +177,21 @@ async fn a_viewer_that_comes_back_misses_nothing_and_sees_nothing_twice() {
     let list: TerminalList = guest.get("/terminals").await;
     assert_eq!(list.terminals.len(), 1);
     assert!(list.terminals[0].exit.is_none());
+}
+
+#[tokio::test]
+async fn whoever_comes_later_is_told_what_somebody_saw_before() {
+    let guest = Running::start();
+    let terminal = open(&guest, "echo ready; cat").await;
+    let mut first = Viewer::attach(&guest, &terminal, None).await;
+    assert_eq!(first.fresh, 0);
+    first.until("ready\r\n").await;
+    // It is noted right after it was sent.
+    eventually("all of it was seen", async || {
+        let next = Viewer::attach(&guest, &terminal, None).await;
+        (next.at, next.fresh) == (0, first.at)
+    })
+    .await;
 }
 
 #[tokio::test]

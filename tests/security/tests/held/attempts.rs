@@ -45,6 +45,8 @@ pub(crate) enum Trust {
     Unpack,
     /// That another program stops talking.
     Output,
+    /// That a name is fit to be shown.
+    Name,
 }
 
 /// Who tries it.
@@ -198,6 +200,14 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "signal a process of the host",
         "pid namespace",
         "signal {pid}",
+    ),
+    without(
+        root(
+            "write into the host's log by what process 1 has open",
+            "user namespace, process 1 is not dumpable",
+            "write /proc/1/fd/2",
+        ),
+        Baseline::HostBy("write /proc/{pid}/fd/2"),
     ),
     root(
         "find a shared memory segment of the host",
@@ -488,6 +498,12 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "bound on what is kept",
         "route flood",
         Baseline::Trusting(Trust::Output),
+    ),
+    by_route(
+        "have a terminal's escape sequences in a message",
+        "control characters are escaped in messages",
+        "route escape",
+        Baseline::Trusting(Trust::Name),
     ),
     // With Docker, whose filter lets more pass
     docker(root(

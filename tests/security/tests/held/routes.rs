@@ -122,6 +122,7 @@ pub(crate) async fn attempt(sandbox: &Arc<dyn Environment>, probe: &[String]) ->
         ["route", "append", path] => append(&guest, path).await,
         ["route", "unpack", which, to] => return unpack(&guest, which, Path::new(to)).await,
         ["route", "flood"] => return flood(&guest).await,
+        ["route", "escape"] => return Ok(escaped(&said_of(&guest).await?)),
         other => bail!("no such attempt: {other:?}"),
     };
     Ok(came(reached.map(|()| "the route answered".to_owned())))
@@ -283,4 +284,33 @@ pub(crate) fn flood_trusting() -> Result<Came> {
     } else {
         Err(all)
     }))
+}
+
+/// Nothing has this name, which would change a terminal's title.
+const NAME: &str = "/no\x1b]0;evil\x07such";
+
+/// What is said of it by whoever reads files for others.
+async fn said_of(guest: &GuestClient) -> Result<String> {
+    let name = NAME.replace('\x1b', "%1b").replace('\x07', "%07");
+    match guest.read("root", &name).await {
+        Ok(_) => bail!("{NAME:?} is there"),
+        Err(error) => Ok(error.to_string()),
+    }
+}
+
+/// Whether a terminal that shows this obeys it.
+fn escaped(said: &str) -> Came {
+    let obeyed = said.contains('\x1b');
+    came(if obeyed {
+        Ok(said.to_owned())
+    } else {
+        Err(said.to_owned())
+    })
+}
+
+/// By a shell, which says the name as it is.
+pub(crate) fn escape_trusting() -> Result<Came> {
+    let mut shell = Command::new("/bin/sh");
+    let output = shell.args(["-c", r#"exec < "$1""#, "sh", NAME]).output()?;
+    Ok(escaped(&String::from_utf8_lossy(&output.stderr)))
 }

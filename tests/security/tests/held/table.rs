@@ -37,6 +37,7 @@ fn table() -> String {
             Baseline::NoSandbox => "by a guest in no sandbox",
             Baseline::Trusting(Trust::Unpack) => "by `tar -P`",
             Baseline::Trusting(Trust::Output) => "by a program that keeps it",
+            Baseline::Trusting(Trust::Name) => "by a shell",
         };
         // Writing to a String cannot fail.
         let _ = writeln!(

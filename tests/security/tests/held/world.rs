@@ -133,7 +133,8 @@ impl World {
         let gateway = runtime.block_on(gateway(&sandboxes[&Which::Plain]))?;
         runtime.block_on(listen_inside(&neighbour))?;
         let service = outside::greet("0.0.0.0:0".parse()?)?.port();
-        let bystander = Command::new("sleep").arg("98765432").spawn()?;
+        let log = std::fs::File::create(host.path().join("log"))?;
+        let bystander = Command::new("sleep").arg("98765432").stderr(log).spawn()?;
         let (loop_device, disk) = loop_device(host.path())?;
         let host_file = host.path().join("file");
         std::fs::write(&host_file, "the host's")?;
@@ -201,6 +202,7 @@ impl World {
                 routes::unpack_trusting(&self.filled_in(attempt.probe))
             }
             Baseline::Trusting(Trust::Output) => routes::flood_trusting(),
+            Baseline::Trusting(Trust::Name) => routes::escape_trusting(),
         }
     }
 

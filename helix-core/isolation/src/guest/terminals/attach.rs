@@ -91,8 +91,9 @@ impl Viewer {
             let ring = open.ring();
             after.unwrap_or_default().clamp(ring.start(), ring.end())
         };
+        let seen = *open.seen.borrow();
         open.saw(at);
-        let mut next = text(TerminalEvent::Attached { offset: at });
+        let mut next = text(TerminalEvent::Attached { offset: at, seen });
         loop {
             tokio::select! {
                 sent = socket.send(next) => if sent.is_err() { return End::Left },

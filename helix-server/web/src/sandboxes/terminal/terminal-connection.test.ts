@@ -25,9 +25,9 @@ class FakeSocket implements TerminalSocket {
     this.closed = true;
   }
 
-  attach(offset: number): void {
+  attach(offset: number, seen = 0): void {
     this.onopen?.(new Event('open'));
-    this.says({ type: 'attached', offset });
+    this.says({ type: 'attached', offset, seen });
   }
 
   says(event: object): void {
@@ -46,6 +46,7 @@ class FakeSocket implements TerminalSocket {
 let sockets: FakeSocket[];
 let states: TerminalState[];
 let pending: (() => void)[];
+let shownBytes: [length: number, seen: boolean][];
 let gaps: number[];
 let resets: number;
 let refused: number;
@@ -58,7 +59,10 @@ function open(): TerminalConnection {
       sockets.push(socket);
       return socket;
     },
-    show: (_, shown) => pending.push(shown),
+    show: (bytes, seen, shown) => {
+      shownBytes.push([bytes.length, seen]);
+      pending.push(shown);
+    },
     onGap: (bytes) => gaps.push(bytes),
     onReset: () => {
       resets += 1;
@@ -88,6 +92,7 @@ beforeEach(() => {
   sockets = [];
   states = [];
   pending = [];
+  shownBytes = [];
   gaps = [];
   resets = 0;
   refused = 0;
@@ -145,6 +150,20 @@ describe('a terminal whose connection breaks', () => {
     expect(newest().closed).toBe(true);
     expect(states.at(-1)?.kind).toBe('waiting');
   });
+});
+
+it('what somebody saw before is told from what is new', () => {
+  open();
+  newest().attach(10, 25);
+  newest().puts(10);
+  newest().puts(10);
+  newest().puts(10);
+  expect(shownBytes).toEqual([
+    [10, true],
+    [5, true],
+    [5, false],
+    [10, false],
+  ]);
 });
 
 it('a size is told at once, and again to each new connection', () => {

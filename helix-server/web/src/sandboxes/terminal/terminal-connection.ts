@@ -25,8 +25,11 @@ export interface TerminalSocket {
 interface Options {
   /** Opens a socket that begins with byte `after`, or with all that is kept. */
   connect: (after: number | undefined) => TerminalSocket;
-  /** Shows bytes, and calls back when they were shown. */
-  show: (bytes: Uint8Array, shown: () => void) => void;
+  /**
+   * Shows bytes, and calls back when they were shown. `seen` says that somebody saw them before:
+   * what they ask of a terminal was answered then.
+   */
+  show: (bytes: Uint8Array, seen: boolean, shown: () => void) => void;
   /** So many bytes are gone for good: what follows begins later. */
   onGap: (bytes: number) => void;
   /** What was shown belongs to another terminal, or to none. */
@@ -57,6 +60,8 @@ export class TerminalConnection {
   #state: TerminalState = { kind: 'connecting' };
   /** The number of the next byte, once one is known. */
   #next: number | undefined;
+  /** Bytes before this one were seen by somebody before this was attached. */
+  #seen = 0;
   #unshown = 0;
   #size: { cols: number; rows: number } | undefined;
 
@@ -124,6 +129,7 @@ export class TerminalConnection {
     switch (event?.type) {
       case 'attached':
         clearTimeout(this.#timer);
+        this.#seen = event.seen;
         this.#attached(event.offset);
         break;
       case 'resized':
@@ -151,14 +157,21 @@ export class TerminalConnection {
   }
 
   #output(bytes: Uint8Array): void {
-    this.#next = (this.#next ?? 0) + bytes.length;
+    const at = this.#next ?? 0;
+    const seen = Math.min(Math.max(this.#seen - at, 0), bytes.length);
+    this.#next = at + bytes.length;
     this.#unshown += bytes.length;
     const flooded = this.#unshown > MOST_UNSHOWN;
     if (flooded) {
       this.#abandon();
       this.#set({ kind: 'connecting' });
     }
-    this.#options.show(bytes, () => {
+    if (seen > 0) this.#show(bytes.subarray(0, seen), true);
+    if (seen < bytes.length) this.#show(bytes.subarray(seen), false);
+  }
+
+  #show(bytes: Uint8Array, seen: boolean): void {
+    this.#options.show(bytes, seen, () => {
       this.#unshown -= bytes.length;
       const hungUp = this.#state.kind === 'connecting' && this.#socket === undefined;
       if (this.#unshown === 0 && hungUp) this.#attempt();

@@ -51,13 +51,14 @@ export default function TerminalView(props: Props) {
       told.current.onLeave();
     });
     screen.current = opened.screen;
-    const connection = connect(opened.screen, { sandboxId, terminalId }, told);
+    const replay = new Replay(opened.screen);
+    const connection = connect(opened.screen, replay, { sandboxId, terminalId }, told);
     const typed = new TextEncoder();
     opened.screen.onData((text) => {
-      connection.type(typed.encode(text));
+      if (!replay.running) connection.type(typed.encode(text));
     });
     opened.screen.onBinary((text) => {
-      connection.type(Uint8Array.from(text, (char) => char.charCodeAt(0)));
+      if (!replay.running) connection.type(Uint8Array.from(text, (char) => char.charCodeAt(0)));
     });
     let timer: ReturnType<typeof setTimeout> | undefined;
     const refit = () => {
@@ -147,8 +148,33 @@ function openScreen(
   return { screen, fit };
 }
 
+/**
+ * What was seen before, shown again. It may ask what kind of terminal this is or where the cursor
+ * is; the screen's answers would be typed into whatever runs by now.
+ */
+class Replay {
+  running = false;
+  readonly #screen: Screen;
+
+  constructor(screen: Screen) {
+    this.#screen = screen;
+  }
+
+  write(bytes: Uint8Array, shown: () => void): void {
+    // What was written before is still answered: these are called in its order.
+    this.#screen.write('', () => {
+      this.running = true;
+    });
+    this.#screen.write(bytes, () => {
+      this.running = false;
+      shown();
+    });
+  }
+}
+
 function connect(
   screen: Screen,
+  replay: Replay,
   { sandboxId, terminalId }: { sandboxId: string; terminalId: string },
   told: { current: Props },
 ): TerminalConnection {
@@ -163,8 +189,9 @@ function connect(
       if (after !== undefined) url.searchParams.set('after', String(after));
       return new WebSocket(url);
     },
-    show: (bytes, shown) => {
-      screen.write(bytes, shown);
+    show: (bytes, seen, shown) => {
+      if (seen) replay.write(bytes, shown);
+      else screen.write(bytes, shown);
     },
     onGap: (bytes) => {
       note(`${formatBytes(bytes)} are not kept any more`);
