@@ -43,8 +43,9 @@ impl Accept {
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(250)
-            .keep_alive_interval(Duration::from_secs(20))
-            .enable_connect_protocol();
+            .keep_alive_interval(Duration::from_secs(20));
+        // No WebSockets by HTTP/2 (RFC 8441): a browser that is not offered them opens a
+        // connection for each, where what it types waits behind nothing else.
         Self {
             router,
             tls,

@@ -1,9 +1,13 @@
 use std::time::Duration;
 
-use helix_base::{Outbound, OutboundOptions};
+use bytes::Bytes;
+use helix_base::{Outbound, OutboundOptions, TaskGroup};
 use helix_proto::status::Version;
 use helix_server::{Options, Server, options::TlsOptions};
-use http::{Method, header};
+use http::{Method, Request, header};
+use http_body_util::Empty;
+use hyper::ext::Protocol;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
@@ -29,6 +33,33 @@ async fn the_page_is_served_for_every_path_of_the_app_with_a_strict_policy() {
         assert_eq!(answer.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     }
     assert_eq!(world.stranger().get("/assets/gone.js").await.status, 404);
+}
+
+/// A browser that is offered them by HTTP/2 opens them so, and no other way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn web_sockets_are_not_offered_by_http_2() {
+    let world = World::start(Kind::Sqlite).await;
+    let address = world.url().replace("http://", "");
+    let socket = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let (mut sender, line) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .handshake(TokioIo::new(socket))
+        .await
+        .unwrap();
+    let tasks = TaskGroup::new();
+    tasks.spawn("line", line);
+    let request = |method: Method| {
+        Request::builder()
+            .method(method)
+            .uri(format!("{}/healthz", world.url()))
+    };
+    let plain = request(Method::GET).body(Empty::<Bytes>::new()).unwrap();
+    assert_eq!(sender.send_request(plain).await.unwrap().status(), 200);
+    let extended = request(Method::CONNECT)
+        .extension(Protocol::from_static("websocket"))
+        .body(Empty::new())
+        .unwrap();
+    let error = sender.send_request(extended).await.unwrap_err();
+    assert!(!error.is_closed(), "of this stream alone: {error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

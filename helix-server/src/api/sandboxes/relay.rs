@@ -13,7 +13,6 @@ use helix_tunnel::{Lane, Tunnel};
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::ext::Protocol;
 use tokio::time::Interval;
 
 use super::headers;
@@ -182,17 +181,11 @@ fn prefix(id: SandboxId) -> String {
     format!("/api/v1/sandboxes/{id}")
 }
 
-/// Whether a request is to become a WebSocket: by HTTP/1.1, or by HTTP/2 (RFC 8441).
+/// Whether a request is to become a WebSocket.
 pub(super) fn is_websocket(parts: &Parts) -> bool {
     let upgrade = parts.headers.get(header::UPGRADE);
-    let plain = parts.method == Method::GET
-        && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    let extended = parts.method == Method::CONNECT
-        && parts
-            .extensions
-            .get::<Protocol>()
-            .is_some_and(|protocol| protocol.as_str() == "websocket");
-    plain || extended
+    parts.method == Method::GET
+        && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Why the host, or what is behind it, did not answer.
