@@ -113,6 +113,9 @@ pub fn of_namespaces(options: &HostOptions) -> namespaces::Options {
     if let Some(first_id) = options.isolation.first_id {
         settings.first_id = first_id;
     }
+    if let Some(spare_disks) = options.isolation.spare_disks {
+        settings.spare_disks = spare_disks.into();
+    }
     settings
 }
 

@@ -85,6 +85,9 @@ pub struct IsolationOptions {
     pub docker_socket: Option<PathBuf>,
     /// The first id of the machine that is given to sandboxes, 65,536 to each.
     pub first_id: Option<u32>,
+    /// How many empty disks are made before a sandbox asks for one, at most 255, each a loop
+    /// device; 4 if absent. With fewer, sandboxes that start at once wait for theirs.
+    pub spare_disks: Option<u8>,
     /// The network that sandboxes have their addresses from; one that the machine does not
     /// use otherwise if absent.
     pub subnet: Option<Ipv4Net>,

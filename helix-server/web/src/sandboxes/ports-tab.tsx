@@ -8,6 +8,7 @@ import { portsQuery } from '../api/sandbox-queries';
 import type { Sandbox } from '../api/types';
 import { StackedTable } from '../components/stacked-table';
 import { EmptyState, ErrorState, LoadingState } from '../components/states';
+import { byPort } from './by-port';
 import { NotRunning, usable } from './sandbox-notice';
 
 /** What listens changes without an event that would say so. */
@@ -52,11 +53,11 @@ export default function PortsTab({ sandbox }: { sandbox: Sandbox }) {
           </EmptyState>
         ) : (
           <StackedTable label="Ports" columns={['Port', 'Address', 'Program']} actions>
-            {ports.data.map(({ port, address, program }) => (
-              <Table.Tr key={`${address} ${port}`}>
+            {byPort(ports.data).map(({ port, addresses, programs }) => (
+              <Table.Tr key={port}>
                 <Table.Td fw={550}>{port}</Table.Td>
-                <Table.Td data-label="Address">{address}</Table.Td>
-                <Table.Td data-label="Program">{program ?? '–'}</Table.Td>
+                <Table.Td data-label="Address">{addresses.join(', ')}</Table.Td>
+                <Table.Td data-label="Program">{programs.join(', ') || '–'}</Table.Td>
                 <Table.Td ta="right">
                   <OpenLink url={portUrl(sandbox, port)} port={port} />
                 </Table.Td>
