@@ -21,6 +21,8 @@ use helix_base::{Clock, TaskGroup};
 use helix_proto::tunnel::{RunnerTunnel, TunnelState};
 use helix_tunnel::{AcceptOptions, CloseCode, HeartbeatPolicy, Hub, Limits, Tunnel};
 
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
 use crate::{Foundation, serve};
 
 pub(crate) mod calls;
@@ -62,6 +64,7 @@ struct Entry<R, L> {
     known: R,
     live: Option<Live<L>>,
     reach: Reach,
+    turn: Arc<Mutex<()>>,
 }
 
 /// A machine that is connected.
@@ -166,6 +169,14 @@ impl<K: Key, R: Clone, L: Clone> Machines<K, R, L> {
         }
         entry.reach.began(now_ms);
         Some(number)
+    }
+
+    /// Waits until a machine's connections before this one have said their last word, and
+    /// keeps those that follow from their first while it is held. None for a machine that is
+    /// not registered.
+    pub(crate) async fn turn(&self, id: K) -> Option<OwnedMutexGuard<()>> {
+        let turn = Arc::clone(&self.read().get(&id)?.turn);
+        Some(turn.lock_owned().await)
     }
 
     /// Ends a machine's tunnel for good: its credential is no longer valid.
@@ -285,6 +296,7 @@ impl<R: Clone, L> Entry<R, L> {
             known,
             live: None,
             reach: Reach::default(),
+            turn: Arc::default(),
         }
     }
 

@@ -58,14 +58,19 @@ impl Connection {
     }
 
     async fn run(mut self) {
+        // The scheduler hears of the end of one connection before the next one's first
+        // word, and of what is lost with it before a place is given away again.
+        let turn = self.fleet.inner.machines.turn(self.id).await;
         let (client, group) = (self.client.clone(), self.group.clone());
         let ended = follow(client.calls(), &group, &mut self).await;
         group.cancel();
-        if self.fleet.inner.machines.detach(self.id, self.number) {
+        let own = self.fleet.inner.machines.detach(self.id, self.number);
+        self.fleet.tell(Event::RunnerDown { runner: self.id }).await;
+        drop(turn);
+        if own {
             tracing::info!(runner = %self.id, reason = ended, "runner disconnected");
             self.note(true).await;
             self.fleet.changed();
-            self.fleet.tell(Event::RunnerDown { runner: self.id }).await;
         }
     }
 

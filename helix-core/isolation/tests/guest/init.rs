@@ -60,7 +60,9 @@ async fn start(dir: &Path) -> Option<Init> {
         .unwrap();
     let mut init = Init { child, socket };
     eventually("the guest listens", async || {
-        init.socket.exists() || init.child.try_wait().unwrap().is_some()
+        // A moment before it listens, the socket is there and refuses.
+        std::os::unix::net::UnixStream::connect(&init.socket).is_ok()
+            || init.child.try_wait().unwrap().is_some()
     })
     .await;
     if init.child.try_wait().unwrap().is_some() {

@@ -55,18 +55,27 @@ pub(crate) fn trial<F: Future<Output = ()>>(
     })
 }
 
-/// This program under a name of the place's own, by which its processes are told from those
-/// of other places.
+/// What sandboxes of a place are started with: this program, under a name of the place's own
+/// by which its processes are told from those of other places. Where it is in memory only, it
+/// has no other name.
 pub(crate) fn program(place: &Path) -> PathBuf {
-    place.join("program")
+    let own = std::env::current_exe().unwrap();
+    if own.is_file() {
+        place.join("program")
+    } else {
+        Options::new(place).program
+    }
 }
 
 /// A backend as a daemon makes it when it starts.
 pub(crate) async fn open(place: &Path, tasks: &TaskGroup) -> Namespaces {
-    let (own, program) = (std::env::current_exe().unwrap(), program(place));
-    if !program.exists() && std::fs::hard_link(&own, &program).is_err() {
-        // It is on another file system.
-        std::fs::copy(&own, &program).unwrap();
+    let program = program(place);
+    if !program.exists() {
+        let own = std::env::current_exe().unwrap();
+        // It may be on another file system.
+        if std::fs::hard_link(&own, &program).is_err() {
+            std::fs::copy(&own, &program).unwrap();
+        }
     }
     let options = Options {
         program,
