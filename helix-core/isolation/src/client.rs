@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use helix_proto::sandbox::guest::{ExecRequest, ExecResult, Output};
+use helix_proto::{
+    error::ErrorEnvelope,
+    sandbox::guest::{ExecRequest, ExecResult, Output},
+};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::{Body, Frame, Incoming};

@@ -3518,6 +3518,13 @@ export interface components {
              *     the number of bytes seen so far as `after` to attach again without a gap.
              */
             offset: number;
+            /**
+             * Format: int64
+             * @description The bytes before this one were sent to somebody before: what they ask of the
+             *     terminal (its kind, where the cursor is) was answered then, and an answer now
+             *     would be typed into whatever runs by now.
+             */
+            seen: number;
             /** @enum {string} */
             type: "attached";
         } | {
