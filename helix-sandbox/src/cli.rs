@@ -60,6 +60,15 @@ pub(crate) enum Command {
     /// Say what this machine can do and what it cannot, and what to do about that. Ends
     /// with status 1 where no sandbox can run.
     Check,
+    /// Delete every sandbox and every snapshot of this host with all that they hold of the
+    /// machine: disks, networks, firewall, control groups. For a machine that is to host no
+    /// more, before its data directory is removed. Not while the host runs. Images and the
+    /// credential stay.
+    Purge {
+        /// Really; nothing is deleted without it.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -197,6 +197,63 @@ pub async fn check(options: &HostOptions) -> Result<Vec<HostCapability>, Error> 
     Ok(capabilities)
 }
 
+/// What was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    /// Sandboxes.
+    pub sandboxes: usize,
+    /// Snapshots.
+    pub snapshots: usize,
+}
+
+/// Deletes every sandbox and every snapshot, and what holds them on this machine.
+///
+/// # Errors
+///
+/// As [`of_options`], and where a host that runs uses the data directory.
+pub async fn purge(options: &HostOptions) -> Result<Purged, Error> {
+    check_backend(options)?;
+    let (clock, tasks) = (Arc::new(SystemClock), TaskGroup::new());
+    let purged = match options.isolation.backend {
+        Backend::Namespaces => {
+            let settings = settings(options).await;
+            let namespaces = Namespaces::new(settings, clock, tasks).await?;
+            let purged = delete_all(&namespaces).await?;
+            namespaces.dispose().await?;
+            purged
+        }
+        Backend::Docker => {
+            let (containers, networks) = in_containers(options, clock, &tasks).await?;
+            let purged = delete_all(&containers).await?;
+            networks.close().await?;
+            purged
+        }
+    };
+    let records = Records::open(&options.data_dir)?;
+    for record in records.all()? {
+        let path = options.data_dir.clone();
+        records
+            .remove(record.spec.id)
+            .map_err(|source| Error::Data { path, source })?;
+    }
+    Ok(purged)
+}
+
+async fn delete_all(isolation: &dyn Isolation) -> Result<Purged, Error> {
+    let (found, snapshots) = (isolation.found().await?, isolation.snapshots().await?);
+    let purged = Purged {
+        sandboxes: found.len(),
+        snapshots: snapshots.len(),
+    };
+    for found in found {
+        isolation.remove(found.environment.spec().id).await?;
+    }
+    for (snapshot, _) in snapshots {
+        isolation.remove_snapshot(snapshot).await?;
+    }
+    Ok(purged)
+}
+
 /// Whether no sandbox of a backend can run without what is called so.
 pub fn is_needed(backend: Backend, capability: &str) -> bool {
     let needed: &[&str] = match backend {

@@ -68,6 +68,7 @@ async fn act(cli: Cli, config: Config) -> anyhow::Result<ExitCode> {
         Some(Command::Image(command)) => images::act(command, &config.host).await?,
         Some(Command::DockerImage(command)) => docker_images::act(command, &config.host).await?,
         Some(Command::Check) => return check(&config.host).await,
+        Some(Command::Purge { yes }) => purge(&config.host, yes).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -148,4 +149,19 @@ async fn check(options: &HostOptions) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+async fn purge(options: &HostOptions, sure: bool) -> anyhow::Result<()> {
+    let folder = options.data_dir.display();
+    anyhow::ensure!(
+        sure,
+        "this deletes every sandbox and every snapshot in {folder} for good: give --yes if you \
+         mean it"
+    );
+    let purged = isolation::purge(options).await?;
+    cli::say(&format!(
+        "deleted {} sandboxes and {} snapshots; nothing of {folder} is left on this machine but \
+         the folder itself",
+        purged.sandboxes, purged.snapshots
+    ))
 }

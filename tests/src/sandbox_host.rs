@@ -41,6 +41,21 @@ fn checked(data: &Path, settings: &[(&str, String)]) -> Output {
     check.envs(settings.iter().cloned()).output().unwrap()
 }
 
+/// Deletes what a host that was stopped has on the machine, if it ever began.
+///
+/// # Panics
+/// When it cannot.
+pub fn purge(data: &Path) {
+    if !data.join("lock").exists() {
+        return;
+    }
+    let mut purge = Command::new(&programs().sandbox);
+    purge.args(["purge", "--yes", "--data-dir"]).arg(data);
+    let output = purge.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+}
+
 /// A sandbox host that joined a control plane.
 #[derive(Debug)]
 pub struct SandboxHost<'a> {

@@ -11,6 +11,7 @@ use helix_tests::{
     process::{Process, with_argument},
     programs::{programs, tiny_model},
     python,
+    sandbox_host::purge,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -147,6 +148,7 @@ async fn up_starts_everything_survives_a_restart_and_leaves_nothing() {
         with_argument(&data.display().to_string()),
         Vec::<i32>::new()
     );
+    purge(&data.join("sandbox"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,6 +172,7 @@ async fn a_daemon_that_dies_stops_the_rest_and_its_last_words_are_shown() {
         with_argument(&data.display().to_string()),
         Vec::<i32>::new()
     );
+    purge(&data.join("sandbox"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,6 +213,7 @@ async fn up_answers_with_the_model_and_keeps_its_state_in_the_database_that_it_w
     assert_eq!(account(&data), made, "account and key are the same");
     assert_eq!(models().await, both);
     assert!(again.stop().await.success());
+    purge(&data.join("sandbox"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -262,7 +263,9 @@ over_both! {
             let mut unsent: Vec<_> =
                 (0..150).map(|_| Box::pin(tunnel.request(get_request("/endless")))).collect();
             for request in &mut unsent {
-                assert!(futures_util::poll!(request).is_pending());
+                // Where this thread is held up, the answer is there by now.
+                let now = futures_util::poll!(request);
+                assert!(!matches!(now, Poll::Ready(Err(_))), "{now:?}");
             }
         }
         let response = soon(tunnel.request(get_request("/quick"))).await.unwrap();

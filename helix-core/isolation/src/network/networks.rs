@@ -360,6 +360,9 @@ impl Networks {
     }
 }
 
+/// How often another daemon may claim the same network at the same moment.
+const ATTEMPTS: u32 = 64;
+
 /// The subnet of sandboxes that run already, or one that neither the host nor another
 /// daemon uses; claimed.
 async fn find_subnet(
@@ -372,8 +375,7 @@ async fn find_subnet(
         links.claim(subnet, number).await?;
         return Ok(subnet);
     }
-    let mut passed_over = Vec::new();
-    loop {
+    for attempt in 0..ATTEMPTS {
         let routes = links.routes().await?;
         let others = routes.iter().filter(|route| route.claim != Some(number));
         let addresses = links
@@ -381,11 +383,8 @@ async fn find_subnet(
             .await?
             .into_iter()
             .map(|(_, network)| network);
-        let used = others
-            .map(|route| route.network)
-            .chain(addresses)
-            .chain(passed_over.clone());
-        let subnet = subnet::choose(asked, number, &used.collect::<Vec<_>>())?;
+        let used: Vec<_> = others.map(|route| route.network).chain(addresses).collect();
+        let subnet = subnet::choose(asked, number, attempt, &used)?;
         links.claim(subnet, number).await?;
         let is_other = |route: &Route| {
             route.network == subnet && route.claim.is_some_and(|claim| claim != number)
@@ -395,8 +394,12 @@ async fn find_subnet(
         }
         // Another daemon claimed it at the same moment: both pass on, each its own way.
         links.give_up(subnet, number).await?;
-        passed_over.push(subnet);
     }
+    let message = format!(
+        "other daemons on this host claimed the same network for sandboxes {ATTEMPTS} times; \
+         start again, or give one that none of them uses"
+    );
+    Err(Error::new(ErrorKind::Conflict, message))
 }
 
 /// What sandboxes that run already use, or this daemon claimed before.

@@ -1,5 +1,5 @@
 /** Starts the real daemons. */
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   existsSync,
@@ -158,5 +158,9 @@ export async function stopAll(folder: string): Promise<void> {
     }
     alive(pid, 'SIGKILL');
   }
+  const data = join(folder, 'sandbox');
+  // What it has of the machine would stay there.
+  if (existsSync(join(data, 'lock')))
+    execFileSync(pathOf('helix-sandbox'), ['purge', '--yes', '--data-dir', data]);
   await rm(folder, { recursive: true });
 }
