@@ -199,6 +199,54 @@ pub enum SandboxEndKind {
     Internal,
 }
 
+/// What draws a desktop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DesktopKind {
+    /// The compositor Sway, with what the sandbox's system has to run in it.
+    #[default]
+    Sway,
+    /// A picture that is made up, with a clock, for tests of what streams it.
+    Pattern,
+}
+
+impl DesktopKind {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sway => "sway",
+            Self::Pattern => "pattern",
+        }
+    }
+}
+
+/// A desktop for a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DesktopSpec {
+    /// What draws it.
+    #[serde(default)]
+    pub kind: DesktopKind,
+    /// Pixels across that it begins with, 320 to 7,680.
+    pub width: u16,
+    /// Pixels down that it begins with, 240 to 4,320.
+    pub height: u16,
+}
+
+impl DesktopSpec {
+    /// The field that is out of its range, and the range.
+    pub fn fault(&self) -> Option<(&'static str, std::ops::RangeInclusive<u16>)> {
+        let checks = [
+            ("width", self.width, 320..=7_680),
+            ("height", self.height, 240..=4_320),
+        ];
+        let wrong = checks
+            .into_iter()
+            .find(|(_, value, range)| !range.contains(value));
+        wrong.map(|(field, _, range)| (field, range))
+    }
+}
+
 /// Makes a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -218,6 +266,9 @@ pub struct CreateSandboxRequest {
     /// Whether it has a Docker daemon of its own.
     #[serde(default)]
     pub docker: bool,
+    /// Its desktop; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desktop: Option<DesktopSpec>,
     /// Variables for everything that runs in it. At most 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -266,6 +317,9 @@ pub struct Sandbox {
     pub limits: SandboxLimits,
     /// Whether it has a Docker daemon of its own.
     pub docker: bool,
+    /// Its desktop, if it has one, with the size that it begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desktop: Option<DesktopSpec>,
     /// Its idle timeout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_timeout_ms: Option<u64>,

@@ -2,7 +2,11 @@
 
 mod own_service;
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use helix_base::{Clock, SystemClock, TaskGroup};
 use helix_isolation::{
@@ -113,10 +117,17 @@ pub fn of_namespaces(options: &HostOptions) -> namespaces::Options {
     if let Some(first_id) = options.isolation.first_id {
         settings.first_id = first_id;
     }
+    settings.media = options.isolation.media.clone().or_else(media);
     if let Some(spare_disks) = options.isolation.spare_disks {
         settings.spare_disks = spare_disks.into();
     }
     settings
+}
+
+/// What serves desktops, where it was installed with this program.
+fn media() -> Option<PathBuf> {
+    let beside = std::env::current_exe().ok()?.with_file_name("helix-media");
+    beside.is_file().then_some(beside)
 }
 
 /// The sandboxes' network. They reach the control plane on this machine as others do.

@@ -32,6 +32,7 @@ pub(crate) fn spec(number: u8) -> SandboxSpec {
         egress: Egress::Open,
         limits: SandboxLimits::DEFAULT,
         docker: false,
+        desktop: None,
         env: BTreeMap::new(),
         idle_timeout_ms: None,
         expires_at_ms: None,

@@ -85,6 +85,9 @@ pub struct IsolationOptions {
     pub docker_socket: Option<PathBuf>,
     /// The first id of the machine that is given to sandboxes, 65,536 to each.
     pub first_id: Option<u32>,
+    /// The program that serves desktops; `helix-media` beside this one if absent, where it is
+    /// there.
+    pub media: Option<PathBuf>,
     /// How many empty disks are made before a sandbox asks for one, at most 255, each a loop
     /// device; 4 if absent. With fewer, sandboxes that start at once wait for theirs.
     pub spare_disks: Option<u8>,

@@ -1,9 +1,9 @@
 //! One sandbox: what is known of it, and the driver that carries out its life.
 
-mod docker_log;
 mod driver;
 mod log;
 mod phases;
+mod service_log;
 mod usage;
 mod work;
 
@@ -116,7 +116,7 @@ struct Inner {
     /// What it was made from changes one at a time.
     changing: tokio::sync::Mutex<()>,
     /// What it says of its Docker daemon is read one at a time.
-    docker_log: tokio::sync::Mutex<()>,
+    service_log: tokio::sync::Mutex<()>,
 }
 
 impl Sandbox {
@@ -360,23 +360,29 @@ impl Sandbox {
         Ok(now)
     }
 
-    /// The newest lines of its log, with those of its Docker daemon while it runs.
+    /// The newest lines of its log, with those of its Docker daemon and its desktop while it runs.
     pub(crate) async fn log(&self, tail: usize) -> Vec<SandboxLogLine> {
         let mut lines = self.inner.log.tail(tail);
         let runs = self.inner.status.borrow().state == SandboxState::Running;
-        if runs && self.lock_spec().docker {
-            docker_log::merge(&mut lines, self.docker_log(tail).await);
-            lines.drain(..lines.len().saturating_sub(tail));
+        let (docker, desktop) = {
+            let spec = self.lock_spec();
+            (spec.docker, spec.desktop.is_some())
+        };
+        for (service, wanted) in [("docker", docker), ("desktop", desktop)] {
+            if runs && wanted {
+                service_log::merge(&mut lines, self.service_log(service, tail).await);
+                lines.drain(..lines.len().saturating_sub(tail));
+            }
         }
         lines
     }
 
-    async fn docker_log(&self, tail: usize) -> Vec<SandboxLogLine> {
+    async fn service_log(&self, service: &str, tail: usize) -> Vec<SandboxLogLine> {
         let now = self.inner.shared.clock.now_ms();
         let read = async {
             let environment = self.environment().map_err(|error| error.message)?;
-            let _turn = self.inner.docker_log.lock().await;
-            docker_log::read(environment, tail, now).await
+            let _turn = self.inner.service_log.lock().await;
+            service_log::read(environment, service, tail, now).await
         };
         let read = tokio::time::timeout(SHORT, read).await;
         let read = read.unwrap_or_else(|_| Err("the sandbox does not answer".to_owned()));
@@ -384,7 +390,7 @@ impl Sandbox {
             vec![SandboxLogLine {
                 at_ms: now,
                 source: "host".to_owned(),
-                text: format!("the Docker daemon's log cannot be read: {why}"),
+                text: format!("the log of its {service} cannot be read: {why}"),
             }]
         })
     }

@@ -198,6 +198,7 @@ impl Sandboxes {
             egress: sandbox.spec.egress,
             limits: sandbox.spec.limits,
             docker: sandbox.spec.docker,
+            desktop: sandbox.spec.desktop,
             idle_timeout_ms: sandbox.spec.idle_timeout_ms,
             expires_at_ms: sandbox.spec.expires_at_ms,
             created_at_ms: sandbox.created_at_ms,

@@ -188,6 +188,7 @@ impl Bench<'_> {
                 open_files: 1_024,
             },
             docker: false,
+            desktop: None,
             env: Default::default(),
             idle_timeout_ms: None,
             expires_at_ms: None,

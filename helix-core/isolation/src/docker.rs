@@ -14,7 +14,6 @@
 mod api;
 mod daemon;
 pub mod images;
-mod log;
 pub mod names;
 mod prepare;
 mod relay;

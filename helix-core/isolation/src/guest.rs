@@ -16,17 +16,18 @@
 //! | terminals; scroll-back of one | 64; 1 MiB |
 //! | file operations at once; watches | 64; 16, of 8,192 directories each |
 //! | entries of a list | 10,000 of the first million |
-//! | connections to ports at once | 256 |
+//! | connections to ports and the desktop at once | 256 |
 //!
 //! An idle guest has about 1 MiB of its own besides the program's shared text; after the
 //! worst flood of output, about 40 MiB.
 
 mod acting;
 mod exec;
-mod failure;
+pub(crate) mod failure;
 mod files;
 mod ports;
 mod programs;
+pub(crate) mod proxy;
 mod query;
 mod reaper;
 mod routes;
@@ -38,14 +39,26 @@ mod users;
 use std::{collections::BTreeMap, sync::Arc};
 
 use helix_base::{Clock, Ids, TaskGroup};
+use helix_proto::sandbox::DesktopSpec;
 use serde::{Deserialize, Serialize};
 
-use crate::docker::{Docker, images::DockerImage};
+use crate::{
+    desktop::Desktop,
+    docker::{Docker, images::DockerImage},
+};
 
 use self::{
     acting::Jobs, exec::Execs, files::Watches, ports::Ways, programs::Programs,
     terminals::Terminals,
 };
+
+/// How the guest itself starts programs as users of the sandbox.
+pub(crate) mod launch {
+    pub(crate) use super::{
+        programs::{Launch, Programs, Streams, start},
+        users::User,
+    };
+}
 
 pub use self::{
     reaper::{Process, Reaper},
@@ -66,6 +79,9 @@ pub struct GuestConfig {
     /// Whether the sandbox has a Docker daemon of its own.
     #[serde(default)]
     pub docker: bool,
+    /// Its desktop, if it has one.
+    #[serde(default)]
+    pub desktop: Option<DesktopSpec>,
     /// The images of the host that the daemon is to have.
     #[serde(default)]
     pub docker_images: Vec<DockerImage>,
@@ -96,6 +112,7 @@ struct Inner {
     /// Starting and killing, which must not wait for it.
     control: Jobs,
     docker: Option<Docker>,
+    desktop: Option<Desktop>,
     programs: Programs,
     execs: Execs,
     terminals: Terminals,
@@ -120,6 +137,9 @@ impl Guest {
             let (env, images) = (config.env.clone(), config.docker_images.clone());
             Docker::start(reaper.clone(), env, images, clock.clone(), &tasks)
         });
+        let (desktop, programs) = (config.desktop, Programs::new(config, reaper));
+        let desktop =
+            desktop.map(|spec| Desktop::start(spec, programs.clone(), clock.clone(), &tasks));
         Ok(Self {
             inner: Arc::new(Inner {
                 ids: Ids::new(clock.clone()),
@@ -127,7 +147,8 @@ impl Guest {
                 jobs: Jobs::default(),
                 control: Jobs::default(),
                 docker,
-                programs: Programs::new(config, reaper),
+                desktop,
+                programs,
                 execs: Execs::default(),
                 terminals: Terminals::default(),
                 watches: Watches::default(),
@@ -140,6 +161,19 @@ impl Guest {
     /// Its Docker daemon, if it has one.
     pub fn docker(&self) -> Option<&Docker> {
         self.inner.docker.as_ref()
+    }
+
+    /// What serves its desktop, if it has one.
+    pub fn desktop(&self) -> Option<&Desktop> {
+        self.inner.desktop.as_ref()
+    }
+
+    pub(crate) fn enter_ways(&self) -> failure::Answer<tokio::sync::OwnedSemaphorePermit> {
+        self.inner.ways.enter()
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskGroup {
+        &self.inner.tasks
     }
 
     /// Starts and collects processes: what else runs in the sandbox goes through it too.

@@ -5,6 +5,7 @@ mod client;
 pub mod conformance;
 #[cfg(feature = "docker")]
 pub mod containers;
+pub mod desktop;
 pub mod dns;
 pub mod docker;
 pub mod guest;
@@ -13,6 +14,7 @@ mod isolation;
 pub mod lifecycle;
 pub mod namespaces;
 pub mod network;
+mod service;
 
 pub use client::GuestClient;
 pub use isolation::{

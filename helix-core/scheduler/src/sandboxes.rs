@@ -58,6 +58,8 @@ pub struct Need<'a> {
     pub rootfs: &'a Rootfs,
     /// Whether it has a Docker daemon.
     pub docker: bool,
+    /// Whether it has a desktop.
+    pub desktop: bool,
     /// Whether it may reach anything.
     pub network: bool,
     /// The only host that will do, if there is one.
@@ -278,6 +280,7 @@ fn remains(
 fn can(info: &HostInfo, need: &Need<'_>) -> Result<(), Shortfall> {
     let wanted = [
         ("docker", need.docker),
+        ("desktop", need.desktop),
         ("network", need.network),
         ("host_rootfs", matches!(need.rootfs, Rootfs::Host)),
     ];

@@ -25,6 +25,8 @@ pub struct HostChoice {
     pub host_rootfs: bool,
     /// Whether sandboxes can have a Docker daemon of their own.
     pub docker: bool,
+    /// Whether sandboxes can have a desktop.
+    pub desktop: bool,
     /// All of its processor time, in thousandths of a core.
     pub cpu_millis: u32,
     /// All of its main memory.

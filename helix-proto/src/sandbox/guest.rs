@@ -30,9 +30,13 @@
 //! | `GET /files/watch?path=P` | newline-delimited [`FileEvent`] until the reader leaves |
 //! | `GET /ports` | [`PortList`] |
 //! | `ANY /ports/{port}/{path}` | HTTP and WebSocket to that port on the sandbox's localhost |
-//! | `GET /docker?wait_ms=N` | [`DockerStatus`]; waits so long, up to a minute, for it to be no longer starting |
+//! | `GET /docker?wait_ms=N` | [`ServiceStatus`]; waits so long, up to a minute, for it to be no longer starting |
 //! | `GET /docker/names/{name}` | [`DockerNames`]: the addresses of a container, alias or service |
 //! | `GET /docker/log?tail=N` | [`SandboxLog`](super::SandboxLog): what the Docker daemon wrote |
+//! | `GET /desktop` | the WebSocket of [`desktop`](crate::desktop) |
+//! | `GET /desktop/screenshot?format=png\|jpeg&quality=1..100` | one picture, without the pointer |
+//! | `GET /desktop/status` | [`ServiceStatus`] of what serves it |
+//! | `GET /desktop/log?tail=N` | [`SandboxLog`](super::SandboxLog): what that wrote |
 //!
 //! `path` is absolute, percent-encoded bytes: names need not be UTF-8, and `+` is a
 //! space. Relative paths start at the user's home. File routes act as the user `user`
@@ -398,21 +402,21 @@ pub struct Port {
     pub program: Option<String>,
 }
 
-/// A sandbox's own Docker daemon.
+/// A service of a sandbox's own: its Docker daemon, or what serves its desktop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DockerStatus {
+pub struct ServiceStatus {
     /// How it is.
-    pub state: DockerState,
+    pub state: ServiceState,
     /// How often it was started since the sandbox was.
     pub starts: u32,
     /// Why it failed, stopped or starts again; empty otherwise.
     pub message: String,
 }
 
-/// How a sandbox's Docker daemon is.
+/// How a service is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum DockerState {
+pub enum ServiceState {
     /// It does not answer yet, or is being started again.
     Starting,
     /// It answers.

@@ -45,6 +45,9 @@ pub struct SandboxSpec {
     pub limits: SandboxLimits,
     /// Whether it has a Docker daemon of its own.
     pub docker: bool,
+    /// Its desktop, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desktop: Option<super::DesktopSpec>,
     /// Variables for everything that runs in it.
     pub env: BTreeMap<String, String>,
     /// It is stopped when nobody used it for so long.

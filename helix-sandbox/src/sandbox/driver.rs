@@ -111,7 +111,7 @@ impl Driver {
             files: Arc::new(RwLock::new(())),
             stats: Mutex::new(SandboxStats::default()),
             changing: tokio::sync::Mutex::new(()),
-            docker_log: tokio::sync::Mutex::new(()),
+            service_log: tokio::sync::Mutex::new(()),
         };
         let sandbox = Sandbox {
             inner: Arc::new(inner),

@@ -275,6 +275,7 @@ async fn the_docker_daemon_writes_into_the_log_of_a_sandbox_that_runs_and_only_a
     let site = Site::new().await;
     let own = SandboxSpec {
         docker: true,
+        desktop: None,
         ..spec(1)
     };
     let id = site.running(&own).await;

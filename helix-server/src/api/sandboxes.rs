@@ -17,6 +17,7 @@ use super::{Caller, Failure, Json, Path, Query, access::SandboxesKey, extract::t
 use crate::{App, auth::Identity, sandboxes::Action, store::sandboxes::ListFilter};
 
 mod choices;
+mod desktop;
 mod exec;
 mod files;
 mod headers;
@@ -52,6 +53,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(snapshots::routes())
         .merge(exec::routes())
         .merge(terminals::routes())
+        .merge(desktop::routes())
         .merge(files::routes())
         .merge(ports::routes())
         .merge(origins::routes())

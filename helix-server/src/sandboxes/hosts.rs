@@ -229,6 +229,7 @@ fn choice(view: HostView) -> HostChoice {
         available: info.is_some() && view.state() == SandboxHostState::Online,
         host_rootfs: can("host_rootfs"),
         docker: can("docker"),
+        desktop: can("desktop"),
         cpu_millis: info.map_or(0, |info| info.capacity.cpu_millis),
         memory_bytes: info.map_or(0, |info| info.capacity.memory_bytes),
         images,

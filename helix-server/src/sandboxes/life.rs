@@ -47,6 +47,7 @@ impl Sandboxes {
             egress: request.egress,
             limits: request.limits.unwrap_or(SandboxLimits::DEFAULT),
             docker: request.docker,
+            desktop: request.desktop,
             env: request.env,
             idle_timeout_ms: request.idle_timeout_ms,
             expires_at_ms: request.ttl_ms.map(|ttl| now_ms.saturating_add(ttl)),
@@ -149,6 +150,7 @@ impl Sandboxes {
             limits: &spec.limits,
             rootfs: &spec.rootfs,
             docker: spec.docker,
+            desktop: spec.desktop.is_some(),
             network: spec.egress != Egress::None,
             only,
         };
@@ -435,6 +437,7 @@ fn inherited(
         },
         limits,
         docker: asked.docker || from.docker,
+        desktop: asked.desktop.or(from.desktop),
         env,
         idle_timeout_ms: asked.idle_timeout_ms.or(from.idle_timeout_ms),
         ..asked

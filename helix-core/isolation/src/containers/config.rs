@@ -202,6 +202,7 @@ mod tests {
             egress: Egress::None,
             limits: SandboxLimits::DEFAULT,
             docker: false,
+            desktop: None,
             env: [("SECRET".to_owned(), "s".to_owned())].into(),
             idle_timeout_ms: None,
             expires_at_ms: None,

@@ -49,6 +49,9 @@ fn check(backend: &Backend, spec: &SandboxSpec) -> Result<(), Error> {
     if spec.docker {
         needed.push("docker");
     }
+    if spec.desktop.is_some() {
+        needed.push("desktop");
+    }
     if spec.rootfs == Rootfs::Host {
         needed.push("host_rootfs");
     }

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use helix_proto::sandbox::guest::{DockerNames, DockerState, DockerStatus};
+use helix_proto::sandbox::guest::{DockerNames, ServiceState, ServiceStatus};
 use http::{Method, StatusCode};
 
 use crate::{Environment, Error, ErrorKind, GuestClient, dns::LocalNames};
@@ -69,20 +69,20 @@ pub async fn until_ready(sandbox: Arc<dyn Environment>, patience: Duration) -> R
         );
         return Err(Error::new(ErrorKind::Failed, message));
     }
-    let status: DockerStatus = serde_json::from_slice(answer.body()).map_err(|error| {
+    let status: ServiceStatus = serde_json::from_slice(answer.body()).map_err(|error| {
         let message = format!("the guest's word on its Docker daemon cannot be read: {error}");
         Error::new(ErrorKind::Failed, message)
     })?;
     let said: String = status.message.chars().take(500).collect();
     match status.state {
-        DockerState::Ready => Ok(()),
-        DockerState::Starting => {
+        ServiceState::Ready => Ok(()),
+        ServiceState::Starting => {
             let seconds = patience.as_secs();
             let message =
                 format!("the sandbox's Docker daemon is not ready after {seconds} s {said}");
             Err(Error::new(ErrorKind::Timeout, message.trim_end()))
         }
-        DockerState::Failed | DockerState::Stopped => {
+        ServiceState::Failed | ServiceState::Stopped => {
             let message = format!("the sandbox's Docker daemon does not run: {said}");
             Err(Error::new(ErrorKind::Failed, message))
         }

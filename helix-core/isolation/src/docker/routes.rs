@@ -12,7 +12,7 @@ use helix_proto::{
     error::{ApiError, ErrorCode, ErrorEnvelope},
     sandbox::{
         SandboxLog,
-        guest::{DockerNames, DockerStatus},
+        guest::{DockerNames, ServiceStatus},
     },
 };
 use serde::Deserialize;
@@ -42,7 +42,7 @@ struct Wait {
     wait_ms: u64,
 }
 
-async fn status(State(docker): Shared, query: Query<Wait>) -> Result<Json<DockerStatus>, Refusal> {
+async fn status(State(docker): Shared, query: Query<Wait>) -> Result<Json<ServiceStatus>, Refusal> {
     let patience = Duration::from_millis(query.wait_ms).min(LONGEST_WAIT);
     Ok(Json(existing(&docker)?.settled(patience).await))
 }

@@ -1,7 +1,7 @@
 //! What listens in the sandbox, and the way to it.
 
+mod forward;
 mod listening;
-mod proxy;
 
 use std::sync::Arc;
 
@@ -33,11 +33,11 @@ impl Default for Ways {
 }
 
 impl Ways {
-    fn enter(&self) -> Answer<OwnedSemaphorePermit> {
+    pub(super) fn enter(&self) -> Answer<OwnedSemaphorePermit> {
         self.0.clone().try_acquire_owned().map_err(|_| {
             Failed::new(
                 ErrorCode::TooManyRequests,
-                format!("{MOST} connections to ports of this sandbox are open: close one first"),
+                format!("{MOST} connections to servers in this sandbox are open: close one first"),
             )
         })
     }
@@ -46,9 +46,9 @@ impl Ways {
 pub(crate) fn routes() -> Router<Guest> {
     Router::new()
         .route("/ports", get(list))
-        .route("/ports/{port}", any(forward))
-        .route("/ports/{port}/", any(forward))
-        .route("/ports/{port}/{*path}", any(forward))
+        .route("/ports/{port}", any(pass_on))
+        .route("/ports/{port}/", any(pass_on))
+        .route("/ports/{port}/{*path}", any(pass_on))
 }
 
 async fn list(State(guest): State<Guest>) -> Answer<Json<PortList>> {
@@ -56,7 +56,7 @@ async fn list(State(guest): State<Guest>) -> Answer<Json<PortList>> {
     Ok(Json(PortList { ports }))
 }
 
-async fn forward(State(guest): State<Guest>, request: Request) -> Answer<Response> {
+async fn pass_on(State(guest): State<Guest>, request: Request) -> Answer<Response> {
     let way = guest.inner.ways.enter()?;
-    proxy::forward(&guest.inner.tasks, way, request).await
+    forward::forward(&guest.inner.tasks, way, request).await
 }

@@ -42,7 +42,7 @@ const VARIABLE_BYTES: usize = 1 << 20;
 const LAST_SIGNAL: i32 = 64;
 
 /// Starts programs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Programs {
     config: GuestConfig,
     reaper: Reaper,

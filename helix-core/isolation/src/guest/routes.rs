@@ -15,6 +15,7 @@ pub fn router(guest: Guest) -> Router {
         .merge(terminals::routes())
         .merge(files::routes())
         .merge(ports::routes())
+        .merge(crate::desktop::routes())
         .merge(crate::docker::routes(guest.docker().cloned()))
         .fallback(async || Failed::not_found("the sandbox has no such route").into_response())
         .method_not_allowed_fallback(async || {

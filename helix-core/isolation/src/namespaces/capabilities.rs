@@ -29,12 +29,15 @@ const NOT_ENTERED: &str = "this daemon runs as an ordinary user and could not be
 const ONE_RANGE: &str = "as an ordinary user: all sandboxes share the user's one range of ids";
 pub(super) const NO_DOCKER: &str = "sandboxes have Docker daemons only where the daemon of \
     the host runs as root";
+pub(super) const NO_MEDIA: &str = "no sandbox of this host has a desktop: there is no helix-media \
+    beside helix-sandbox";
 pub(super) const NO_NETWORK: &str = "only the host's root can join sandboxes to a network: they \
     have the egress policy `none`; for another, run the daemon as root";
 
 /// Looks at everything that sandboxes need.
 pub(super) fn find(options: &Options, hierarchies: &Hierarchies) -> Vec<HostCapability> {
     let namespaces = namespaces(options);
+    let desktop = crate::desktop::on_this_system(options.media.as_deref());
     let images = "OCI layouts and tars, imported on this host";
     let all = if own_ids::uses_own_ids() {
         [
@@ -43,6 +46,7 @@ pub(super) fn find(options: &Options, hierarchies: &Hierarchies) -> Vec<HostCapa
             ("images", Ok(images.to_owned())),
             ("host_rootfs", Ok(HOST_AS_IT_IS.to_owned())),
             ("docker", Err(NO_DOCKER.to_owned())),
+            ("desktop", desktop),
         ]
     } else {
         let mapped = "the host's system, read-only, ids mapped";
@@ -52,6 +56,7 @@ pub(super) fn find(options: &Options, hierarchies: &Hierarchies) -> Vec<HostCapa
             ("images", Ok(images.to_owned())),
             ("host_rootfs", Ok(mapped.to_owned())),
             ("docker", crate::docker::on_this_system()),
+            ("desktop", desktop),
         ]
     };
     let mut found = vec![capability("namespaces", namespaces.clone())];

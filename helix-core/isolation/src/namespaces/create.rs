@@ -94,6 +94,9 @@ fn check(backend: &Backend, spec: &SandboxSpec) -> Result<(), Error> {
     if spec.docker && backend.own_ids {
         return Err(Error::new(ErrorKind::Unsupported, capabilities::NO_DOCKER));
     }
+    if spec.desktop.is_some() && backend.options.media.is_none() {
+        return Err(Error::new(ErrorKind::Unsupported, capabilities::NO_MEDIA));
+    }
     Policy::parse(&spec.egress)?;
     backend.check_egress(&spec.egress)?;
     spec.limits

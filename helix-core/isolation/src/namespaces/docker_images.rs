@@ -149,6 +149,7 @@ fn spec(id: SandboxId, length: u64) -> SandboxSpec {
             ..SandboxLimits::DEFAULT
         },
         docker: true,
+        desktop: None,
         env: Default::default(),
         idle_timeout_ms: None,
         expires_at_ms: None,

@@ -55,6 +55,8 @@ pub(super) struct Plan {
     pub(super) docker: bool,
     /// The host's images for it.
     pub(super) docker_images: PathBuf,
+    /// The host's media program, where it has a desktop.
+    pub(super) media: Option<PathBuf>,
     /// Its host name.
     pub(super) hostname: String,
     /// Its memory limit: bounds what is kept in memory.

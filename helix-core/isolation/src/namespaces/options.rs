@@ -12,6 +12,9 @@ pub struct Options {
     /// The program to start as launcher: one whose `main` begins with
     /// [`launch_main`](super::launch_main). The running program itself unless given.
     pub program: PathBuf,
+    /// The program that serves desktops ([`desktop`](crate::desktop)); without it, no
+    /// sandbox has one.
+    pub media: Option<PathBuf>,
     /// The first id of the host that is given to sandboxes, 65,536 to each.
     pub first_id: u32,
     /// How many sandboxes there may be: that many ranges of ids are theirs.
@@ -34,6 +37,7 @@ impl Options {
         Self {
             data: data.into(),
             program: PathBuf::from("/proc/self/exe"),
+            media: None,
             first_id: 0x5000_0000,
             most: 4_096,
             cgroup: None,

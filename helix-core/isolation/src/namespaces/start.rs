@@ -117,6 +117,7 @@ impl Sandbox {
     ) -> Result<Arc<Stage>, Error> {
         let state = self.state();
         let mut plan = plan_of(spec, &state, cgroups, backend.places.stage());
+        plan.media = spec.desktop.and_then(|_| backend.options.media.clone());
         plan.network = slot.map(Slot::inside);
         plan.resolv_conf = match (slot, &backend.networks) {
             (Some(slot), Some(networks)) => {
@@ -275,11 +276,13 @@ fn plan_of(spec: &SandboxSpec, state: &State, cgroups: Cgroups, stage: PathBuf) 
         layers: state.layers.clone(),
         docker: spec.docker,
         docker_images: PathBuf::new(),
+        media: None,
         network: None,
         guest: GuestConfig {
             hostname: hostname.clone(),
             env: spec.env.clone(),
             docker: spec.docker,
+            desktop: spec.desktop,
             docker_images: Vec::new(),
         },
         hostname,

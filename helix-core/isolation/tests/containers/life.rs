@@ -102,6 +102,7 @@ async fn refuses_images() {
         let spec = SandboxSpec {
             rootfs,
             docker,
+            desktop: None,
             ..place.spec()
         };
         let error = backend.create(&spec).await.unwrap_err();

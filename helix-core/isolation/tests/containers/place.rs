@@ -84,6 +84,7 @@ impl Place {
                 open_files: 256,
             },
             docker: false,
+            desktop: None,
             env: [("OF_SPEC".to_owned(), "yes".to_owned())].into(),
             idle_timeout_ms: None,
             expires_at_ms: None,

@@ -9,7 +9,7 @@ use helix_proto::{
     SnapshotId,
     sandbox::{
         Egress, SandboxLimits, SandboxLog, SandboxPhase,
-        guest::{DockerState, DockerStatus},
+        guest::{ServiceState, ServiceStatus},
         host::{Origin, SandboxSpec},
     },
 };
@@ -45,6 +45,7 @@ pub(crate) fn trials(trials: &mut Vec<Trial>) {
 pub(crate) fn spec(place: &Place, egress: Egress) -> SandboxSpec {
     SandboxSpec {
         docker: true,
+        desktop: None,
         egress,
         limits: SandboxLimits {
             memory_bytes: 1 << 30,
@@ -103,8 +104,8 @@ async fn told() {
     let sandbox = place.start(&spec(&place, Egress::None)).await;
     let said = sh_as("user", &sandbox, "docker version --format '{{.Server.Os}}'").await;
     assert_eq!(said, "linux\n");
-    let status: DockerStatus = ask(&sandbox, "/docker").await;
-    assert_eq!((status.state, status.starts), (DockerState::Ready, 1));
+    let status: ServiceStatus = ask(&sandbox, "/docker").await;
+    assert_eq!((status.state, status.starts), (ServiceState::Ready, 1));
     let plain = place.start(&place.spec()).await;
     let client = GuestClient::new(Arc::clone(&plain));
     let answer = client
@@ -121,8 +122,8 @@ async fn killed() {
     let sandbox = place.start(&spec(&place, Egress::None)).await;
     sh(&sandbox, "kill -9 $(cat /run/docker.pid)").await;
     eventually("it is started again", async || {
-        let status: DockerStatus = ask(&sandbox, "/docker?wait_ms=1000").await;
-        (status.state, status.starts) == (DockerState::Ready, 2)
+        let status: ServiceStatus = ask(&sandbox, "/docker?wait_ms=1000").await;
+        (status.state, status.starts) == (ServiceState::Ready, 2)
     })
     .await;
     let log: SandboxLog = ask(&sandbox, "/docker/log?tail=1000").await;
@@ -132,8 +133,8 @@ async fn killed() {
     );
     sh(&sandbox, "kill $(cat /run/docker.pid)").await;
     eventually("it stays stopped", async || {
-        let status: DockerStatus = ask(&sandbox, "/docker").await;
-        status.state == DockerState::Stopped
+        let status: ServiceStatus = ask(&sandbox, "/docker").await;
+        status.state == ServiceState::Stopped
     })
     .await;
     place.close().await;

@@ -56,6 +56,7 @@ impl Running {
             hostname: "box".to_owned(),
             env: [("FROM_SANDBOX".to_owned(), "yes".to_owned())].into(),
             docker: false,
+            desktop: None,
             docker_images: Vec::new(),
         };
         let clock = Arc::new(SystemClock);

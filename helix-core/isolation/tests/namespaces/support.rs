@@ -174,6 +174,7 @@ impl Place {
                 open_files: 256,
             },
             docker: false,
+            desktop: None,
             env: BTreeMap::new(),
             idle_timeout_ms: None,
             expires_at_ms: None,

@@ -126,6 +126,7 @@ async fn refused() {
         },
         SandboxSpec {
             docker: true,
+            desktop: None,
             ..spec(&place)
         },
     ] {

@@ -65,6 +65,7 @@ const fn need(limits: &SandboxLimits) -> Need<'_> {
         limits,
         rootfs: &Rootfs::Host,
         docker: false,
+        desktop: false,
         network: true,
         only: None,
     }

@@ -1,7 +1,7 @@
 //! Checks of what people ask of sandboxes. The host looks closer.
 
 use helix_proto::sandbox::{
-    CreateSandboxRequest, Egress, EgressRule, Rootfs, UpdateSandboxRequest,
+    CreateSandboxRequest, DesktopSpec, Egress, EgressRule, Rootfs, UpdateSandboxRequest,
 };
 
 use crate::api::{Failure, check};
@@ -34,6 +34,10 @@ pub(super) fn check(request: &mut CreateSandboxRequest) -> Result<(), Failure> {
     ];
     for (name, time) in times {
         check_time(name, time)?;
+    }
+    if let Some((field, range)) = request.desktop.as_ref().and_then(DesktopSpec::fault) {
+        let why = format!("must be {} to {}", range.start(), range.end());
+        return Err(Failure::invalid(&format!("desktop.{field}"), why));
     }
     variables(request)
 }

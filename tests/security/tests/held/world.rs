@@ -337,6 +337,7 @@ fn spec(name: &str, egress: Egress, origin: Option<Origin>) -> SandboxSpec {
             open_files: 512,
         },
         docker: false,
+        desktop: None,
         env: BTreeMap::new(),
         idle_timeout_ms: None,
         expires_at_ms: None,

@@ -80,6 +80,7 @@ impl Ours {
             egress: Egress::Open,
             limits: SandboxLimits::DEFAULT,
             docker: kind == Kind::Host { docker: true },
+            desktop: None,
             env: Default::default(),
             idle_timeout_ms: None,
             expires_at_ms: None,

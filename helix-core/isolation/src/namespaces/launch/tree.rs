@@ -24,7 +24,7 @@ use rustix::{
 
 use self::mounts::{QUIET, attach, directory, filesystem, move_to, place, share, shared};
 use super::{Doing as _, Failure, Layered, Plan, stage, sys};
-use crate::docker::images;
+use crate::{desktop, docker::images};
 
 /// Where things are below the stage.
 const DISK: &str = "disk";
@@ -58,6 +58,9 @@ pub(super) fn build(
     if plan.docker {
         docker(root.as_fd()).doing("making a place for Docker's data")?;
         show_images(plan, root.as_fd(), users).doing("showing it the host's Docker images")?;
+    }
+    if let Some(media) = &plan.media {
+        show_program(media, root.as_fd()).doing("showing it the host's media program")?;
     }
     rustix::process::chdir(ROOT).doing("entering the root")?;
     rustix::process::pivot_root(".", ".").doing("making it the root")?;
@@ -158,6 +161,24 @@ fn show_images(plan: &Plan, root: BorrowedFd<'_>, users: Option<BorrowedFd<'_>>)
     let shown = images::SHOWN.trim_start_matches('/');
     let place = place(root, Path::new(shown))?;
     move_to(images.as_fd(), place.as_fd())
+}
+
+/// The host's media program, where the guest looks for it.
+fn show_program(program: &Path, root: BorrowedFd<'_>) -> io::Result<()> {
+    let shown = Path::new(desktop::PROGRAM.trim_start_matches('/'));
+    let (Some(folder), Some(name)) = (shown.parent(), shown.file_name()) else {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    };
+    let folder = place(root, folder)?;
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let at = rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(0o555))?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let program = open_tree(CWD, program, flags)?;
+    sys::set_mounts(
+        program.as_fd(),
+        libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID,
+    )?;
+    move_to(program.as_fd(), at.as_fd())
 }
 
 /// Shows a directory of the host's as it is, read-only, where its files' owners are nobody in

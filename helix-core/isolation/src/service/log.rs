@@ -1,4 +1,4 @@
-//! The newest lines that the daemon wrote.
+//! The newest lines that a service wrote.
 
 use std::{
     collections::VecDeque,
@@ -13,18 +13,28 @@ const MOST_LINES: usize = 1_000;
 const LONGEST_LINE: usize = 2_048;
 
 /// The newest lines, of bounded length.
-#[derive(Debug, Default)]
-pub(super) struct Log(Mutex<VecDeque<SandboxLogLine>>);
+#[derive(Debug)]
+pub(super) struct Log {
+    source: &'static str,
+    lines: Mutex<VecDeque<SandboxLogLine>>,
+}
 
 impl Log {
+    pub(super) const fn new(source: &'static str) -> Self {
+        Self {
+            source,
+            lines: Mutex::new(VecDeque::new()),
+        }
+    }
+
     pub(super) fn add(&self, at_ms: u64, text: &str) {
         let end = text.floor_char_boundary(LONGEST_LINE.min(text.len()));
         let line = SandboxLogLine {
             at_ms,
-            source: "docker".to_owned(),
+            source: self.source.to_owned(),
             text: text[..end].to_owned(),
         };
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == MOST_LINES {
             lines.pop_front();
         }
@@ -32,7 +42,7 @@ impl Log {
     }
 
     pub(super) fn tail(&self, lines: usize) -> SandboxLog {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let skipped = kept.len().saturating_sub(lines);
         SandboxLog {
             lines: kept.iter().skip(skipped).cloned().collect(),
@@ -46,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_newest_lines_are_kept_and_long_ones_are_cut_between_characters() {
-        let log = Log::default();
+        let log = Log::new("docker");
         for number in 0..1_500 {
             log.add(number, &number.to_string());
         }

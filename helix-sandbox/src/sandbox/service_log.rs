@@ -1,4 +1,4 @@
-//! What a sandbox says that its Docker daemon wrote. It may say anything.
+//! What a sandbox says that a service of its own wrote. It may say anything.
 
 use std::sync::Arc;
 
@@ -18,12 +18,13 @@ use super::{
 /// Why it cannot be read.
 pub(super) async fn read(
     environment: Arc<dyn Environment>,
+    service: &str,
     tail: usize,
     now_ms: u64,
 ) -> Result<Vec<SandboxLogLine>, String> {
     let tail = tail.min(LINES);
     let guest = GuestClient::new(environment).with_patience(SHORT);
-    let path = format!("/docker/log?tail={tail}");
+    let path = format!("/{service}/log?tail={tail}");
     let answer = guest.ask(Method::GET, &path, bytes::Bytes::new()).await;
     let answer = answer.map_err(|error| error.to_string())?;
     if !answer.status().is_success() {
@@ -35,7 +36,7 @@ pub(super) async fn read(
     lines.drain(..lines.len().saturating_sub(tail));
     for line in &mut lines {
         line.at_ms = line.at_ms.min(now_ms);
-        "docker".clone_into(&mut line.source);
+        service.clone_into(&mut line.source);
         line.text
             .truncate(line.text.floor_char_boundary(LINE_BYTES));
     }

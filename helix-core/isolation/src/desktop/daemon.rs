@@ -1,0 +1,217 @@
+//! Starts what serves the desktop, and starts it again.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, chown},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use helix_base::{Clock, TaskGroup};
+use helix_proto::sandbox::{
+    DesktopKind, DesktopSpec, SandboxLog,
+    guest::{ServiceStatus, USER},
+};
+use tokio::net::UnixStream;
+
+use super::PROGRAM;
+use crate::{
+    guest::{
+        Reaper,
+        launch::{Launch, Programs, Streams, User, start},
+    },
+    service::{End, Service},
+};
+
+/// Until it answers for the first time.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is asked whether it does.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+/// Where the sandbox's user has what lives as long as the user's session.
+const RUNTIME: &str = "/run/user";
+/// What is needed to draw with Sway.
+const SWAY: &str = "sway";
+const PATHS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
+
+/// What serves a sandbox's desktop. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Desktop {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    service: Service,
+    spec: DesktopSpec,
+    programs: Programs,
+}
+
+impl Desktop {
+    /// Starts it in the background.
+    pub(crate) fn start(
+        spec: DesktopSpec,
+        programs: Programs,
+        clock: Arc<dyn Clock>,
+        tasks: &TaskGroup,
+    ) -> Self {
+        let reaper: Reaper = programs.reaper().clone();
+        let shared = Arc::new(Shared {
+            service: Service::new("media", "desktop", reaper, clock, tasks),
+            spec,
+            programs,
+        });
+        let kept = shared.clone();
+        tasks.spawn("desktop", async move {
+            kept.service.keep(|| Arc::clone(&kept).run()).await;
+        });
+        Self { shared }
+    }
+
+    /// How it is now.
+    pub fn status(&self) -> ServiceStatus {
+        self.shared.service.status()
+    }
+
+    /// The newest lines that it wrote.
+    pub fn log(&self, lines: usize) -> SandboxLog {
+        self.shared.service.log(lines)
+    }
+
+    /// A connection to it.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not take one.
+    pub(crate) async fn connect(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(socket()).await
+    }
+}
+
+impl Shared {
+    /// One start, to its end.
+    async fn run(self: Arc<Self>) -> io::Result<End> {
+        let prepared = self.clone();
+        let started = tokio::task::spawn_blocking(move || prepared.launch());
+        let (process, lines) = started.await.map_err(io::Error::other)??;
+        self.service.began(lines);
+        let nothing = std::future::pending();
+        self.service
+            .follow(process, answers(), READY_WITHIN, nothing)
+            .await
+    }
+
+    fn launch(&self) -> io::Result<(crate::guest::Process, std::os::fd::OwnedFd)> {
+        if let Err(missing) = able(self.spec.kind) {
+            return Err(io::Error::other(format!(
+                "the sandbox's system cannot draw a desktop: {missing}"
+            )));
+        }
+        let user = User::find(Some(USER)).map_err(|failed| io::Error::other(failed.0.message))?;
+        let runtime = Path::new(RUNTIME).join(user.uid.to_string());
+        make_runtime(&runtime, user.uid, user.gid)?;
+        remove(&socket())?;
+        let (reader, writer) = io::pipe()?;
+        let DesktopSpec {
+            kind,
+            width,
+            height,
+        } = self.spec;
+        let launch = Launch {
+            id: "desktop".to_owned(),
+            command: [
+                PROGRAM,
+                "--desktop",
+                kind.name(),
+                "--size",
+                &format!("{width}x{height}"),
+                "--socket",
+                &socket().display().to_string(),
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            cwd: None,
+            streams: Streams::Pipes {
+                stdin: None,
+                stdout: writer.try_clone()?.into(),
+                stderr: writer.into(),
+            },
+        };
+        let own = BTreeMap::from([("XDG_RUNTIME_DIR".to_owned(), runtime.display().to_string())]);
+        let env = self.programs.environment(&user, own);
+        let process = start(self.programs.reaper(), &user, env, launch);
+        let process = process.map_err(|failed| io::Error::other(failed.0.message))?;
+        Ok((process, reader.into()))
+    }
+}
+
+/// Where it listens. A user of the sandbox can take the place: it is that user's desktop.
+fn socket() -> PathBuf {
+    Path::new(RUNTIME).join("helix-desktop").join("socket")
+}
+
+/// Makes the directory that `XDG_RUNTIME_DIR` names, and that of the socket.
+fn make_runtime(runtime: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let own = socket().parent().map(Path::to_owned);
+    for directory in [Some(runtime.to_owned()), own].into_iter().flatten() {
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory);
+        made.and_then(|()| chown(&directory, Some(uid), Some(gid)))?;
+    }
+    // Its parent is for everybody to go through.
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(RUNTIME, everybody)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Returns when it takes connections.
+async fn answers() {
+    while UnixStream::connect(socket()).await.is_err() {
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+/// What is missing for a desktop, with what to do about it.
+fn able(kind: DesktopKind) -> Result<(), &'static str> {
+    if !Path::new(PROGRAM).exists() {
+        return Err("the host has no media program (helix-media beside helix-sandbox)");
+    }
+    if kind == DesktopKind::Sway && !has_sway() {
+        return Err(
+            "there is no sway: install it in the image, or on the host where the sandbox has the \
+             host's system (Debian: sway foot)",
+        );
+    }
+    Ok(())
+}
+
+fn has_sway() -> bool {
+    PATHS.iter().any(|path| Path::new(path).join(SWAY).exists())
+}
+
+/// Whether sandboxes with this machine's system can have a desktop: how, or why not.
+///
+/// # Errors
+///
+/// What is missing, and what to do.
+pub fn on_this_system(media: Option<&Path>) -> Result<String, String> {
+    let Some(media) = media else {
+        return Err("there is no helix-media beside helix-sandbox".to_owned());
+    };
+    if !has_sway() {
+        return Err("install sway and foot (Debian: sway foot); images need theirs".to_owned());
+    }
+    Ok(format!(
+        "this machine's own sway, by {}; images need theirs",
+        media.display()
+    ))
+}

@@ -1,0 +1,41 @@
+//! The desktop of a sandbox: relayed.
+
+use axum::response::Response;
+use helix_proto::SandboxId;
+use helix_tunnel::Lane;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{headers, relay::Relay, websocket};
+use crate::{
+    App,
+    api::{Caller, Failure, access::SandboxesKey},
+};
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(desktop))
+        .routes(routes!(screenshot))
+}
+
+/// Watches and drives a sandbox's desktop: a WebSocket of binary messages, up and down, as
+/// `docs/desktop-protocol.md` says.
+#[utoipa::path(get, path = "/api/v1/sandboxes/{id}/desktop", tag = "sandboxes",
+    params(("id" = SandboxId, Path, description = "The sandbox")),
+    responses((status = 101, description = "Messages of the desktop's protocol"), (status = 400), (status = 401), (status = 404), (status = 409), (status = 429), (status = 502), (status = 503)),
+    security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
+async fn desktop(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
+    let headers = headers::asked(&relay.parts.headers);
+    websocket::connect(relay, &caller, Lane::Media, headers).await
+}
+
+/// One picture of a sandbox's desktop, without its pointer.
+#[utoipa::path(get, path = "/api/v1/sandboxes/{id}/desktop/screenshot", tag = "sandboxes",
+    params(("id" = SandboxId, Path, description = "The sandbox"),
+        ("format" = Option<String>, Query, description = "`png` (the default) or `jpeg`"),
+        ("quality" = Option<u8>, Query, description = "1 to 100, of a JPEG")),
+    responses((status = 200, content_type = "image/png"), (status = 400), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
+async fn screenshot(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller, Lane::Control).await
+}
