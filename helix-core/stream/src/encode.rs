@@ -1,5 +1,7 @@
 //! Pictures as a decoder wants them.
 
+#[cfg(feature = "gstreamer")]
+pub mod gstreamer;
 pub mod raw;
 pub mod stills;
 
@@ -41,7 +43,8 @@ pub struct Description {
 /// - The first is a key frame, and so is one that is asked for; each holds whatever a decoder
 ///   needs to begin there.
 /// - A decoder may show each picture as soon as it has it: none is reordered.
-/// - A change of the rate holds from the next picture on, and makes no key frame.
+/// - A change of the rate makes no key frame; it holds from the next picture on, and with an
+///   encoder that cannot do that, from the next key frame on.
 /// - After an error, or a call that was dropped, the encoder is of no use any more.
 #[async_trait]
 pub trait Encoder: fmt::Debug + Send + 'static {
