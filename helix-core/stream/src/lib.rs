@@ -22,5 +22,7 @@ pub mod pacing;
 pub mod pattern;
 pub mod screenshot;
 pub mod serve;
+#[cfg(feature = "wayland")]
+pub mod wayland;
 
 pub use error::{Error, ErrorKind};
