@@ -144,6 +144,7 @@ impl Desktop for Pattern {
             look: self.shared.look.subscribe(),
             pattern: self.clone(),
             seen: 0,
+            due: self.shared.clock.now(),
             pixels: Vec::new(),
         }))
     }
@@ -234,6 +235,8 @@ struct PatternCapture {
     look: watch::Receiver<Look>,
     /// The change that was captured last.
     seen: u64,
+    /// When moving content is painted next.
+    due: Instant,
     pixels: Vec<u8>,
 }
 
@@ -256,7 +259,10 @@ impl Capture for PatternCapture {
             }
             tokio::select! {
                 _ = self.look.changed() => {}
-                () = tokio::time::sleep(FRAME), if look.moving => {
+                () = tokio::time::sleep_until(self.due.into()), if look.moving => {
+                    // In step, unless it was not asked for a while.
+                    let now = self.pattern.shared.clock.now();
+                    self.due = (self.due + FRAME).max(now);
                     self.pattern.change(|_| {});
                 }
                 why = self.pattern.ended() => return Err(why),

@@ -13,10 +13,14 @@ use helix_stream::{
     desktop::Desktop,
     encode::raw::Raw,
     input::Input,
-    pattern::Pattern,
+    pattern::{Pattern, read_clock},
     serve::{Media, Options, Starter},
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, protocol::CloseFrame},
@@ -63,7 +67,12 @@ impl World {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let router = media.router();
-        tasks.spawn("server", async move { axum::serve(listener, router).await });
+        let draining = tasks.draining_token().clone().cancelled_owned();
+        tasks.spawn("server", async move {
+            axum::serve(listener, router)
+                .with_graceful_shutdown(draining)
+                .await
+        });
         let world = Self {
             tasks,
             patterns,
@@ -75,6 +84,29 @@ impl World {
 
     fn pattern(&self) -> Pattern {
         self.patterns.running.lock().unwrap().clone().unwrap()
+    }
+
+    /// Status, type and body of an answer.
+    async fn get(&self, path: &str) -> (u16, String, Vec<u8>) {
+        let mut socket = TcpStream::connect(self.at).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.unwrap();
+        let end = answer
+            .windows(4)
+            .position(|bytes| bytes == b"\r\n\r\n")
+            .unwrap();
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let kind = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-type: "));
+        let status = head[9..12].parse().unwrap();
+        (
+            status,
+            kind.unwrap_or_default().to_owned(),
+            answer[end + 4..].to_vec(),
+        )
     }
 
     async fn open(&self) -> Viewer {
@@ -382,5 +414,28 @@ fn a_shutdown_says_goodbye() {
         let shutdown = timeout(SOON, async { tasks.shutdown(SOON).await });
         let (_, closed) = tokio::join!(shutdown, viewer.closed());
         assert_eq!(closed.0, 1001);
+    });
+}
+
+#[test]
+fn a_screenshot_is_the_desktop_as_a_file() {
+    with(async |world| {
+        let (status, kind, body) = world.get("/screenshot").await;
+        assert_eq!((status, kind.as_str()), (200, "image/png"));
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(body))
+            .read_info()
+            .unwrap();
+        let mut rgb = vec![0; decoder.output_buffer_size().unwrap()];
+        decoder.next_frame(&mut rgb).unwrap();
+        let luma: Vec<_> = rgb.chunks(3).map(|pixel| pixel[1]).collect();
+        assert!(read_clock(&luma, Size::new(640, 360).unwrap()).is_some());
+
+        let (status, kind, body) = world.get("/screenshot?format=jpeg&quality=30").await;
+        assert_eq!((status, kind.as_str()), (200, "image/jpeg"));
+        assert_eq!(&body[..3], b"\xff\xd8\xff");
+        for wrong in ["?format=gif", "?quality=0", "?quality=101", "?quality=x"] {
+            let (status, ..) = world.get(&format!("/screenshot{wrong}")).await;
+            assert!((400..=422).contains(&status), "{wrong}: {status}");
+        }
     });
 }

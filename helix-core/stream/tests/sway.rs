@@ -124,6 +124,29 @@ impl World {
         command
     }
 
+    /// Sway's number.
+    async fn pid(&self) -> i32 {
+        let socket = self.place.path().join("sway.sock");
+        let socket = tokio::net::UnixStream::connect(socket).await.unwrap();
+        socket.peer_cred().unwrap().pid().unwrap()
+    }
+
+    /// What Sway has used of the processor, by the kernel's ticks of 10 ms.
+    async fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid().await)).unwrap();
+        let fields: Vec<_> = stat
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect();
+        let ticks: u64 = fields[11..13]
+            .iter()
+            .map(|ticks| ticks.parse::<u64>().unwrap())
+            .sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.place.path().join(name)).unwrap_or_default()
     }
@@ -189,6 +212,14 @@ async fn it_is_seen_as_it_is_and_costs_nothing_while_it_is_still() {
         more += 1;
         assert!(more < 20, "pictures without a change");
     }
+    let before = world.processor_time().await;
+    let still = timeout(Duration::from_secs(2), capture.next(Want::Changed)).await;
+    assert!(still.is_err());
+    let took = world.processor_time().await - before;
+    assert!(
+        took <= Duration::from_millis(40),
+        "sway took {took:?} of two seconds"
+    );
     drop(capture);
     world.end().await;
 }
@@ -376,9 +407,7 @@ async fn one_that_is_killed_says_so_and_the_next_has_its_size() {
     world.desktop.resize(size).await.unwrap();
     let mut capture = world.desktop.capture().await.unwrap();
     capture.next(Want::Now).await.unwrap();
-    let socket = world.place.path().join("sway.sock");
-    let socket = tokio::net::UnixStream::connect(socket).await.unwrap();
-    let sway = socket.peer_cred().unwrap().pid().unwrap();
+    let sway = world.pid().await;
     let sway = rustix::process::Pid::from_raw(sway).unwrap();
     rustix::process::kill_process(sway, rustix::process::Signal::KILL).unwrap();
     let why = timeout(SOON, world.desktop.ended()).await.unwrap();

@@ -22,21 +22,32 @@ pub(super) fn paint(pixels: &mut Vec<u8>, size: Size, at: Duration, white: bool,
     let micros = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
     let code = (u128::from(micros) << 8) | u128::from(sum(micros));
     let cell = (width / CELLS).max(1);
+    let bit = |x: usize| {
+        let bit = x / cell;
+        bit < CELLS && code >> (CELLS - 1 - bit) & 1 == 1
+    };
+    let code_row = row(width, |x| if bit(x) { 255 } else { 0 });
+    let block_row = row(width, |_| if white { 255 } else { 0 });
+    let stripes = row(width + 64, |x| (x % 64 * 3) as u8);
+    // Where a stripe begins wraps around, as it should.
+    let begin = changes as usize * 4;
     for (y, row) in pixels.chunks_exact_mut(width * 4).enumerate().take(height) {
-        for (x, pixel) in row.chunks_exact_mut(4).enumerate() {
-            let grey = if y < CODE {
-                let bit = x / cell;
-                let set = bit < CELLS && code >> (CELLS - 1 - bit) & 1 == 1;
-                if set { 255 } else { 0 }
-            } else if y < BLOCK {
-                if white { 255 } else { 0 }
-            } else {
-                // Wraps around, as it should.
-                ((x + y + changes as usize * 4) % 64 * 3) as u8
-            };
-            pixel.copy_from_slice(&[grey, grey, grey, 0]);
+        if y < CODE {
+            row.copy_from_slice(&code_row);
+        } else if y < BLOCK {
+            row.copy_from_slice(&block_row);
+        } else {
+            let from = begin.wrapping_add(y) % 64 * 4;
+            row.copy_from_slice(&stripes[from..from + width * 4]);
         }
     }
+}
+
+/// Grey pixels, as blue, green, red and nothing.
+fn row(width: usize, grey: impl Fn(usize) -> u8) -> Vec<u8> {
+    (0..width)
+        .flat_map(|x| [grey(x), grey(x), grey(x), 0])
+        .collect()
 }
 
 /// The time in a picture of the pattern, by its luma; none where there is no barcode that adds

@@ -29,8 +29,12 @@ async fn desktop(State(media): State<Media>, upgrade: WebSocketUpgrade) -> Respo
         .max_frame_size(MAX_CLIPBOARD)
         // What is sent is a message in itself: each is written at once.
         .write_buffer_size(0);
-    upgrade.on_upgrade(move |socket| async move {
-        Box::pin(viewer::serve(&media.shared, socket)).await;
+    upgrade.on_upgrade(async move |socket| {
+        let shared = media.shared.clone();
+        // So that a shutdown waits until it has said goodbye.
+        media.shared.tasks.spawn("viewer", async move {
+            Box::pin(viewer::serve(&shared, socket)).await;
+        });
     })
 }
 
