@@ -1,7 +1,7 @@
 //! The reusable concerns of Helix behind one name.
 //!
 //! Each is a crate of its own and can be used alone; none knows another but [`base`], and
-//! [`isolation`] the types on the wire.
+//! [`isolation`] and [`stream`] the types on the wire.
 //!
 //! - [`base`]: errors that say whether to retry, task groups with one staged shutdown,
 //!   clock, secrets, backoff, and the one factory for everything that dials out.
@@ -9,6 +9,8 @@
 //!   daemon, behind one trait for whatever makes them.
 //! - [`scheduler`]: which model runs where, and which request goes when: a pure state
 //!   machine.
+//! - [`stream`]: desktops as they are watched and driven: encoders, fan-out, pacing, input,
+//!   clipboard.
 //! - [`tunnel`]: HTTP to machines that cannot be reached, over a connection that they
 //!   dial.
 //!
@@ -18,4 +20,5 @@
 pub use helix_base as base;
 pub use helix_isolation as isolation;
 pub use helix_scheduler as scheduler;
+pub use helix_stream as stream;
 pub use helix_tunnel as tunnel;

@@ -1,5 +1,6 @@
 //! What crosses a wire in Helix: typed ids, REST types, the OpenAI types the
-//! control plane looks into, and the messages between control plane and runner.
+//! control plane looks into, the messages between control plane and runner, and those of
+//! desktops ([`desktop`]).
 //!
 //! No I/O, no clock, no async runtime: every assembly, and any client written
 //! in Rust, can depend on this crate alone.
@@ -9,6 +10,7 @@
 //! (`*_bytes`), ids as `prefix_ULID`.
 
 pub mod auth;
+pub mod desktop;
 pub mod error;
 pub mod fleet;
 pub mod id;

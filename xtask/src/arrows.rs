@@ -11,6 +11,7 @@ const LAYERS: &[(&str, u8)] = &[
     // The concerns.
     ("helix-scheduler", 2),
     ("helix-isolation", 2),
+    ("helix-stream", 2),
     ("helix-tunnel", 2),
     // The facade over them.
     ("helix-core", 3),

@@ -41,6 +41,25 @@ pub(crate) const FOR_TESTS: &[&str] = &[
     "docker-compose",
     "busybox-static",
     "uidmap",
+    // Encoders of desktops, and what they are built with.
+    "libgstreamer1.0-dev",
+    "libgstreamer-plugins-base1.0-dev",
+    "gstreamer1.0-plugins-base",
+    "gstreamer1.0-plugins-good",
+    "gstreamer1.0-plugins-bad",
+    "gstreamer1.0-plugins-ugly",
+    "gstreamer1.0-libav",
+    // A desktop.
+    "sway",
+    "swaybg",
+    "foot",
+    "grim",
+    "wl-clipboard",
+    "wtype",
+    "xwayland",
+    "fonts-dejavu-core",
+    "dbus-user-session",
+    "libgl1-mesa-dri",
 ];
 
 /// What the tests of sandboxes need of these.

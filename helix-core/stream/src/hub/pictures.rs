@@ -1,0 +1,270 @@
+//! Which pictures are encoded, and who is sent them.
+
+use std::time::{Duration, Instant};
+
+use helix_proto::desktop::{
+    Codec, Down, Frame, FrameFlags, Micros, Notice, NoticeCode, Size, Stats, Still,
+};
+
+use super::{Action, Hub, ViewerId};
+use crate::{
+    encode::Encoded,
+    pacing::{BitsPerSecond, Verdict},
+};
+
+/// How often viewers are told how it goes, while there is something to tell.
+const STATS: Duration = Duration::from_secs(1);
+/// No viewer makes the others' rate smaller than theirs by more than this.
+const SHARE: u64 = 4;
+
+/// What is to be done next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What is to be encoded of the picture that was captured last, now.
+    pub work: Vec<Work>,
+    /// Whether changes of the desktop are of interest to anybody. Where they are not, nothing
+    /// is captured, and what was captured last is out of date.
+    pub watched: bool,
+    /// When to ask again, though nothing happens.
+    pub wake: Option<Instant>,
+}
+
+/// One picture for all viewers of a codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// By the encoder of this codec.
+    pub codec: Codec,
+    /// Whether it has to be a key frame.
+    pub key: bool,
+    /// What the encoder should aim at from now on.
+    pub rate: BitsPerSecond,
+}
+
+/// A picture that was encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// By the encoder of this codec.
+    pub codec: Codec,
+    /// What came out.
+    pub encoded: Encoded,
+    /// When it was captured, by the media process's clock.
+    pub captured: Micros,
+    /// How long capturing took.
+    pub capture: Duration,
+    /// How long encoding took.
+    pub encode: Duration,
+}
+
+/// How it went lately.
+#[derive(Debug)]
+pub(super) struct Figures {
+    told: Instant,
+    any: bool,
+    encode: Duration,
+    capture: Duration,
+}
+
+impl Figures {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            told: now,
+            any: false,
+            encode: Duration::ZERO,
+            capture: Duration::ZERO,
+        }
+    }
+}
+
+impl Hub {
+    /// The desktop was captured anew: it looks different from before. Where its size is
+    /// another than the encoders', they are to be opened anew ([`Self::to_open`]).
+    pub fn captured(&mut self, size: Size) {
+        self.newest += 1;
+        if self.size != size {
+            self.size = size;
+            self.open.clear();
+        }
+    }
+
+    /// What is to be done at this time, and tells viewers what is due.
+    pub fn plan(&mut self, now: Instant) -> (Plan, Vec<Action>) {
+        let mut plan = Plan::default();
+        let mut actions = Vec::new();
+        self.tell_pointers(now, &mut actions);
+        self.tell_stats(now, &mut actions);
+        let mut wake = vec![self.presence_due(), self.stats_due()];
+        let codecs: Vec<_> = self.open.keys().copied().collect();
+        for codec in codecs {
+            self.plan_codec(codec, now, &mut plan, &mut wake, &mut actions);
+        }
+        plan.wake = wake.into_iter().flatten().min();
+        (plan, actions)
+    }
+
+    fn plan_codec(
+        &mut self,
+        codec: Codec,
+        now: Instant,
+        plan: &mut Plan,
+        wake: &mut Vec<Option<Instant>>,
+        actions: &mut Vec<Action>,
+    ) {
+        let newest = self.newest;
+        let (mut wanted, mut key) = (false, false);
+        let mut rates = Vec::new();
+        for (id, viewer) in &mut self.viewers {
+            if viewer.codec != codec || !viewer.watches() {
+                continue;
+            }
+            let verdict = viewer.pacing.verdict(now);
+            wake.push(viewer.pacing.wake());
+            tell_slow(*id, viewer.pacing.is_behind(), &mut viewer.slow, actions);
+            if verdict == Verdict::Skip {
+                continue;
+            }
+            plan.watched = true;
+            rates.push(viewer.pacing.target());
+            let needs = viewer.seen < newest || viewer.pacing.needs_key();
+            if verdict == Verdict::Send && needs && newest > 0 {
+                wanted = true;
+                key |= viewer.pacing.needs_key();
+            }
+        }
+        let Some(open) = self.open.get(&codec).filter(|_| wanted) else {
+            return;
+        };
+        // A frame earlier by a tenth than the rate says is not too early: clocks are not exact.
+        let fps = u32::from(self.options.fps.clamp(1, 240));
+        let between = Duration::from_secs(1) / fps * 9 / 10;
+        match open.encoded.map(|at| at + between).filter(|at| *at > now) {
+            Some(later) => wake.push(Some(later)),
+            None => plan.work.push(Work {
+                codec,
+                key,
+                rate: shared(&rates),
+            }),
+        }
+    }
+
+    /// A picture was encoded, of what was captured last: who is sent it.
+    pub fn encoded(&mut self, picture: &Picture, now: Instant) -> Vec<Action> {
+        let Some(open) = self.open.get_mut(&picture.codec) else {
+            return Vec::new();
+        };
+        open.encoded = Some(now);
+        let size = open.description.size;
+        self.stats.any = true;
+        self.stats.encode = picture.encode;
+        self.stats.capture = picture.capture;
+        let mut actions = Vec::new();
+        let bytes = picture.encoded.picture.len();
+        let key = picture.encoded.key;
+        for (id, viewer) in &mut self.viewers {
+            if viewer.codec != picture.codec || !viewer.watches() {
+                continue;
+            }
+            let skipped = viewer.pacing.verdict(now) == Verdict::Skip;
+            if skipped || (viewer.pacing.needs_key() && !key) {
+                viewer.pacing.missed();
+                // What begins at 1 begins with what is sent.
+                if viewer.sequence > 0 {
+                    viewer.sequence = viewer.sequence.wrapping_add(1);
+                    viewer.dropped = viewer.dropped.saturating_add(1);
+                }
+                continue;
+            }
+            viewer.sequence = viewer.sequence.wrapping_add(1);
+            viewer.seen = self.newest;
+            viewer.frames = viewer.frames.saturating_add(1);
+            viewer.bytes += bytes;
+            viewer.pacing.sent(viewer.sequence, bytes, key, now);
+            let down = message(picture, viewer.sequence, size);
+            actions.push(Action::Send(*id, down));
+        }
+        actions
+    }
+
+    fn stats_due(&self) -> Option<Instant> {
+        self.stats.any.then(|| self.stats.told + STATS)
+    }
+
+    fn tell_stats(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.stats_due().is_none_or(|due| due > now) {
+            return;
+        }
+        let seconds = now.saturating_duration_since(self.stats.told).as_secs_f64();
+        self.stats.told = now;
+        self.stats.any = false;
+        let viewers = u16::try_from(self.viewers.len()).unwrap_or(u16::MAX);
+        let us = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        for (id, viewer) in &mut self.viewers {
+            if !viewer.watches() {
+                continue;
+            }
+            let kbits = std::mem::take(&mut viewer.bytes) as f64 * 8.0 / 1_000.0 / seconds.max(0.1);
+            actions.push(Action::Send(
+                *id,
+                Down::Stats(Stats {
+                    frames: viewer.frames,
+                    dropped: viewer.dropped,
+                    encode_us: us(self.stats.encode),
+                    capture_us: us(self.stats.capture),
+                    // Positive, and saturating.
+                    kbits: kbits as u32,
+                    target_kbits: viewer.pacing.target().kbits(),
+                    viewers,
+                }),
+            ));
+        }
+    }
+}
+
+/// What an encoder aims at for viewers with these targets: the least, unless that is far less
+/// than the greatest.
+fn shared(rates: &[BitsPerSecond]) -> BitsPerSecond {
+    let least = rates.iter().copied().min().unwrap_or_default();
+    let greatest = rates.iter().copied().max().unwrap_or_default();
+    least.max(BitsPerSecond(greatest.0 / SHARE))
+}
+
+fn tell_slow(id: ViewerId, behind: bool, told: &mut bool, actions: &mut Vec<Action>) {
+    if behind == *told {
+        return;
+    }
+    *told = behind;
+    let (code, text) = if behind {
+        (
+            NoticeCode::Slow,
+            "the way to this viewer is too slow: it sees fewer pictures",
+        )
+    } else {
+        (NoticeCode::Well, "")
+    };
+    let text = text.to_owned();
+    actions.push(Action::Send(id, Down::Notice(Notice { code, text })));
+}
+
+fn message(picture: &Picture, sequence: u32, size: Size) -> Down {
+    let Encoded {
+        picture: bytes,
+        key,
+    } = &picture.encoded;
+    if picture.codec == Codec::Stills {
+        return Down::Still(Still {
+            sequence,
+            captured: picture.captured,
+            size,
+            jpeg: bytes.clone(),
+        });
+    }
+    Down::Frame(Frame {
+        sequence,
+        captured: picture.captured,
+        flags: FrameFlags {
+            key: *key,
+            recovery: *key,
+        },
+        size,
+        picture: bytes.clone(),
+    })
+}

@@ -1,0 +1,99 @@
+//! Who the others are, and where their pointers are.
+
+use std::time::{Duration, Instant};
+
+use helix_proto::desktop::{Down, Point, Presence, PresenceFlags};
+
+use super::{Action, Hub, ViewerId};
+
+/// Pointers are shown this often at most.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// When the pointers are shown next.
+#[derive(Debug)]
+pub(super) struct Timer {
+    told: Instant,
+    /// Who moved the desktop's pointer since, and where it is now.
+    desktop: Option<(ViewerId, Point)>,
+    /// Whether another's pointer moved since.
+    others: bool,
+}
+
+impl Timer {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            told: now,
+            desktop: None,
+            others: false,
+        }
+    }
+}
+
+impl Hub {
+    /// Everybody is told who is there.
+    pub(super) fn tell_presence(&mut self, actions: &mut Vec<Action>) {
+        self.presence.others = false;
+        let present: Vec<_> = self
+            .viewers
+            .iter()
+            .map(|(id, viewer)| Presence {
+                viewer: id.0,
+                flags: PresenceFlags {
+                    controls: self.controls == Some(*id),
+                    you: false,
+                    looks_on: viewer.looks_on,
+                    pointer: viewer.pointer.is_some(),
+                },
+                pointer: viewer.pointer.unwrap_or_default(),
+                name: viewer.greeting.name.clone(),
+            })
+            .collect();
+        for (at, (id, viewer)) in self.viewers.iter().enumerate() {
+            if viewer.greeted {
+                let mut present = present.clone();
+                present[at].flags.you = true;
+                actions.push(Action::Send(*id, Down::Presence(present)));
+            }
+        }
+    }
+
+    /// A viewer's pointer is there.
+    pub(super) fn pointed(&mut self, id: ViewerId, at: Point) {
+        if let Some(viewer) = self.viewers.get_mut(&id) {
+            viewer.pointer = Some(at);
+        }
+        // Nobody else is there to be told.
+        if self.viewers.len() < 2 {
+            return;
+        }
+        if self.controls == Some(id) {
+            self.presence.desktop = Some((id, at));
+        } else {
+            self.presence.others = true;
+        }
+    }
+
+    /// When pointers have to be told next.
+    pub(super) fn presence_due(&self) -> Option<Instant> {
+        let moved = self.presence.others || self.presence.desktop.is_some();
+        moved.then(|| self.presence.told + EVERY)
+    }
+
+    /// Tells the others of the pointers that moved, where that is due.
+    pub(super) fn tell_pointers(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.presence_due().is_none_or(|due| due > now) {
+            return;
+        }
+        self.presence.told = now;
+        if let Some((mover, at)) = self.presence.desktop.take() {
+            let others = self
+                .viewers
+                .iter()
+                .filter(|(id, viewer)| **id != mover && viewer.watches());
+            actions.extend(others.map(|(id, _)| Action::Send(*id, Down::Pointer(at))));
+        }
+        if self.presence.others {
+            self.tell_presence(actions);
+        }
+    }
+}

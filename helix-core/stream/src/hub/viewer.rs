@@ -1,0 +1,77 @@
+//! One who watches.
+
+use std::time::{Duration, Instant};
+
+use helix_proto::desktop::{Codec, Greeting, Notice, Point};
+
+use super::held::Held;
+use crate::pacing::{Options, Pacing};
+
+/// Between two notices about refused input.
+const BETWEEN_REFUSALS: Duration = Duration::from_secs(5);
+
+/// One who watches.
+#[derive(Debug)]
+pub(super) struct Viewer {
+    pub(super) greeting: Greeting,
+    pub(super) looks_on: bool,
+    pub(super) codec: Codec,
+    /// Whether it was sent the `Hello` of the encoder that is open.
+    pub(super) greeted: bool,
+    pub(super) visible: bool,
+    pub(super) pacing: Pacing,
+    pub(super) held: Held,
+    /// Where its pointer is, if it is in the picture.
+    pub(super) pointer: Option<Point>,
+    /// The number of what it was sent last, or would have been.
+    pub(super) sequence: u32,
+    /// The picture that it was sent last.
+    pub(super) seen: u64,
+    pub(super) frames: u32,
+    pub(super) dropped: u32,
+    /// What it was sent since the last statistics.
+    pub(super) bytes: usize,
+    /// Whether it was told that it is too slow.
+    pub(super) slow: bool,
+    /// What it is told after its `Hello`.
+    pub(super) notice: Option<Notice>,
+    refused: Option<Instant>,
+}
+
+impl Viewer {
+    pub(super) fn new(greeting: &Greeting, pacing: Options, now: Instant) -> Self {
+        Self {
+            greeting: greeting.clone(),
+            looks_on: greeting.looks_on,
+            codec: Codec::Stills,
+            greeted: false,
+            visible: true,
+            pacing: Pacing::new(pacing, now),
+            held: Held::default(),
+            pointer: None,
+            sequence: 0,
+            seen: 0,
+            frames: 0,
+            dropped: 0,
+            bytes: 0,
+            slow: false,
+            notice: None,
+            refused: None,
+        }
+    }
+
+    /// Whether it takes pictures at all.
+    pub(super) const fn watches(&self) -> bool {
+        self.greeted && self.visible
+    }
+
+    /// Whether it may hear of refused input again.
+    pub(super) fn may_be_told_of_input(&mut self, now: Instant) -> bool {
+        let lately = |at| now.saturating_duration_since(at) < BETWEEN_REFUSALS;
+        if !self.greeted || self.refused.is_some_and(lately) {
+            return false;
+        }
+        self.refused = Some(now);
+        true
+    }
+}

@@ -1,0 +1,247 @@
+//! A desktop behind a WebSocket: what joins capture, encoders, hub and viewers.
+//!
+//! [`Media`] is one media process's work: it starts a desktop, starts it again when it ends,
+//! and serves whoever comes. [`Media::router`] has its routes:
+//!
+//! | route | what |
+//! |---|---|
+//! | `GET /desktop` | the WebSocket of `docs/desktop-protocol.md` |
+//! | `GET /screenshot?format=png\|jpeg&quality=1..100` | one picture, without the pointer |
+//!
+//! Whoever can reach the router may do all of it: who may is the control plane's concern.
+
+mod outbox;
+mod pictures;
+mod routes;
+mod state;
+mod viewer;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use axum::Router;
+use helix_base::{Backoff, BackoffPolicy, Clock, Retry as _, TaskGroup};
+use helix_proto::desktop::{Micros, NoticeCode, Size};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+
+use self::state::State;
+use crate::{
+    Error, ErrorKind, desktop::Desktop, encode::Encoders, hub, pacing::BitsPerSecond, screenshot,
+};
+
+/// How a desktop is served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// How it is watched.
+    pub hub: hub::Options,
+}
+
+/// Starts desktops of one kind.
+#[async_trait]
+pub trait Starter: fmt::Debug + Send + Sync + 'static {
+    /// Of the next one that is started.
+    fn size(&self) -> Size;
+
+    /// Starts one. The one before is gone.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be started; it is tried again unless the error says that this is no
+    /// use.
+    async fn start(&self) -> Result<Arc<dyn Desktop>, Error>;
+}
+
+/// One desktop, and all who watch it. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Media {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: State,
+    clock: Arc<dyn Clock>,
+    start: Instant,
+    encoders: Arc<dyn Encoders>,
+    /// What encoders begin with.
+    rate: BitsPerSecond,
+    /// Something happened that may change what is to be encoded.
+    changed: Notify,
+    /// The desktop that runs.
+    desktop: watch::Sender<Option<Arc<dyn Desktop>>>,
+    tasks: TaskGroup,
+}
+
+impl Media {
+    /// Starts the desktop, and keeps it running until the group is shut down or it cannot be
+    /// started for good.
+    pub fn start(
+        starter: Arc<dyn Starter>,
+        encoders: Arc<dyn Encoders>,
+        options: &Options,
+        clock: Arc<dyn Clock>,
+        tasks: &TaskGroup,
+    ) -> Self {
+        let start = clock.now();
+        let shared = Arc::new(Shared {
+            state: State::new(options.hub, starter.size(), &encoders.codecs(), start),
+            start,
+            clock,
+            encoders,
+            rate: options.hub.pacing.start,
+            changed: Notify::new(),
+            desktop: watch::Sender::new(None),
+            tasks: tasks.clone(),
+        });
+        let (running, draining) = (shared.clone(), tasks.draining_token().clone());
+        tasks.spawn("desktop", async move {
+            let keep = running.keep(&*starter);
+            draining.run_until_cancelled(Box::pin(keep)).await;
+            running.desktop.send_replace(None);
+        });
+        Self { shared }
+    }
+
+    /// Its routes.
+    pub fn router(&self) -> Router {
+        routes::router(self.clone())
+    }
+
+    /// How many watch now.
+    pub fn viewers(&self) -> usize {
+        self.shared.state.lock().hub.viewers()
+    }
+
+    /// One picture of the desktop as a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ended`] where no desktop runs now.
+    pub async fn screenshot(
+        &self,
+        format: screenshot::Format,
+        quality: u8,
+    ) -> Result<Vec<u8>, Error> {
+        let desktop = self.shared.desktop.borrow().clone();
+        let desktop =
+            desktop.ok_or_else(|| Error::new(ErrorKind::Ended, "the desktop is starting"))?;
+        let mut capture = desktop.capture().await?;
+        let shot = capture.next(crate::capture::Want::Now).await?;
+        screenshot::file(&shot, format, quality)
+    }
+}
+
+impl Shared {
+    /// The media process's own clock.
+    fn micros(&self, at: Instant) -> Micros {
+        let since = at.saturating_duration_since(self.start);
+        Micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Starts the desktop again and again.
+    async fn keep(self: &Arc<Self>, starter: &dyn Starter) {
+        let mut backoff = Backoff::new(BackoffPolicy::default());
+        loop {
+            let began = self.clock.now();
+            let Err(why) = Box::pin(self.run(starter)).await;
+            self.desktop.send_replace(None);
+            tracing::warn!(%why, "the desktop has ended");
+            self.notice(
+                NoticeCode::CompositorEnded,
+                &format!("the desktop has ended: {why}"),
+            );
+            if !why.retryability().is_retryable() {
+                tracing::error!(%why, "the desktop cannot be started");
+                return;
+            }
+            // A desktop that ran for a while was well.
+            if self.clock.now().saturating_duration_since(began) > Duration::from_secs(30) {
+                backoff.succeeded();
+            }
+            let delay = backoff.next_delay(&mut rand::rng());
+            tokio::time::sleep(delay).await;
+            self.notice(NoticeCode::Starting, "the desktop is starting");
+        }
+    }
+
+    /// Runs one desktop until it ends, and says why.
+    async fn run(
+        self: &Arc<Self>,
+        starter: &dyn Starter,
+    ) -> Result<std::convert::Infallible, Error> {
+        let desktop = starter.start().await?;
+        self.state.set_input(Some(desktop.input()));
+        self.desktop.send_replace(Some(desktop.clone()));
+        self.notice(NoticeCode::Well, "");
+        let why = tokio::select! {
+            why = desktop.ended() => why,
+            why = Box::pin(pictures::run(self, &*desktop)) => why,
+            why = self.clipboard(&*desktop) => why,
+            why = self.resizes(&*desktop) => why,
+        };
+        self.state.set_input(None);
+        Err(why)
+    }
+
+    fn notice(&self, code: NoticeCode, text: &str) {
+        let mut state = self.state.lock();
+        let actions = state.hub.notice(code, text);
+        state.act(actions, self.clock.now());
+    }
+
+    /// Gives the desktop the size that viewers want.
+    async fn resizes(&self, desktop: &dyn Desktop) -> Error {
+        let mut resized = self.state.resized();
+        loop {
+            // The sender lives as long as this does.
+            let _ = resized.changed().await;
+            let Some(size) = *resized.borrow_and_update() else {
+                continue;
+            };
+            match desktop.resize(size).await {
+                Ok(()) => {}
+                Err(why) if why.kind() == ErrorKind::Ended => return why,
+                Err(why) => self.notice(NoticeCode::InputRefused, &why.to_string()),
+            }
+        }
+    }
+
+    /// Passes on what is copied, both ways.
+    async fn clipboard(&self, desktop: &dyn Desktop) -> Error {
+        let Some(clipboard) = desktop.clipboard() else {
+            return std::future::pending().await;
+        };
+        let out = async {
+            loop {
+                match clipboard.copied().await {
+                    Ok(content) => {
+                        let mut state = self.state.lock();
+                        let actions = state.hub.copied(content);
+                        state.act(actions, self.clock.now());
+                    }
+                    Err(why) => return why,
+                }
+            }
+        };
+        let into = async {
+            let mut pasted = self.state.pasted();
+            loop {
+                // The sender lives as long as this does.
+                let _ = pasted.changed().await;
+                let content = pasted.borrow_and_update().clone();
+                if let Some(content) = content
+                    && let Err(why) = clipboard.put(content).await
+                {
+                    return why;
+                }
+            }
+        };
+        tokio::select! { why = out => why, why = into => why }
+    }
+}

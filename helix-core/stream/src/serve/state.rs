@@ -1,0 +1,114 @@
+//! The hub, and where what it says goes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use helix_proto::desktop::{Clipboard, Codec, Size};
+use tokio::sync::watch;
+
+use super::outbox::Outbox;
+use crate::{
+    hub::{self, Action, Hub, ViewerId},
+    input::InputSink,
+};
+
+/// The hub, and where what it says goes.
+#[derive(Debug)]
+pub(super) struct State {
+    inner: Mutex<Inner>,
+    pasted: watch::Sender<Option<Clipboard>>,
+    resize: watch::Sender<Option<Size>>,
+}
+
+/// Whoever holds this does at once what the hub says, so that it stays in order.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) hub: Hub,
+    outboxes: BTreeMap<ViewerId, Arc<Outbox>>,
+    input: Option<Arc<dyn InputSink>>,
+    pasted: watch::Sender<Option<Clipboard>>,
+    resize: watch::Sender<Option<Size>>,
+}
+
+impl State {
+    pub(super) fn new(options: hub::Options, size: Size, codecs: &[Codec], now: Instant) -> Self {
+        let (pasted, resize) = (watch::Sender::new(None), watch::Sender::new(None));
+        Self {
+            inner: Mutex::new(Inner {
+                hub: Hub::new(options, size, codecs, now),
+                outboxes: BTreeMap::new(),
+                input: None,
+                pasted: pasted.clone(),
+                resize: resize.clone(),
+            }),
+            pasted,
+            resize,
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_input(&self, input: Option<Arc<dyn InputSink>>) {
+        self.lock().input = input;
+    }
+
+    /// What a viewer puts into the clipboard; the last, if several come at once.
+    pub(super) fn pasted(&self) -> watch::Receiver<Option<Clipboard>> {
+        self.pasted.subscribe()
+    }
+
+    /// The size that a viewer wants; the last, if several come at once.
+    pub(super) fn resized(&self) -> watch::Receiver<Option<Size>> {
+        self.resize.subscribe()
+    }
+}
+
+impl Inner {
+    pub(super) fn enter(&mut self, id: ViewerId, outbox: Arc<Outbox>) {
+        self.outboxes.insert(id, outbox);
+    }
+
+    pub(super) fn leave(&mut self, id: ViewerId, now: Instant) {
+        self.outboxes.remove(&id);
+        let actions = self.hub.leave(id);
+        self.act(actions, now);
+    }
+
+    /// Does what the hub says.
+    pub(super) fn act(&mut self, actions: Vec<Action>, now: Instant) {
+        let mut refusals = Vec::new();
+        for action in actions {
+            match action {
+                Action::Send(id, message) => self.send(id, message),
+                Action::Input(id, input) => {
+                    let sent = self.input.as_ref().map(|sink| sink.send(input));
+                    if let Some(Err(why)) = sent {
+                        refusals.extend(self.hub.refused(id, &why.to_string(), now));
+                    }
+                }
+                Action::Copy(content) => {
+                    self.pasted.send_replace(Some(content));
+                }
+                Action::Resize(size) => {
+                    self.resize.send_replace(Some(size));
+                }
+            }
+        }
+        for refusal in refusals {
+            if let Action::Send(id, message) = refusal {
+                self.send(id, message);
+            }
+        }
+    }
+
+    fn send(&self, id: ViewerId, message: helix_proto::desktop::Down) {
+        if let Some(outbox) = self.outboxes.get(&id) {
+            outbox.push(message);
+        }
+    }
+}

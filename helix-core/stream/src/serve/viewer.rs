@@ -1,0 +1,184 @@
+//! One viewer's socket.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use bytes::Bytes;
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use helix_proto::desktop::{MALFORMED, TOO_LARGE, Up};
+use tokio::time::{Instant, timeout};
+
+use super::{Shared, outbox::Outbox};
+use crate::hub::ViewerId;
+
+/// How long a viewer may take to say who it is.
+const GREET_WITHIN: Duration = Duration::from_secs(10);
+/// How often one that says nothing is asked whether it is there.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+/// One that has said nothing for this long is gone.
+const SILENT_FOR: Duration = Duration::from_secs(30);
+/// How long the last words may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why a viewer is let go.
+enum End {
+    /// The connection is gone.
+    Left,
+    /// It did wrong, or cannot be served; why, for it to read.
+    Closed(u16, String),
+}
+
+/// A viewer that has greeted; it leaves when this is dropped.
+struct Present<'a> {
+    shared: &'a Shared,
+    id: ViewerId,
+    outbox: Arc<Outbox>,
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        let now = self.shared.clock.now();
+        self.shared.state.lock().leave(self.id, now);
+        self.shared.changed.notify_one();
+    }
+}
+
+/// Serves a viewer until it leaves.
+pub(super) async fn serve(shared: &Shared, socket: WebSocket) {
+    let (mut down, mut up) = socket.split();
+    let end = match timeout(GREET_WITHIN, greet(shared, &mut up)).await {
+        Ok(Ok(present)) => {
+            tracing::info!(viewer = %present.id, "a viewer has come");
+            let end = tokio::select! {
+                end = send(&present, &mut down) => end,
+                end = receive(&present, &mut up) => end,
+                () = shared.tasks.draining() => {
+                    End::Closed(close_code::AWAY, "the desktop is shut down".to_owned())
+                }
+            };
+            tracing::info!(viewer = %present.id, "a viewer has left");
+            end
+        }
+        Ok(Err(end)) => end,
+        Err(_) => End::Closed(close_code::POLICY, "no Hello within 10 s".to_owned()),
+    };
+    if let End::Closed(code, reason) = end {
+        let reason = Utf8Bytes::from(short(&reason));
+        let frame = CloseFrame { code, reason };
+        // Whoever does not take it is gone all the same.
+        let _ = timeout(CLOSE_WITHIN, down.send(Message::Close(Some(frame)))).await;
+    }
+}
+
+/// What fits into a close frame: 123 bytes.
+fn short(reason: &str) -> &str {
+    let mut end = reason.len().min(123);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}
+
+async fn greet<'a>(
+    shared: &'a Shared,
+    up: &mut SplitStream<WebSocket>,
+) -> Result<Present<'a>, End> {
+    let message = loop {
+        if let Some(message) = next(up).await? {
+            break message;
+        }
+    };
+    let Up::Hello(greeting) = decode(message)? else {
+        return Err(End::Closed(
+            MALFORMED,
+            "the first message is no Hello".to_owned(),
+        ));
+    };
+    let now = shared.clock.now();
+    let outbox = Arc::new(Outbox::default());
+    let mut state = shared.state.lock();
+    let (id, actions) = state
+        .hub
+        .join(&greeting, now)
+        .map_err(|full| End::Closed(close_code::AGAIN, full.to_string()))?;
+    state.enter(id, outbox.clone());
+    state.act(actions, now);
+    drop(state);
+    shared.changed.notify_one();
+    Ok(Present { shared, id, outbox })
+}
+
+/// The next message; none for one that says nothing of its own.
+async fn next(up: &mut SplitStream<WebSocket>) -> Result<Option<Bytes>, End> {
+    match up.next().await {
+        Some(Ok(Message::Binary(message))) => Ok(Some(message)),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Text(_))) => {
+            let reason = "text, where every message is binary".to_owned();
+            Err(End::Closed(close_code::UNSUPPORTED, reason))
+        }
+        Some(Ok(Message::Close(_))) | None => Err(End::Left),
+        Some(Err(error)) if is_too_large(&error) => {
+            let reason = "a message beyond all bounds".to_owned();
+            Err(End::Closed(TOO_LARGE, reason))
+        }
+        Some(Err(_)) => Err(End::Left),
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    // What the WebSocket's own error is, is not in axum's interface; its text is all there is.
+    error.to_string().contains("too long")
+}
+
+fn decode(message: Bytes) -> Result<Up, End> {
+    Up::decode(message).map_err(|error| End::Closed(error.close_code(), error.to_string()))
+}
+
+/// Does what the viewer says.
+async fn receive(present: &Present<'_>, up: &mut SplitStream<WebSocket>) -> End {
+    let Present { shared, id, .. } = present;
+    loop {
+        let message = match timeout(SILENT_FOR, next(up)).await {
+            Ok(Ok(Some(message))) => message,
+            Ok(Ok(None)) => continue,
+            Ok(Err(end)) => return end,
+            Err(_) => return End::Closed(close_code::POLICY, "silent for 30 s".to_owned()),
+        };
+        let message = match decode(message) {
+            Ok(message) => message,
+            Err(end) => return end,
+        };
+        let now = shared.clock.now();
+        let mut state = shared.state.lock();
+        match state.hub.message(*id, message, shared.micros(now), now) {
+            Ok(actions) => state.act(actions, now),
+            Err(why) => return End::Closed(MALFORMED, why.to_owned()),
+        }
+        drop(state);
+        shared.changed.notify_one();
+    }
+}
+
+/// Sends what there is for the viewer.
+async fn send(present: &Present<'_>, down: &mut SplitSink<WebSocket, Message>) -> End {
+    let mut ask = tokio::time::interval_at(Instant::now() + ASK_EVERY, ASK_EVERY);
+    loop {
+        let message = tokio::select! {
+            message = present.outbox.pop() => match message.encode() {
+                Ok(message) => Message::Binary(message),
+                Err(why) => {
+                    tracing::warn!(%why, "a message that cannot be sent");
+                    continue;
+                }
+            },
+            _ = ask.tick() => Message::Ping(Bytes::new()),
+        };
+        if down.send(message).await.is_err() {
+            return End::Left;
+        }
+    }
+}

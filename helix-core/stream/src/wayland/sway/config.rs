@@ -1,0 +1,98 @@
+//! Sway's configuration.
+
+use std::fmt::Write as _;
+
+use super::Options;
+
+/// What there is to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The wallpaper's colour, as `#rrggbb`.
+    pub wallpaper: String,
+    /// What is started with it, each by a shell.
+    pub programs: Vec<String>,
+    /// The command that opens a terminal.
+    pub terminal: String,
+    /// Whether there is a bar, with workspaces and the time.
+    pub bar: bool,
+    /// More lines of its configuration, at the end.
+    pub more: String,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self {
+            wallpaper: "#1f2430".to_owned(),
+            programs: vec!["foot".to_owned()],
+            terminal: "foot".to_owned(),
+            bar: true,
+            more: String::new(),
+        }
+    }
+}
+
+/// The whole configuration. Keys that a browser keeps for itself are not used: the modifier is
+/// Alt.
+pub(super) fn text(output: &str, options: &Options) -> String {
+    let Look {
+        wallpaper,
+        programs,
+        terminal,
+        bar,
+        more,
+    } = &options.look;
+    let mut text = format!(
+        "output {output} {{\n\
+         mode {size}@60Hz\n\
+         background {wallpaper} solid_color\n\
+         }}\n\
+         input * xkb_layout {layout}\n\
+         xwayland enable\n\
+         focus_follows_mouse no\n\
+         default_border normal\n\
+         font pango:DejaVu Sans 10\n\
+         set $mod Mod1\n\
+         bindsym $mod+Return exec {terminal}\n\
+         bindsym $mod+Shift+q kill\n\
+         bindsym $mod+f fullscreen toggle\n\
+         bindsym $mod+Shift+space floating toggle\n\
+         floating_modifier $mod normal\n",
+        size = options.size,
+        layout = xkb(&options.layout),
+    );
+    for number in 1..=4 {
+        // A string takes everything.
+        let _ = writeln!(text, "bindsym $mod+{number} workspace number {number}");
+        let _ = writeln!(
+            text,
+            "bindsym $mod+Shift+{number} move container to workspace number {number}"
+        );
+    }
+    if *bar {
+        text.push_str(
+            "bar {\n\
+             position top\n\
+             font pango:DejaVu Sans 10\n\
+             status_command while date '+%Y-%m-%d %H:%M'; do sleep 20; done\n\
+             }\n",
+        );
+    }
+    for program in programs {
+        let _ = writeln!(text, "exec {program}");
+    }
+    text.push_str(more);
+    text
+}
+
+/// `de(nodeadkeys)` as Sway's own words have it.
+fn xkb(layout: &str) -> String {
+    match layout.split_once('(') {
+        Some((layout, variant)) => {
+            format!(
+                "{layout}\ninput * xkb_variant {}",
+                variant.trim_end_matches(')')
+            )
+        }
+        None => layout.to_owned(),
+    }
+}
