@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     // The assemblies.
     ("helix-runner", 4),
     ("helix-sandbox", 4),
+    ("helix-media", 4),
     ("helix-server", 4),
     // What stands on top: tests, examples, tools.
     ("helix-tests", 5),

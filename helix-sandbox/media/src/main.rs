@@ -1,0 +1,188 @@
+//! The program `helix-media`: the desktop of one sandbox, served on a Unix socket.
+//!
+//! The guest of a sandbox starts it as the sandbox's user and passes viewers on to it. It ends
+//! when it is told to, or when its desktop cannot be started.
+
+use std::{
+    env,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use async_trait::async_trait;
+use clap::{Parser, ValueEnum};
+use helix_base::{Clock, SystemClock, TaskGroup, daemon::Signals, telemetry};
+use helix_proto::desktop::{MAX_SIDE, Size};
+use helix_stream::{
+    desktop::Desktop,
+    encode::gstreamer::{self, GStreamer},
+    pattern::Pattern,
+    serve::{Media, Options, Starter},
+    wayland::sway::{self, SwayStarter},
+};
+use tokio::net::UnixListener;
+
+/// How long viewers have to be told goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Serves one desktop to whoever connects to a Unix socket, as docs/desktop-protocol.md says.
+///
+/// It is started inside a sandbox, by what runs there; whoever can connect may do everything.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    /// What draws the desktop.
+    #[arg(long, value_enum, default_value_t = Kind::Sway)]
+    desktop: Kind,
+    /// The size that it begins with.
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x720", value_parser = size)]
+    size: Size,
+    /// Where to listen; a socket that is there already is an error.
+    #[arg(long, value_name = "PATH")]
+    socket: PathBuf,
+    /// Use only these encoders, by GStreamer's names, best first; whatever is there unless
+    /// given, hardware first.
+    #[arg(long, value_name = "ELEMENT", value_delimiter = ',')]
+    encoders: Vec<String>,
+    /// The keyboard's layout, one of XKB's.
+    #[arg(long, default_value = "us")]
+    layout: String,
+    /// What to log, such as `info` or `helix_stream=debug`.
+    #[arg(long, default_value = "info", env = "HELIX_MEDIA_LOG")]
+    log: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// The compositor Sway.
+    Sway,
+    /// A picture that is made up, with a clock, for tests.
+    Pattern,
+}
+
+fn size(text: &str) -> Result<Size, String> {
+    let (width, height) = text.split_once('x').ok_or("write it as 1280x720")?;
+    let number = |text: &str| {
+        text.parse()
+            .map_err(|_| format!("{text:?} is no number of pixels"))
+    };
+    Size::new(number(width)?, number(height)?)
+        .ok_or_else(|| format!("each side has 1 to {MAX_SIDE} pixels"))
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = tokio::runtime::Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(run(cli)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nobody left to tell if this fails.
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("helix-media: {error:#}\n"),
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    telemetry::init(&telemetry::Options {
+        filter: cli.log.clone(),
+        ..telemetry::Options::default()
+    })?;
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let (tasks, clock): (_, Arc<dyn Clock>) = (TaskGroup::new(), Arc::new(SystemClock));
+    let encoders = GStreamer::new(&gstreamer::Options {
+        encoders: cli.encoders.clone(),
+    })?;
+    let starter = starter(&cli, &clock, &tasks)?;
+    let listener = listen(&cli.socket)?;
+    let media = Media::start(
+        starter,
+        Arc::new(encoders),
+        &Options::default(),
+        clock,
+        &tasks,
+    );
+    let draining = tasks.draining_token().clone();
+    let router = media.router();
+    let served = tasks.spawn("server", async move {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(draining.cancelled_owned())
+            .await
+    });
+    tracing::info!(desktop = ?cli.desktop, size = ?cli.size, "serving");
+    let ended = tokio::select! {
+        () = signals.next() => Ok(()),
+        served = served => match served {
+            Ok(Some(Err(error))) => Err(anyhow!(error).context("serving")),
+            Err(error) => Err(anyhow!(error).context("serving")),
+            Ok(Some(Ok(())) | None) => Ok(()),
+        },
+    };
+    tasks.shutdown(GOODBYE).await;
+    ended
+}
+
+/// Only whoever runs this, and root, can connect.
+fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    let context = || format!("listening on {}", path.display());
+    let listener = UnixListener::bind(path).with_context(context)?;
+    let own = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, own).with_context(context)?;
+    Ok(listener)
+}
+
+fn starter(
+    cli: &Cli,
+    clock: &Arc<dyn Clock>,
+    tasks: &TaskGroup,
+) -> anyhow::Result<Arc<dyn Starter>> {
+    Ok(match cli.desktop {
+        Kind::Pattern => Arc::new(PatternStarter {
+            size: cli.size,
+            clock: Arc::clone(clock),
+        }),
+        Kind::Sway => {
+            let runtime_dir = env::var_os("XDG_RUNTIME_DIR").context(
+                "XDG_RUNTIME_DIR is not set: it names a folder of the user's own for sockets",
+            )?;
+            let options = sway::Options {
+                program: "sway".into(),
+                runtime_dir: runtime_dir.into(),
+                size: cli.size,
+                layout: cli.layout.clone(),
+                look: sway::Look::default(),
+                env: env::vars_os().collect(),
+            };
+            Arc::new(SwayStarter::new(options, Arc::clone(clock), tasks))
+        }
+    })
+}
+
+/// Starts made-up desktops.
+#[derive(Debug)]
+struct PatternStarter {
+    size: Size,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Starter for PatternStarter {
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    async fn start(&self) -> Result<Arc<dyn Desktop>, helix_stream::Error> {
+        let pattern = Pattern::new(self.size, Arc::clone(&self.clock));
+        pattern.set_moving(true);
+        Ok(Arc::new(pattern))
+    }
+}
