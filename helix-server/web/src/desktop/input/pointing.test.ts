@@ -29,6 +29,7 @@ beforeEach(() => {
       touched += 1;
     },
     onPointer: () => undefined,
+    onMoved: () => undefined,
     onUnlocked: () => undefined,
     signal: new AbortController().signal,
   });

@@ -16,6 +16,8 @@ interface Options {
   onTouched: () => void;
   /** Where the pointer is while it is locked; `null` when it is where the browser's own is. */
   onPointer: (at: { x: number; y: number } | null) => void;
+  /** The browser's pointer moved. */
+  onMoved: (event: PointerEvent) => void;
   /** The pointer is not locked any more. */
   onUnlocked: () => void;
   /** Ends it. */
@@ -49,8 +51,12 @@ export function attachPointing(stage: HTMLElement, options: Options): void {
     mouse.at(at, mouse.pressed ? event.buttons : 0);
   };
   const onMove = (event: PointerEvent) => {
-    if (locked()) lockedMove(event);
-    else moved(event);
+    if (locked()) {
+      lockedMove(event);
+    } else {
+      moved(event);
+      options.onMoved(event);
+    }
   };
   const lockedMove = (event: PointerEvent) => {
     const placed = options.placed();
