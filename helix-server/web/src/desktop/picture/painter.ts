@@ -31,7 +31,7 @@ export class Painter {
 
   constructor(options: Options) {
     this.#options = options;
-    this.#context = options.surface.getContext('2d', { alpha: false, desynchronized: true });
+    this.#context = options.surface.getContext('2d', { alpha: false });
   }
 
   show(picture: Picture): void {
