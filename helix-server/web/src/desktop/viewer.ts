@@ -1,6 +1,7 @@
 import { Cell } from './cell';
 import type { ConnectionState } from './connection';
 import type { Figures } from './picture/meter';
+import { Speaker } from './sound/speaker';
 import type { CursorImage } from './wire/messages';
 import type { FromWorker, Size, Told, ToWorker, Trouble } from './worker/messages';
 import type { DownOf, Present, Up } from './wire';
@@ -34,9 +35,12 @@ export class Viewer {
   readonly pointer = new Cell<{ x: number; y: number } | null>(null);
   readonly stats = new Cell<DownOf<'stats'> | null>(null);
   readonly figures = new Cell<Figures | null>(null);
+  /** Whether what it sounds like is played. */
+  readonly sound = new Cell(false);
 
   readonly #worker: Worker;
   readonly #options: Options;
+  #speaker: Speaker | undefined;
   #screenshots: ((png: Blob | null) => void)[] = [];
 
   constructor(options: Options) {
@@ -75,6 +79,13 @@ export class Viewer {
     this.#tell({ kind: 'bound', kbits });
   }
 
+  listen(on: boolean): void {
+    this.#speaker?.close();
+    this.#speaker = on ? new Speaker() : undefined;
+    this.sound.set(on);
+    this.#tell({ kind: 'listen', on });
+  }
+
   wake(): void {
     this.#tell({ kind: 'wake' });
   }
@@ -90,6 +101,7 @@ export class Viewer {
   /** Says goodbye; the desktop goes on without anybody looking. */
   close(): void {
     this.#worker.onmessage = null;
+    this.#speaker?.close();
     this.#tell({ kind: 'close' });
     // The worker ends when its goodbye is said.
     setTimeout(() => {
@@ -119,6 +131,9 @@ export class Viewer {
         break;
       case 'trouble':
         this.trouble.set(message.trouble);
+        break;
+      case 'sound':
+        this.#speaker?.play(message.samples);
         break;
       case 'refused':
         this.#options.onRefused();

@@ -10,6 +10,8 @@ import {
   IconMinimize,
   IconPointer,
   IconScreenshot,
+  IconVolume,
+  IconVolumeOff,
 } from '@tabler/icons-react';
 
 import type { Attached } from '../attached';
@@ -61,7 +63,7 @@ const VIEW_HINTS: Record<View, string> = {
 export function Toolbar(props: Props) {
   const { attached, likes, onLikes, full, onFull, copied, onCopy } = props;
   return (
-    <Group gap={6} wrap="nowrap" role="toolbar" aria-label="Desktop">
+    <Group gap={6} role="toolbar" aria-label="Desktop">
       <Tooltip label={VIEW_HINTS[likes.view]}>
         <SegmentedControl
           size="xs"
@@ -74,7 +76,7 @@ export function Toolbar(props: Props) {
         />
       </Tooltip>
       {attached && <Viewers viewer={attached.viewer} />}
-      <Group gap={2} wrap="nowrap" ml="auto">
+      <Group gap={2} ml="auto" justify="flex-end">
         {copied && (
           <Button
             size="compact-sm"
@@ -99,6 +101,7 @@ export function Toolbar(props: Props) {
             onLikes({ clipboard: !likes.clipboard });
           }}
         />
+        {attached && <Sound viewer={attached.viewer} />}
         <Tool
           name="Keys on the screen"
           icon={IconKeyboard}
@@ -146,6 +149,23 @@ function TakeControls({ viewer }: { viewer: Viewer }) {
       icon={IconPointer}
       onClick={() => {
         viewer.say({ kind: 'takeOver' });
+      }}
+    />
+  );
+}
+
+/** Only where the desktop has sound, and the browser can play it. */
+function Sound({ viewer }: { viewer: Viewer }) {
+  const offered = useCell(viewer.hello)?.audio === true;
+  const on = useCell(viewer.sound);
+  if (!offered || !('AudioDecoder' in window)) return null;
+  return (
+    <Tool
+      name="Sound"
+      icon={on ? IconVolume : IconVolumeOff}
+      on={on}
+      onClick={() => {
+        viewer.listen(!on);
       }}
     />
   );

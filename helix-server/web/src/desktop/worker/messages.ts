@@ -1,6 +1,7 @@
 /** What a page and the worker of its desktop say to each other. */
 import type { ConnectionState } from '../connection';
 import type { Figures } from '../picture/meter';
+import type { Samples } from '../sound/ear';
 import type { Down, Up } from '../wire';
 
 /** Said to the worker. */
@@ -20,6 +21,8 @@ export type ToWorker =
   | { kind: 'framed'; size: Size }
   /** The most that is wanted, in kbit/s, of this connection and of those after it. */
   | { kind: 'bound'; kbits: number }
+  /** Whether sound is wanted. */
+  | { kind: 'listen'; on: boolean }
   /** Tries at once. */
   | { kind: 'wake' }
   /** Answered with a `picture`. */
@@ -34,6 +37,7 @@ export type FromWorker =
   | { kind: 'size'; size: Size }
   | { kind: 'figures'; figures: Figures }
   | { kind: 'trouble'; trouble: Trouble | null }
+  | { kind: 'sound'; samples: Samples }
   | { kind: 'refused' }
   | { kind: 'picture'; png: Blob | null };
 

@@ -193,6 +193,46 @@ describe('a session with a desktop', () => {
   });
 });
 
+describe('sound', () => {
+  const heard: number[] = [];
+
+  beforeEach(() => {
+    heard.length = 0;
+    vi.stubGlobal('EncodedAudioChunk', function (init: EncodedAudioChunkInit) {
+      return init;
+    });
+    vi.stubGlobal('AudioDecoder', function () {
+      return {
+        state: 'configured',
+        configure: () => undefined,
+        close: () => undefined,
+        decode: ({ timestamp }: { timestamp: number }) => heard.push(timestamp),
+      };
+    });
+  });
+
+  const greetsWithSound = () => {
+    newest().onopen?.(new Event('open'));
+    newest().says('01 0001 00000007 01 00 00 0002 0002 05');
+  };
+  const PIECE = '0b 00000001 0000000000000007 aa';
+
+  it('is asked for, also of a new connection, and heard until it is not wanted', () => {
+    const session = open();
+    greetsWithSound();
+    session.told({ kind: 'listen', on: true });
+    newest().says(PIECE);
+    newest().onclose?.(new CloseEvent('close'));
+    vi.advanceTimersByTime(1_000);
+    greetsWithSound();
+    expect(newest().sent.slice(1)).toEqual(['9101']);
+    session.told({ kind: 'listen', on: false });
+    newest().says(PIECE);
+    expect(newest().sent.slice(2)).toEqual(['9100']);
+    expect(heard).toEqual([7]);
+  });
+});
+
 describe('a decoder that puts out nothing', () => {
   /** Nothing is painted for as long as it takes to notice. */
   const wait = (sequence: number) => {

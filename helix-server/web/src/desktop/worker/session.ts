@@ -6,6 +6,7 @@ import type { Picture } from '../picture/picture';
 import { Stills } from '../picture/stills';
 import { Video } from '../picture/video';
 import { RenderWatchdog } from '../picture/watchdog';
+import { Ear } from '../sound/ear';
 import type { Codec, Down, DownOf, UpOf } from '../wire';
 import type { FromWorker, Size, ToWorker, Trouble } from './messages';
 
@@ -34,6 +35,9 @@ export class Session {
   readonly #painter: Painter;
   readonly #clock = new DesktopClock();
   readonly #meter = new Meter();
+  readonly #ear = new Ear((samples) => {
+    this.#post({ kind: 'sound', samples });
+  });
   #watchdog = new RenderWatchdog();
   readonly #ticks: ReturnType<typeof setInterval>;
   #codecs: Codec[];
@@ -41,6 +45,7 @@ export class Session {
   #frame: Size;
   #visible: boolean;
   #kbits = 0;
+  #listens = false;
   #painted: Size | undefined;
   #trouble: Trouble | null = null;
 
@@ -76,6 +81,10 @@ export class Session {
       case 'bound':
         this.#kbits = message.kbits;
         this.#connection.send({ kind: 'bitrate', kbits: message.kbits });
+        break;
+      case 'listen':
+        this.#listens = message.on;
+        this.#connection.send({ kind: 'audio', on: message.on });
         break;
       case 'wake':
         this.#connection.wake();
@@ -176,7 +185,8 @@ export class Session {
         this.#pictured(message);
         break;
       case 'audio':
-        // It is only sent to those who asked for it.
+        // A few pieces may be on their way when it is switched off.
+        if (this.#listens) this.#ear.hear(message);
         break;
       default:
         this.#post({ kind: 'heard', message });
@@ -188,6 +198,7 @@ export class Session {
     if (hello.codec === 'stills') this.#video.close();
     else this.#video.configure(hello.config);
     if (this.#kbits > 0) this.#connection.send({ kind: 'bitrate', kbits: this.#kbits });
+    if (this.#listens && hello.audio) this.#connection.send({ kind: 'audio', on: true });
     this.#tellTrouble(this.#lasting());
     this.#post({ kind: 'heard', message: hello });
   }
@@ -241,6 +252,7 @@ export class Session {
     this.#painter.drop();
     this.#video.close();
     this.#stills.skip();
+    this.#ear.close();
     this.#watchdog.forgive();
     this.#clock.forget();
   }
