@@ -256,11 +256,13 @@ describe('what ends for good', () => {
   });
 });
 
-it('with another hello, it comes again at once', () => {
+it('with another hello, it comes again soon', () => {
   const connection = open();
   goLive();
   connection.again();
   expect(sockets[0]?.closed?.[0]).toBe(1000);
+  expect(sockets).toHaveLength(1);
+  vi.advanceTimersByTime(1_000);
   expect(sockets).toHaveLength(2);
   expect(state()).toBe('connecting');
 });

@@ -95,10 +95,12 @@ export class DesktopConnection {
     this.#set({ kind: 'closed' });
   }
 
-  /** Leaves and comes again, to say a `Hello` with something else in it. */
+  /**
+   * Leaves and comes again, to say a `Hello` with something else in it. Not at once: another end
+   * that answers with what was not offered would be asked without an end.
+   */
   again(): void {
-    this.#abandon(1000);
-    this.#attempt();
+    this.#lost(1000);
   }
 
   /** Says something, if somebody listens: input that waited would come as a surprise. */
@@ -186,8 +188,8 @@ export class DesktopConnection {
     this.send({ kind: 'ping', token: Math.round(this.#clock() * 1_000) });
   }
 
-  #lost(): void {
-    this.#abandon();
+  #lost(code?: number): void {
+    this.#abandon(code);
     if (!this.#visible) {
       this.#set({ kind: 'paused' });
       return;

@@ -52,8 +52,9 @@ export class Viewer {
     this.#worker.onmessage = (event: MessageEvent<FromWorker>) => {
       this.#heard(event.data);
     };
-    this.#worker.onerror = () => {
-      this.connection.set({ kind: 'closed', reason: 'a part of the app could not be loaded' });
+    this.#worker.onerror = ({ message }: { message?: string }) => {
+      const what = message ? `the viewer failed (${message})` : 'the viewer could not be loaded';
+      this.connection.set({ kind: 'closed', reason: `${what}; load the page again` });
     };
     const { url, name, size } = options;
     const canvas = this.canvas.transferControlToOffscreen();

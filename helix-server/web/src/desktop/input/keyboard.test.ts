@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import type { Up } from '../wire';
+import { encodeUp, type Up } from '../wire';
 import { evdevOf } from './evdev';
 import { isKey, Keyboard } from './keyboard';
 import { keysymOf } from './keysyms';
@@ -188,6 +188,15 @@ describe('keys on the screen', () => {
     keys.down(key('KeyC', 'c'));
     expect(said).toEqual(['29 down', '46 down', '29 up']);
   });
+});
+
+it('a long text is said in parts that fit into messages', () => {
+  const parts: number[] = [];
+  const keys = new Keyboard({
+    say: (message) => parts.push(encodeUp(message).length),
+  });
+  keys.typed('😀'.repeat(40_000));
+  expect(parts).toEqual([64_001, 64_001, 32_001]);
 });
 
 it('a composed text is said as a text, and nothing is no text', () => {

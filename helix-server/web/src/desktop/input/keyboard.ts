@@ -18,6 +18,9 @@ interface Options {
   onLatched?: (codes: readonly string[]) => void;
 }
 
+/** So many characters fit into a message, whatever they are. */
+const LONGEST_TEXT = 16_000;
+
 type Key = Pick<Extract<Up, { kind: 'key' }>, 'code' | 'keysym'>;
 
 /** Windows says that Ctrl went down with AltGr, at the same time. */
@@ -79,7 +82,10 @@ export class Keyboard {
       this.#tap({ code: 0, keysym });
       this.#unlatch();
     } else {
-      this.#say({ kind: 'text', text });
+      const chars = Array.from(text);
+      for (let at = 0; at < chars.length; at += LONGEST_TEXT) {
+        this.#say({ kind: 'text', text: chars.slice(at, at + LONGEST_TEXT).join('') });
+      }
     }
   }
 

@@ -12,6 +12,7 @@ class FakeDecoder implements Decoder {
   constructor(readonly init: VideoDecoderInit) {}
 
   configure(config: VideoDecoderConfig): void {
+    if (config.codec === '') throw new TypeError('no codec');
     this.config = config;
     this.state = 'configured';
   }
@@ -185,6 +186,11 @@ describe('a decoder that loses its way', () => {
     start();
     newest().fails('NotSupportedError');
     expect([unsupported, asked]).toEqual([1, 0]);
+  });
+
+  it('says so for what is no codec, too', () => {
+    start().configure('');
+    expect(unsupported).toBe(1);
   });
 });
 

@@ -104,7 +104,12 @@ export class Video {
       },
     });
     this.#decoder = decoder;
-    decoder.configure(config);
+    try {
+      decoder.configure(config);
+    } catch {
+      // It is no configuration at all.
+      this.#options.onUnsupported();
+    }
   }
 
   #decoded(image: VideoFrame): void {

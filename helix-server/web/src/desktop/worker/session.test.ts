@@ -118,6 +118,7 @@ beforeEach(() => {
     },
   );
   vi.stubGlobal('requestAnimationFrame', (callback: () => void) => paints.push(callback));
+  vi.stubGlobal('cancelAnimationFrame', () => undefined);
   sockets = [];
   decoders = [];
   posted = [];
@@ -261,6 +262,7 @@ describe('a decoder that puts out nothing', () => {
     newest().greets();
     for (let sequence = 1; sequence <= 3; sequence += 1) wait(sequence);
     expect(troubles().at(-1)).toBe('decoder-given-up');
+    vi.advanceTimersByTime(1_000);
     expect(sockets).toHaveLength(2);
     newest().greets('03');
     expect(newest().sent[0]).toContain('0103' + '03416e61');

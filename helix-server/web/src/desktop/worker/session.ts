@@ -1,6 +1,7 @@
 import { DesktopConnection, type ConnectionState } from '../connection';
 import { DesktopClock } from '../picture/clock';
 import { Meter } from '../picture/meter';
+import { nextFrame } from '../picture/next-frame';
 import { Painter } from '../picture/painter';
 import type { Picture } from '../picture/picture';
 import { Stills } from '../picture/stills';
@@ -103,9 +104,7 @@ export class Session {
   #makePainter(): Painter {
     return new Painter({
       surface: this.#canvas,
-      schedule: (paint) => {
-        requestAnimationFrame(paint);
-      },
+      schedule: nextFrame,
       onPainted: (picture) => {
         this.#onPainted(picture);
       },
