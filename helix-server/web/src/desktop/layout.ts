@@ -16,10 +16,16 @@ interface Elements {
   picture: HTMLElement;
 }
 
+/** What is known of the picture, and what is said about its size. */
+export type Shown = Pick<Viewer, 'connection' | 'controls' | 'framed' | 'hello' | 'say' | 'size'>;
+
 export const boxOf = ({ clientWidth, clientHeight }: HTMLElement): Box => ({
   width: clientWidth,
   height: clientHeight,
 });
+
+const isSame = (one: Box, other: Box | undefined): boolean =>
+  one.width === other?.width && one.height === other.height;
 
 /** How far to go on, with so much room before and after the pointer; further nearer the edge. */
 function overhang(before: number, after: number): number {
@@ -33,13 +39,15 @@ function overhang(before: number, after: number): number {
  */
 export class Layout {
   readonly #elements: Elements;
-  readonly #viewer: Viewer;
+  readonly #viewer: Shown;
   readonly #observer: ResizeObserver;
   readonly #ends: (() => void)[];
   #view: View = 'fit';
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The size that was asked for last: a desktop that took another one has its reasons. */
+  #asked: Box | undefined;
 
-  constructor(elements: Elements, viewer: Viewer) {
+  constructor(elements: Elements, viewer: Shown) {
     this.#elements = elements;
     this.#viewer = viewer;
     this.#observer = new ResizeObserver(() => {
@@ -48,7 +56,8 @@ export class Layout {
       this.#follow();
     });
     this.#observer.observe(elements.frame);
-    const follow = () => {
+    const followAnew = () => {
+      this.#asked = undefined;
       this.#follow();
     };
     this.#ends = [
@@ -56,8 +65,10 @@ export class Layout {
         this.#apply();
       }),
       // Only who has the controls says how large the desktop is.
-      viewer.controls.watch(follow),
-      viewer.hello.watch(follow),
+      viewer.controls.watch(followAnew),
+      viewer.hello.watch(() => {
+        this.#follow();
+      }),
       // A picture of a moment ago is not taken for the desktop of now.
       viewer.connection.watch(() => {
         const live = viewer.connection.get().kind === 'live';
@@ -68,6 +79,7 @@ export class Layout {
 
   show(view: View): void {
     this.#view = view;
+    this.#asked = undefined;
     this.#apply();
     this.#follow();
   }
@@ -119,7 +131,8 @@ export class Layout {
       const now = this.#viewer.hello.get();
       const wanted = desktopSizeFor(boxOf(this.#elements.frame));
       if (!now || !this.#viewer.controls.get()) return;
-      if (now.width === wanted.width && now.height === wanted.height) return;
+      if (isSame(wanted, now) || isSame(wanted, this.#asked)) return;
+      this.#asked = wanted;
       this.#viewer.say({ kind: 'resize', ...wanted });
     }, FOLLOW_MS);
   }
