@@ -35,6 +35,8 @@ export class Viewer {
   readonly pointer = new Cell<{ x: number; y: number } | null>(null);
   readonly stats = new Cell<DownOf<'stats'> | null>(null);
   readonly figures = new Cell<Figures | null>(null);
+  /** The most that is wanted, in kbit/s; 0 is no bound. */
+  readonly most = new Cell(0);
   /** Whether what it sounds like is played. */
   readonly sound = new Cell(false);
 
@@ -75,8 +77,8 @@ export class Viewer {
     this.#tell({ kind: 'framed', size });
   }
 
-  /** The most that is wanted, in kbit/s; 0 is no bound. */
-  bound(kbits: number): void {
+  setMost(kbits: number): void {
+    this.most.set(kbits);
     this.#tell({ kind: 'bound', kbits });
   }
 

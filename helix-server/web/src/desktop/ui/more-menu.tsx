@@ -1,23 +1,16 @@
 import { ActionIcon, Menu } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
-import {
-  IconCheck,
-  IconChevronUp,
-  IconDots,
-  IconMouse,
-  IconRefresh,
-  IconUpload,
-} from '@tabler/icons-react';
-import { useState } from 'react';
+import { IconChevronUp, IconDots, IconMouse, IconRefresh, IconUpload } from '@tabler/icons-react';
 
 import type { Attached } from '../attached';
+import { useCell } from '../cell';
 
 /** The most that a viewer may ask for, in kbit/s; 0 is no bound. */
 const BOUNDS = [
-  { kbits: 0, label: 'As much as there is' },
-  { kbits: 8_000, label: '8 Mbit/s' },
-  { kbits: 3_000, label: '3 Mbit/s' },
-  { kbits: 1_000, label: '1 Mbit/s' },
+  { kbits: '0', label: 'As much as there is' },
+  { kbits: '8000', label: '8 Mbit/s' },
+  { kbits: '3000', label: '3 Mbit/s' },
+  { kbits: '1000', label: '1 Mbit/s' },
 ];
 
 /** What is rarely done with a desktop. */
@@ -29,7 +22,7 @@ export function MoreMenu(props: {
 }) {
   const { attached, onUpload, onHide } = props;
   const { viewer } = attached;
-  const [bound, setBound] = useState(0);
+  const most = useCell(viewer.most);
   return (
     <Menu position="bottom-end" width={270}>
       <Menu.Target>
@@ -68,20 +61,18 @@ export function MoreMenu(props: {
         )}
         <Menu.Divider />
         <Menu.Label>Bandwidth</Menu.Label>
-        {BOUNDS.map(({ kbits, label }) => (
-          <Menu.Item
-            key={kbits}
-            role="menuitemradio"
-            aria-checked={bound === kbits}
-            rightSection={bound === kbits ? <IconCheck size={14} /> : null}
-            onClick={() => {
-              setBound(kbits);
-              viewer.bound(kbits);
-            }}
-          >
-            {label}
-          </Menu.Item>
-        ))}
+        <Menu.RadioGroup
+          value={String(most)}
+          onChange={(value) => {
+            viewer.setMost(Number(value));
+          }}
+        >
+          {BOUNDS.map(({ kbits, label }) => (
+            <Menu.RadioItem key={kbits} value={kbits}>
+              {label}
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
       </Menu.Dropdown>
     </Menu>
   );
