@@ -14,9 +14,11 @@ export function Page(props: {
   description?: ReactNode;
   actions?: ReactNode;
   above?: ReactNode;
+  /** Whether it takes all the room that there is, as pictures do. */
+  wide?: boolean;
   children: ReactNode;
 }) {
-  const { title, description, actions, above, children } = props;
+  const { title, description, actions, above, wide = false, children } = props;
   const heading = useRef<HTMLHeadingElement>(null);
   const { key, state } = useLocation() as { key: string; state: unknown };
   const within = isWithinPage(state);
@@ -28,7 +30,11 @@ export function Page(props: {
   return (
     <Box style={{ height: '100%', overflowY: 'auto' }}>
       <title>{`${title} · Helix`}</title>
-      <Container size={1080} py={{ base: 'lg', sm: 36 }} px={{ base: 'md', sm: 'xl' }}>
+      <Container
+        size={wide ? 2560 : 1080}
+        py={{ base: 'lg', sm: 36 }}
+        px={{ base: 'md', sm: 'xl' }}
+      >
         {above}
         <Group justify="space-between" align="flex-start" mb="xl" gap="md">
           <Box maw={640} miw={0} style={{ overflowWrap: 'anywhere' }}>

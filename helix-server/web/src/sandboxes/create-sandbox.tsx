@@ -25,6 +25,7 @@ import { sandboxChoicesQuery } from '../api/sandbox-queries';
 import type { HostChoice } from '../api/types';
 import { RadioCards } from '../components/radio-cards';
 import { FormError } from '../components/states';
+import { DESKTOP_CHOICES } from '../desktop/spec';
 import { formatBytes } from '../format';
 import { EgressEditor } from './egress-editor';
 import { checkRules } from './egress-rules';
@@ -126,6 +127,12 @@ export function CreateSandbox({ onClose }: { onClose: () => void }) {
             }
             disabled={!offer.docker && offer.hosts > 0 && !form.values.docker}
             {...form.getInputProps('docker', { type: 'checkbox' })}
+          />
+          <Select
+            label="Desktop"
+            description="To watch and use in the browser; its size can be changed while it runs"
+            data={DESKTOP_CHOICES}
+            {...form.getInputProps('desktop')}
           />
           <MoreFields form={form} hosts={hosts} />
           <FormError error={create.error} />

@@ -33,6 +33,12 @@ describe('the form that makes a sandbox', () => {
     });
   });
 
+  it('asks for a desktop in the size that was chosen', () => {
+    expect(toRequest(form({ desktop: '1600×900' }))).toMatchObject({
+      desktop: { width: 1600, height: 900 },
+    });
+  });
+
   it('sends what was chosen', () => {
     const request = toRequest(
       form({

@@ -1,5 +1,6 @@
 /** The form that makes a sandbox: its values, what it checks, and the request it makes. */
 import type { CreateSandboxRequest, HostChoice, SandboxLimits, SandboxPhase } from '../api/types';
+import { desktopChosen, NO_DESKTOP, withDesktop } from '../desktop/spec';
 import { count, formatBytes } from '../format';
 import { checkRules, toEgress, type EgressForm } from './egress-rules';
 
@@ -30,6 +31,8 @@ export interface SandboxForm {
   diskGib: number | '';
   pids: number | '';
   docker: boolean;
+  /** One of `DESKTOP_CHOICES`. */
+  desktop: string;
   idleTimeout: string;
   ttl: string;
   host: string;
@@ -71,6 +74,7 @@ export const EMPTY_FORM: SandboxForm = {
   diskGib,
   pids,
   docker: false,
+  desktop: NO_DESKTOP,
   idleTimeout: String(8 * HOUR),
   ttl: NEVER,
   host: ANY_HOST,
@@ -123,7 +127,7 @@ export function toRequest(form: SandboxForm): CreateSandboxRequest {
     const equals = line.indexOf('=');
     return [line.slice(0, equals), line.slice(equals + 1)];
   });
-  return {
+  const request: CreateSandboxRequest = {
     ...(name !== '' && { name }),
     rootfs:
       form.rootfs === 'image' ? { kind: 'image', image: form.image.trim() } : { kind: 'host' },
@@ -135,6 +139,7 @@ export function toRequest(form: SandboxForm): CreateSandboxRequest {
     ...(form.ttl !== NEVER && { ttl_ms: Number(form.ttl) }),
     ...(form.host !== ANY_HOST && { host_id: form.host }),
   };
+  return withDesktop(request, desktopChosen(form.desktop));
 }
 
 function toLimits(form: SandboxForm): SandboxLimits {

@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import {
   IconChartLine,
   IconCamera,
+  IconDeviceDesktop,
   IconFileText,
   IconFolder,
   IconPlug,
@@ -28,6 +29,7 @@ import { Page, WITHIN_PAGE } from '../components/page';
 import { ErrorState, LoadingState } from '../components/states';
 import { SandboxBadge } from '../components/status-badge';
 import { RelativeTime } from '../components/time';
+import { desktopOf } from '../desktop/spec';
 import { describeEgress } from './egress-rules';
 import { SandboxActions } from './sandbox-actions';
 import { describeLimits } from './sandbox-form';
@@ -38,12 +40,28 @@ interface TabProps {
   sandbox: Sandbox;
 }
 
-const TABS: { value: string; label: string; icon: Icon; content: ComponentType<TabProps> }[] = [
+interface TabOf {
+  value: string;
+  label: string;
+  icon: Icon;
+  content: ComponentType<TabProps>;
+  /** Of which sandboxes, where it is not of all. */
+  of?: (sandbox: Sandbox) => boolean;
+}
+
+const TABS: TabOf[] = [
   {
     value: 'terminal',
     label: 'Terminal',
     icon: IconTerminal2,
     content: lazy(() => import('./terminal/terminal-tab')),
+  },
+  {
+    value: 'desktop',
+    label: 'Desktop',
+    icon: IconDeviceDesktop,
+    content: lazy(() => import('../desktop/ui/desktop-tab')),
+    of: (sandbox) => desktopOf(sandbox) !== null,
   },
   {
     value: 'files',
@@ -111,7 +129,8 @@ export default function SandboxPage() {
 function Detail({ sandbox, above }: TabProps & { above: ReactNode }) {
   const { tab = 'terminal' } = useParams();
   const navigate = useNavigate();
-  const known = TABS.some(({ value }) => value === tab) ? tab : 'terminal';
+  const tabs = TABS.filter(({ of = () => true }) => of(sandbox));
+  const known = tabs.some(({ value }) => value === tab) ? tab : 'terminal';
   // Terminals stay connected while somebody looks at another tab.
   const [seenTerminal, setSeenTerminal] = useState(known === 'terminal');
   if (known === 'terminal' && !seenTerminal) setSeenTerminal(true);
@@ -127,6 +146,7 @@ function Detail({ sandbox, above }: TabProps & { above: ReactNode }) {
       above={above}
       description={<Facts sandbox={sandbox} />}
       actions={<SandboxActions sandbox={sandbox} />}
+      wide={known === 'desktop'}
     >
       <SandboxNotice sandbox={sandbox} />
       <Tabs
@@ -138,14 +158,14 @@ function Detail({ sandbox, above }: TabProps & { above: ReactNode }) {
       >
         <div className={classes.strip} ref={strip}>
           <Tabs.List className={classes.tabs} aria-label="Parts of the sandbox">
-            {TABS.map(({ value, label, icon: IconOf }) => (
+            {tabs.map(({ value, label, icon: IconOf }) => (
               <Tabs.Tab key={value} value={value} leftSection={<IconOf size={15} stroke={1.8} />}>
                 {label}
               </Tabs.Tab>
             ))}
           </Tabs.List>
         </div>
-        {TABS.map(({ value, label, content: Content }) => (
+        {tabs.map(({ value, label, content: Content }) => (
           <Tabs.Panel key={value} value={value} pt="lg">
             {(value === known || (value === 'terminal' && seenTerminal)) && (
               <Suspense fallback={<LoadingState label={`Loading ${label.toLowerCase()}`} />}>

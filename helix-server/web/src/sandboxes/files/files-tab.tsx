@@ -1,7 +1,6 @@
 import {
   ActionIcon,
   Alert,
-  Box,
   Button,
   Card,
   FileButton,
@@ -14,7 +13,7 @@ import {
 import { notifications } from '@mantine/notifications';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconFolderPlus, IconHome, IconRefresh, IconUpload } from '@tabler/icons-react';
-import { useState, type DragEvent } from 'react';
+import { useState } from 'react';
 import { useSearchParams } from 'react-router';
 
 import { messageOf } from '../../api/failure';
@@ -24,6 +23,7 @@ import type { FileEntry, FileList, Sandbox } from '../../api/types';
 import { WITHIN_PAGE } from '../../components/page';
 import { ErrorState, LoadingState } from '../../components/states';
 import { NotRunning, usable } from '../sandbox-notice';
+import { DropArea } from './drop-area';
 import { Delete, NewFolder, Rename, Replace } from './file-dialogs';
 import { crumbs, folderOf, HOME, linkTarget } from './file-path';
 import { FileTable } from './file-table';
@@ -141,7 +141,7 @@ function Browser({ sandbox }: { sandbox: Sandbox }) {
         </Group>
       </Group>
       <Uploads uploads={uploads} onCancel={cancel} onClear={clear} />
-      <DropArea onDrop={send}>
+      <DropArea label="Drop the files to upload them here" onDrop={send}>
         {list.isPending && <LoadingState label="Loading the folder" />}
         {list.isError && (
           <ErrorState
@@ -252,41 +252,5 @@ function Crumbs({ folder, onOpen }: { folder: string; onOpen: (folder: string) =
         ))}
       </ol>
     </nav>
-  );
-}
-
-/** Takes files that are dropped on it; the upload button does the same for the keyboard. */
-function DropArea(props: { onDrop: (files: File[]) => void; children: React.ReactNode }) {
-  const { onDrop, children } = props;
-  const [over, setOver] = useState(false);
-  const carriesFiles = (event: DragEvent) => event.dataTransfer.types.includes('Files');
-  return (
-    <Box
-      className={classes.drop ?? ''}
-      onDragOver={(event: DragEvent) => {
-        if (!carriesFiles(event)) return;
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={(event: DragEvent) => {
-        const { currentTarget, relatedTarget } = event;
-        if (!(relatedTarget instanceof Node && currentTarget.contains(relatedTarget))) {
-          setOver(false);
-        }
-      }}
-      onDrop={(event: DragEvent) => {
-        if (!carriesFiles(event)) return;
-        event.preventDefault();
-        setOver(false);
-        onDrop([...event.dataTransfer.files]);
-      }}
-    >
-      {children}
-      {over && (
-        <div className={classes.over}>
-          <Text fw={550}>Drop the files to upload them here</Text>
-        </div>
-      )}
-    </Box>
   );
 }
