@@ -4,13 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stdout, reason = "a test says that it is skipped")]
 
-use std::{
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::Arc,
-    time::Duration,
-};
+mod support;
+
+use std::{process::Stdio, sync::Arc, time::Duration};
 
 use helix_base::{SystemClock, TaskGroup};
 use helix_proto::desktop::{Button, Clipboard, Key, Point, Size, TouchPhase};
@@ -20,44 +16,18 @@ use helix_stream::{
     desktop::Desktop,
     input::Input,
     serve::Starter as _,
-    wayland::sway::{Look, Options, SwayStarter},
+    wayland::sway::SwayStarter,
 };
 use tokio::{process::Command, time::timeout};
 
-const SOON: Duration = Duration::from_secs(10);
-/// The user that Sway runs as where the tests are root.
-const NOBODY: u32 = 65_534;
+use support::{place, program, size};
 
+const SOON: Duration = Duration::from_secs(10);
 struct World {
     place: tempfile::TempDir,
     tasks: TaskGroup,
     starter: SwayStarter,
     desktop: Arc<dyn Desktop>,
-}
-
-fn size() -> Size {
-    Size::new(640, 360).unwrap()
-}
-
-fn program() -> Option<PathBuf> {
-    let program = Path::new("/usr/bin/sway");
-    program.exists().then(|| program.to_owned())
-}
-
-/// One that runs Sway as an ordinary user.
-fn wrapper(place: &Path, program: &Path) -> PathBuf {
-    if !rustix::process::geteuid().is_root() {
-        return program.to_owned();
-    }
-    std::os::unix::fs::chown(place, Some(NOBODY), Some(NOBODY)).unwrap();
-    let wrapper = place.join("sway");
-    let script = format!(
-        "#!/bin/sh\nexec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups {} \"$@\"\n",
-        program.display()
-    );
-    std::fs::write(&wrapper, script).unwrap();
-    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
-    wrapper
 }
 
 impl World {
@@ -67,32 +37,7 @@ impl World {
             println!("skipped: there is no sway");
             return None;
         };
-        let place = tempfile::tempdir().unwrap();
-        let home = place.path().to_owned();
-        let options = Options {
-            program: wrapper(place.path(), &program),
-            runtime_dir: home.clone(),
-            size: size(),
-            layout: "us".to_owned(),
-            look: Look {
-                wallpaper: "#336699".to_owned(),
-                programs: programs
-                    .iter()
-                    .map(|program| (*program).to_owned())
-                    .collect(),
-                bar: false,
-                ..Look::default()
-            },
-            env: [
-                ("PATH", "/usr/bin:/bin"),
-                ("LANG", "C.UTF-8"),
-                ("SHELL", "/bin/sh"),
-            ]
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .chain([("HOME".into(), home.into())])
-            .collect(),
-        };
+        let (place, options) = place(&program, programs);
         let tasks = TaskGroup::new();
         let starter = SwayStarter::new(options, Arc::new(SystemClock), &tasks);
         let desktop = starter.start().await.unwrap();

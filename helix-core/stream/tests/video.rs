@@ -2,7 +2,6 @@
 //! viewer sees, and how old it is.
 #![cfg(feature = "gstreamer")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(clippy::print_stdout, reason = "a test says what it measured")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -151,7 +151,8 @@ impl Hub {
         let Some(open) = self.open.get_mut(&picture.codec) else {
             return Vec::new();
         };
-        open.encoded = Some(now);
+        // What counts is when it began: the next may come that much after it.
+        open.encoded = now.checked_sub(picture.encode).or(Some(now));
         let size = open.description.size;
         self.stats.any = true;
         self.stats.encode = picture.encode;

@@ -589,3 +589,26 @@ fn a_ping_is_answered_with_the_time() {
     let (token, now) = (7, Micros(42));
     assert_eq!(room.sent(one), [Down::Pong { token, now }]);
 }
+
+#[test]
+fn an_encoder_that_takes_a_while_takes_nothing_from_the_rate_of_pictures() {
+    let mut room = Room::new();
+    room.join(&greeting("one"));
+    room.encode();
+    room.pass(Duration::from_millis(10));
+    let picture = Picture {
+        codec: Codec::H264,
+        encoded: Encoded {
+            picture: Bytes::from_static(b"x"),
+            key: false,
+        },
+        captured: Micros(1),
+        capture: Duration::ZERO,
+        encode: Duration::from_millis(10),
+    };
+    room.hub.encoded(&picture, room.now);
+    room.hub.captured(size());
+    assert_eq!(room.hub.plan(room.now).0.work, []);
+    room.pass(Duration::from_millis(6));
+    assert_eq!(room.hub.plan(room.now).0.work.len(), 1);
+}
