@@ -699,6 +699,43 @@ export interface paths {
         patch: operations["sandboxes_update"];
         trace?: never;
     };
+    "/api/v1/sandboxes/{id}/desktop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Watches and drives a sandbox's desktop: a WebSocket of binary messages, up and down, as
+         *     `docs/desktop-protocol.md` says.
+         */
+        get: operations["sandboxes_desktop"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/desktop/screenshot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One picture of a sandbox's desktop, without its pointer. */
+        get: operations["sandboxes_screenshot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sandboxes/{id}/exec": {
         parameters: {
             query?: never;
@@ -1819,6 +1856,7 @@ export interface components {
         };
         /** @description Makes a sandbox. */
         CreateSandboxRequest: {
+            desktop?: components["schemas"]["DesktopSpec"] | null;
             /** @description Whether it has a Docker daemon of its own. */
             docker?: boolean;
             /** @description What it may reach; everything if absent. */
@@ -1883,6 +1921,26 @@ export interface components {
             id: components["schemas"]["SandboxHostId"];
             /** @description What to call it. */
             name: string;
+        };
+        /**
+         * @description What draws a desktop.
+         * @enum {string}
+         */
+        DesktopKind: "sway" | "pattern";
+        /** @description A desktop for a sandbox. */
+        DesktopSpec: {
+            /**
+             * Format: int32
+             * @description Pixels down that it begins with, 240 to 4,320.
+             */
+            height: number;
+            /** @description What draws it. */
+            kind?: components["schemas"]["DesktopKind"];
+            /**
+             * Format: int32
+             * @description Pixels across that it begins with, 320 to 7,680.
+             */
+            width: number;
         };
         /** @description One device as it is now. */
         Device: {
@@ -2255,6 +2313,8 @@ export interface components {
              * @description All of its processor time, in thousandths of a core.
              */
             cpu_millis: number;
+            /** @description Whether sandboxes can have a desktop. */
+            desktop: boolean;
             /** @description Whether sandboxes can have a Docker daemon of their own. */
             docker: boolean;
             /** @description Whether sandboxes can have its own system as their root file system. */
@@ -2675,6 +2735,7 @@ export interface components {
                  * @description When it was asked for.
                  */
                 created_at_ms: number;
+                desktop?: components["schemas"]["DesktopSpec"] | null;
                 /** @description Whether it has a Docker daemon of its own. */
                 docker: boolean;
                 /** @description What it may reach. */
@@ -3011,6 +3072,7 @@ export interface components {
              * @description When it was asked for.
              */
             created_at_ms: number;
+            desktop?: components["schemas"]["DesktopSpec"] | null;
             /** @description Whether it has a Docker daemon of its own. */
             docker: boolean;
             /** @description What it may reach. */
@@ -5608,6 +5670,132 @@ export interface operations {
                 content?: never;
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_desktop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Messages of the desktop's protocol */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_screenshot: {
+        parameters: {
+            query?: {
+                /** @description `png` (the default) or `jpeg` */
+                format?: string;
+                /** @description 1 to 100, of a JPEG */
+                quality?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -11,6 +11,7 @@ export type CreatedJoinToken = Schemas['CreatedJoinToken'];
 export type CreatedRunner = Schemas['CreatedRunner'];
 export type CreateModelRequest = Schemas['CreateModelRequest'];
 export type CreateSandboxRequest = Schemas['CreateSandboxRequest'];
+export type DesktopSpec = Schemas['DesktopSpec'];
 export type Egress = Schemas['Egress'];
 export type EgressProtocol = Schemas['EgressProtocol'];
 export type EgressRule = Schemas['EgressRule'];

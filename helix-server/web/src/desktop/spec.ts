@@ -1,24 +1,5 @@
-/** The desktop of a sandbox, as its spec has it. */
-import type { CreateSandboxRequest, Sandbox } from '../api/types';
-
-/** The size that it begins with, in pixels. */
-export interface DesktopSpec {
-  width: number;
-  height: number;
-}
-
-/** The desktop that a sandbox was made with, if any. */
-export function desktopOf(sandbox: Sandbox): DesktopSpec | null {
-  return (sandbox as Sandbox & { desktop?: DesktopSpec | null }).desktop ?? null;
-}
-
-/** A request for a sandbox with a desktop, or without. */
-export function withDesktop(
-  request: CreateSandboxRequest,
-  desktop: DesktopSpec | null,
-): CreateSandboxRequest {
-  return desktop ? Object.assign({}, request, { desktop }) : request;
-}
+/** The desktop of a sandbox, as it is asked for. */
+import type { DesktopSpec } from '../api/types';
 
 export const NO_DESKTOP = 'none';
 

@@ -25,7 +25,7 @@ import { sandboxChoicesQuery } from '../api/sandbox-queries';
 import type { HostChoice } from '../api/types';
 import { RadioCards } from '../components/radio-cards';
 import { FormError } from '../components/states';
-import { DESKTOP_CHOICES } from '../desktop/spec';
+import { DESKTOP_CHOICES, NO_DESKTOP } from '../desktop/spec';
 import { formatBytes } from '../format';
 import { EgressEditor } from './egress-editor';
 import { checkRules } from './egress-rules';
@@ -130,7 +130,12 @@ export function CreateSandbox({ onClose }: { onClose: () => void }) {
           />
           <Select
             label="Desktop"
-            description="To watch and use in the browser; its size can be changed while it runs"
+            description={
+              offer.desktop || offer.hosts === 0
+                ? 'To watch and use in the browser; its size can be changed while it runs'
+                : 'Not offered here: the host’s page says what it lacks'
+            }
+            disabled={!offer.desktop && offer.hosts > 0 && form.values.desktop === NO_DESKTOP}
             data={DESKTOP_CHOICES}
             {...form.getInputProps('desktop')}
           />

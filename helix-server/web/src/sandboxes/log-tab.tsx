@@ -14,7 +14,12 @@ const REFRESH_MS = 3_000;
 
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 
-const SOURCES: Record<string, string> = { host: 'Host', guest: 'Inside', docker: 'Docker' };
+const SOURCES: Record<string, string> = {
+  host: 'Host',
+  guest: 'Inside',
+  docker: 'Docker',
+  desktop: 'Desktop',
+};
 
 /** What the host, the first process inside and Docker said of late. */
 export default function LogTab({ sandbox }: { sandbox: Sandbox }) {

@@ -125,6 +125,7 @@ it('what is offered is that of the chosen host, or of all that take sandboxes', 
     available: true,
     host_rootfs: true,
     docker: false,
+    desktop: false,
     cpu_millis: 1_000,
     memory_bytes: 1,
     images: images.map((name) => ({ name, size_bytes: 5 })),
@@ -132,13 +133,23 @@ it('what is offered is that of the chosen host, or of all that take sandboxes', 
   });
   const hosts = [
     host('one', ['debian:12', 'alpine'], { host_rootfs: false }),
-    host('two', ['debian:12'], { docker: true }),
+    host('two', ['debian:12'], { docker: true, desktop: true }),
     host('away', ['gone'], { available: false }),
   ];
   const names = (chosen: string) => offerOf(hosts, chosen).images.map(({ name }) => name);
   expect(names(ANY_HOST)).toEqual(['alpine', 'debian:12']);
   expect(names('two')).toEqual(['debian:12']);
-  expect(offerOf(hosts, ANY_HOST)).toMatchObject({ hosts: 2, hostRootfs: true, docker: true });
-  expect(offerOf(hosts, 'one')).toMatchObject({ hosts: 1, hostRootfs: false, docker: false });
+  expect(offerOf(hosts, ANY_HOST)).toMatchObject({
+    hosts: 2,
+    hostRootfs: true,
+    docker: true,
+    desktop: true,
+  });
+  expect(offerOf(hosts, 'one')).toMatchObject({
+    hosts: 1,
+    hostRootfs: false,
+    docker: false,
+    desktop: false,
+  });
   expect(offerOf([], ANY_HOST)).toMatchObject({ hosts: 0, images: [] });
 });

@@ -1,6 +1,6 @@
 /** The form that makes a sandbox: its values, what it checks, and the request it makes. */
 import type { CreateSandboxRequest, HostChoice, SandboxLimits, SandboxPhase } from '../api/types';
-import { desktopChosen, NO_DESKTOP, withDesktop } from '../desktop/spec';
+import { desktopChosen, NO_DESKTOP } from '../desktop/spec';
 import { count, formatBytes } from '../format';
 import { checkRules, toEgress, type EgressForm } from './egress-rules';
 
@@ -127,19 +127,20 @@ export function toRequest(form: SandboxForm): CreateSandboxRequest {
     const equals = line.indexOf('=');
     return [line.slice(0, equals), line.slice(equals + 1)];
   });
-  const request: CreateSandboxRequest = {
+  const desktop = desktopChosen(form.desktop);
+  return {
     ...(name !== '' && { name }),
     rootfs:
       form.rootfs === 'image' ? { kind: 'image', image: form.image.trim() } : { kind: 'host' },
     egress: toEgress(form.egress),
     limits: toLimits(form),
     docker: form.docker,
+    ...(desktop && { desktop }),
     ...(env.length > 0 && { env: Object.fromEntries(env) }),
     ...(form.idleTimeout !== NEVER && { idle_timeout_ms: Number(form.idleTimeout) }),
     ...(form.ttl !== NEVER && { ttl_ms: Number(form.ttl) }),
     ...(form.host !== ANY_HOST && { host_id: form.host }),
   };
-  return withDesktop(request, desktopChosen(form.desktop));
 }
 
 function toLimits(form: SandboxForm): SandboxLimits {
@@ -176,6 +177,7 @@ export interface Offer {
   hosts: number;
   hostRootfs: boolean;
   docker: boolean;
+  desktop: boolean;
   /** By name, with their sizes. */
   images: { name: string; size_bytes: number }[];
 }
@@ -189,6 +191,7 @@ export function offerOf(hosts: HostChoice[], host: string): Offer {
     hosts: chosen.length,
     hostRootfs: chosen.some((each) => each.host_rootfs),
     docker: chosen.some((each) => each.docker),
+    desktop: chosen.some((each) => each.desktop),
     images: [...images]
       .map(([name, size_bytes]) => ({ name, size_bytes }))
       .sort((one, other) => one.name.localeCompare(other.name)),

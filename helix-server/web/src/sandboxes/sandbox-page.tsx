@@ -29,7 +29,6 @@ import { Page, WITHIN_PAGE } from '../components/page';
 import { ErrorState, LoadingState } from '../components/states';
 import { SandboxBadge } from '../components/status-badge';
 import { RelativeTime } from '../components/time';
-import { desktopOf } from '../desktop/spec';
 import { describeEgress } from './egress-rules';
 import { SandboxActions } from './sandbox-actions';
 import { describeLimits } from './sandbox-form';
@@ -61,7 +60,7 @@ const TABS: TabOf[] = [
     label: 'Desktop',
     icon: IconDeviceDesktop,
     content: lazy(() => import('../desktop/ui/desktop-tab')),
-    of: (sandbox) => desktopOf(sandbox) !== null,
+    of: (sandbox) => sandbox.desktop != null,
   },
   {
     value: 'files',
