@@ -171,8 +171,10 @@ impl Pacing {
         self.key = true;
     }
 
-    /// What is on its way will never be painted, since nobody looks: it is not waited for.
+    /// What is on its way will never be painted, since nobody looks: it is not waited for. What
+    /// comes next begins anew, [`Options::patience`] after the last key frame at the earliest.
     pub fn forget(&mut self) {
+        self.not_before = self.recovered.map(|at| at + self.options.patience);
         self.on_its_way.clear();
         self.bytes = 0;
         self.behind = false;

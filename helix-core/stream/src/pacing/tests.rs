@@ -135,6 +135,9 @@ fn nobody_waits_for_what_a_hidden_viewer_does_not_paint() {
     let (mut pacing, now) = pacing();
     pacing.sent(1, 1_000, true, now);
     pacing.forget();
-    assert_eq!(pacing.verdict(now + ms(5_000)), Verdict::Send);
+    // One that blinks gets no key frame each time.
+    assert_eq!(pacing.verdict(now + ms(999)), Verdict::Skip);
+    assert_eq!(pacing.wake(), Some(now + ms(1_000)));
+    assert_eq!(pacing.verdict(now + ms(1_000)), Verdict::Send);
     assert!(pacing.needs_key());
 }
