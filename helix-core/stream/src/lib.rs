@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod capture;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod convert;
 pub mod desktop;
 pub mod encode;

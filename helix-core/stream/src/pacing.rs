@@ -73,6 +73,7 @@ pub enum Verdict {
 struct OnItsWay {
     sequence: u32,
     bytes: usize,
+    key: bool,
     sent: Instant,
     /// Bytes that had been painted when it was sent, and when the last of them were.
     delivered: u64,
@@ -156,13 +157,18 @@ impl Pacing {
         self.key
     }
 
-    /// The viewer says that it cannot go on without a key frame. Ignored while it is behind,
-    /// since it will get one, and where it has had one within the last
-    /// [`Options::patience`].
+    /// The viewer says that it cannot go on without a key frame. So what is on its way will
+    /// never be painted, unless there is a key frame in it already: then that is waited for.
+    /// It gets one, [`Options::patience`] after the last at the earliest.
     pub fn lost(&mut self, now: Instant) {
-        let lately = |at| now.saturating_duration_since(at) < self.options.patience;
-        if !self.behind && !self.recovered.is_some_and(lately) {
-            self.key = true;
+        self.settle(now);
+        if !self.behind && self.on_its_way.iter().any(|picture| picture.key) {
+            return;
+        }
+        let behind = self.behind;
+        self.forget();
+        if behind {
+            self.caught_up();
         }
     }
 
@@ -171,8 +177,10 @@ impl Pacing {
         self.key = true;
     }
 
-    /// What is on its way will never be painted, since nobody looks: it is not waited for.
+    /// What is on its way will never be painted, since nobody looks: it is not waited for. What
+    /// comes next begins anew, [`Options::patience`] after the last key frame at the earliest.
     pub fn forget(&mut self) {
+        self.not_before = self.recovered.map(|at| at + self.options.patience);
         self.on_its_way.clear();
         self.bytes = 0;
         self.behind = false;
@@ -194,6 +202,7 @@ impl Pacing {
         self.on_its_way.push_back(OnItsWay {
             sequence,
             bytes,
+            key,
             sent: now,
             delivered: self.delivered,
             delivered_at: self.delivered_at,

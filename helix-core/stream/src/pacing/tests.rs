@@ -135,6 +135,39 @@ fn nobody_waits_for_what_a_hidden_viewer_does_not_paint() {
     let (mut pacing, now) = pacing();
     pacing.sent(1, 1_000, true, now);
     pacing.forget();
-    assert_eq!(pacing.verdict(now + ms(5_000)), Verdict::Send);
+    // One that blinks gets no key frame each time.
+    assert_eq!(pacing.verdict(now + ms(999)), Verdict::Skip);
+    assert_eq!(pacing.wake(), Some(now + ms(1_000)));
+    assert_eq!(pacing.verdict(now + ms(1_000)), Verdict::Send);
     assert!(pacing.needs_key());
+}
+
+#[test]
+fn a_decoder_that_is_lost_is_not_waited_for() {
+    let (mut pacing, now) = pacing();
+    pacing.sent(1, 10_000, true, now);
+    pacing.lost(now + ms(10));
+    // A key frame is on its way already.
+    assert!(!pacing.needs_key());
+    pacing.painted(1, 0, now + ms(20));
+    let mut sequence = 1;
+    while pacing.verdict(now + ms(20)) == Verdict::Send {
+        sequence += 1;
+        pacing.sent(sequence, 10_000, false, now + ms(20));
+    }
+    pacing.lost(now + ms(30));
+    assert_eq!(pacing.verdict(now + ms(30)), Verdict::Skip);
+    assert_eq!(pacing.verdict(now + ms(1_000)), Verdict::Send);
+    assert!(pacing.needs_key());
+}
+
+#[test]
+fn one_that_fell_behind_and_is_lost_recovers_without_painting() {
+    let (mut pacing, now) = pacing();
+    pacing.sent(1, 10_000, true, now);
+    let late = now + ms(2_000);
+    assert_eq!(pacing.verdict(late), Verdict::Skip);
+    pacing.lost(late);
+    assert_eq!(pacing.verdict(late), Verdict::Send);
+    assert!(pacing.needs_key() && !pacing.is_behind());
 }

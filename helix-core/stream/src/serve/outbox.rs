@@ -2,7 +2,8 @@
 //!
 //! Small messages go before pictures, but none before a `Hello`, which changes what the
 //! pictures after it mean. What is newer replaces what is older and waits still, so that a
-//! viewer that takes nothing costs a bounded amount: pictures are bounded by its pacing.
+//! viewer that takes nothing costs a bounded amount. Pictures are bounded by its pacing; one
+//! that goes around that is let go of.
 
 use std::{
     collections::VecDeque,
@@ -11,21 +12,31 @@ use std::{
 };
 
 use helix_proto::desktop::Down;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Messages of a kind of which every one counts that wait at most; the oldest give way.
 const MOST: usize = 64;
+
+/// Bytes of pictures that wait at most: several times what pacing lets onto the way.
+const PICTURES: usize = 16 << 20;
 
 /// What waits for a viewer's socket.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: Mutex<VecDeque<Down>>,
     some: Notify,
+    /// Whether more waited than may.
+    over: watch::Sender<bool>,
 }
 
 impl Outbox {
     pub(super) fn push(&self, message: Down) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let before: usize = waiting.iter().map(bytes).sum();
+        if before + bytes(&message) > PICTURES {
+            self.over.send_replace(true);
+            return;
+        }
         put(&mut waiting, message);
         self.some.notify_one();
     }
@@ -42,6 +53,21 @@ impl Outbox {
                 None => self.some.notified().await,
             }
         }
+    }
+
+    /// Ends when more waits than may.
+    pub(super) async fn overflow(&self) {
+        let mut over = self.over.subscribe();
+        // The sender lives as long as this does.
+        let _ = over.wait_for(|over| *over).await;
+    }
+}
+
+fn bytes(message: &Down) -> usize {
+    match message {
+        Down::Frame(frame) => frame.picture.len(),
+        Down::Still(still) => still.jpeg.len(),
+        _ => 0,
     }
 }
 
@@ -145,5 +171,26 @@ mod tests {
         let many: Vec<_> = (0..100).map(|n| notice(&n.to_string())).collect();
         let got = order(many);
         assert_eq!((got.len(), &got[0]), (MOST, &notice("36")));
+    }
+
+    #[tokio::test]
+    async fn one_that_reads_nothing_is_found_out() {
+        let outbox = Outbox::default();
+        let large = |sequence| {
+            let Down::Frame(frame) = frame(sequence) else {
+                unreachable!()
+            };
+            let picture = Bytes::from(vec![0; 5 << 20]);
+            Down::Frame(Frame { picture, ..frame })
+        };
+        let over = outbox.overflow();
+        tokio::pin!(over);
+        for sequence in 1..=3 {
+            outbox.push(large(sequence));
+            assert!(futures_util::poll!(over.as_mut()).is_pending());
+        }
+        outbox.push(large(4));
+        over.await;
+        assert!(matches!(outbox.pop().await, Down::Frame(frame) if frame.sequence == 1));
     }
 }

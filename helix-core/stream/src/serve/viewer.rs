@@ -55,6 +55,9 @@ pub(super) async fn serve(shared: &Shared, socket: WebSocket) {
             let end = tokio::select! {
                 end = send(&present, &mut down) => end,
                 end = receive(&present, &mut up) => end,
+                () = present.outbox.overflow() => {
+                    End::Closed(close_code::POLICY, "it reads too slowly".to_owned())
+                }
                 () = shared.tasks.draining() => {
                     End::Closed(close_code::AWAY, "the desktop is shut down".to_owned())
                 }
