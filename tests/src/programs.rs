@@ -68,6 +68,8 @@ fn build() -> (PathBuf, PathBuf, PathBuf, PathBuf) {
         "-p",
         "helix-sandbox",
         "-p",
+        "helix-media",
+        "-p",
         "xtask",
     ]);
     succeed(cargo.args(["--bins"]).current_dir(root()));

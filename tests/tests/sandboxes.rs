@@ -9,7 +9,10 @@ use std::{
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use helix_base::{Outbound, OutboundOptions, TaskGroup};
-use helix_proto::sandbox::{Egress, Sandbox, SandboxLog, SandboxState};
+use helix_proto::{
+    desktop::{Codec, Down, Frame, Greeting, Key, Size, Up},
+    sandbox::{Egress, Sandbox, SandboxLog, SandboxState},
+};
 use helix_tests::{
     DatabaseKind, SandboxHost, World, eventually, eventually::SOON, process::with_argument,
     sandbox_host::may_host,
@@ -372,4 +375,83 @@ fn has_docker() -> bool {
         println!("skipped: no Docker in sandboxes: {why}");
     }
     missing.is_none()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desktop_is_watched_and_its_picture_taken_through_the_whole_path() {
+    if !may_host() {
+        return;
+    }
+    let world = World::empty(DatabaseKind::Sqlite).await;
+    let host = SandboxHost::join(&world, "10.205.0.0/16").await;
+    let desktop = json!({ "kind": "sway", "width": 640, "height": 360 });
+    let sandbox = host
+        .sandbox(json!({ "name": "desk", "desktop": desktop }))
+        .await;
+    let shot = eventually("the desktop", SOON, async || {
+        match host
+            .call(Method::GET, &sandbox, "/desktop/screenshot", "")
+            .await
+        {
+            (StatusCode::OK, picture) => Ok(picture),
+            other => Err(other),
+        }
+    });
+    assert!(shot.await.starts_with(b"\x89PNG"));
+
+    let url = format!(
+        "{}/api/v1/sandboxes/{}/desktop",
+        world.server.url().replace("http", "ws"),
+        sandbox.id
+    );
+    let mut headers = reqwest::header::HeaderMap::new();
+    let bearer = format!("Bearer {}", world.admin.key());
+    headers.insert("authorization", bearer.parse().unwrap());
+    let outbound = Outbound::new(&OutboundOptions::default()).unwrap();
+    let mut socket = outbound
+        .websocket(&url.parse().unwrap(), headers)
+        .await
+        .unwrap();
+    let hello = Up::Hello(Greeting {
+        looks_on: false,
+        size: Size::new(640, 360).unwrap(),
+        codecs: vec![Codec::H264],
+        name: "a test".to_owned(),
+    });
+    socket.send(hello.encode().unwrap().into()).await.unwrap();
+    // A first picture that needs no other, of the size that was asked for; then, of what is
+    // typed, more.
+    let first = next_frame(&mut socket).await;
+    assert!(first.flags.key && first.sequence == 1, "{first:?}");
+    assert_eq!(first.size, Size::new(640, 360).unwrap());
+    let (a, queue) = (Key::new(30, 0).unwrap(), 0);
+    for message in [
+        Up::Painted { sequence: 1, queue },
+        Up::Key { key: a, down: true },
+        Up::Key {
+            key: a,
+            down: false,
+        },
+    ] {
+        socket.send(message.encode().unwrap().into()).await.unwrap();
+    }
+    assert!(next_frame(&mut socket).await.sequence > 1);
+    drop(socket);
+    host.delete(&sandbox).await;
+    host.end().await;
+}
+
+async fn next_frame<M: Into<bytes::Bytes>, E: std::fmt::Debug>(
+    socket: &mut (impl futures_util::Stream<Item = Result<M, E>> + Unpin),
+) -> Frame {
+    let frame = async {
+        loop {
+            let message: bytes::Bytes = socket.next().await.unwrap().unwrap().into();
+            if let Ok(Down::Frame(frame)) = Down::decode(message) {
+                return frame;
+            }
+        }
+    };
+    let frame = tokio::time::timeout(Duration::from_secs(60), frame).await;
+    frame.expect("a picture in time")
 }

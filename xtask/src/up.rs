@@ -50,6 +50,9 @@ pub(crate) struct Arguments {
     /// Install Docker's programs too, for sandboxes with a Docker daemon of their own.
     #[arg(long)]
     docker: bool,
+    /// Install Sway and GStreamer too, for sandboxes with a desktop, and build what serves it.
+    #[arg(long, conflicts_with = "no_sandbox")]
+    desktop: bool,
     /// Install and build nothing: run what an earlier `up` built.
     #[arg(long)]
     no_setup: bool,

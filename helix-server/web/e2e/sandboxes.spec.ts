@@ -45,6 +45,25 @@ async function type(line: string): Promise<void> {
   await page.keyboard.press('Enter');
 }
 
+/** The colour in the middle of the desktop's picture, as it is on the screen. */
+async function middleOfDesktop(): Promise<string> {
+  const canvas = page.locator('canvas').filter({ visible: true });
+  if ((await canvas.count()) === 0) return 'nothing';
+  const picture = (await canvas.screenshot()).toString('base64');
+  return page.evaluate(async (encoded) => {
+    const bytes = Uint8Array.from(atob(encoded), (char) => char.charCodeAt(0));
+    const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+    const surface = new OffscreenCanvas(1, 1).getContext('2d');
+    if (!surface) return 'nothing';
+    surface.drawImage(bitmap, -bitmap.width / 2, -bitmap.height / 2);
+    const [red = 0, green = 0, blue = 0] = surface.getImageData(0, 0, 1, 1).data;
+    if (Math.max(red, green, blue) < 90) return `dark (${red}, ${green}, ${blue})`;
+    if (green > 180 && red < 90 && blue < 90) return 'green';
+    if (blue > 180 && red < 90 && green < 90) return 'blue';
+    return `other (${red}, ${green}, ${blue})`;
+  }, picture);
+}
+
 async function chooseInMenu(item: string): Promise<void> {
   await page.getByRole('button', { name: 'More actions' }).click();
   await page.getByRole('menuitem', { name: item }).click();
@@ -186,6 +205,38 @@ test('what it uses and what was said about it is seen', async () => {
   await expect(memory.getByText(/^\d.* [KM]iB$/)).toBeVisible();
   await tab('Log');
   await expect(page.getByRole('region', { name: 'Log of the sandbox' })).toBeVisible();
+});
+
+test('a desktop is watched and typed into, and comes back when its page is reloaded', async () => {
+  const workshop = page.url();
+  const id = await page.evaluate(async () => {
+    const made = await fetch('/api/v1/sandboxes', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name: 'desk', desktop: { width: 640, height: 360 } }),
+    });
+    return ((await made.json()) as { id: string }).id;
+  });
+  await page.goto(`/sandboxes/${id}`);
+  await expect(facts()).toHaveText('Running', DONE);
+  await tab('Desktop');
+  // The terminal's own colour, by which what it draws is known.
+  const paint = async (colour: string) => {
+    await page.locator('canvas').click();
+    await page.keyboard.type(String.raw`printf '\e]11;${colour}\a'; clear`);
+    await page.keyboard.press('Enter');
+  };
+  await expect.poll(middleOfDesktop, DONE).toMatch(/^dark/);
+  await paint('#00ff00');
+  await expect.poll(middleOfDesktop, DONE).toBe('green');
+  await page.screenshot({ path: test.info().outputPath('desktop.png') });
+  await page.reload();
+  await expect.poll(middleOfDesktop, DONE).toBe('green');
+  await paint('#0000ff');
+  await expect.poll(middleOfDesktop, DONE).toBe('blue');
+  await page.evaluate((sandbox) => fetch(`/api/v1/sandboxes/${sandbox}`, { method: 'DELETE' }), id);
+  await page.goto(workshop);
+  await expect(facts()).toHaveText('Running', DONE);
 });
 
 test('a snapshot is taken, and a sandbox made from it has its files', async () => {

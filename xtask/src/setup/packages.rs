@@ -20,6 +20,24 @@ pub(crate) const FOR_SANDBOXES: &[&str] = &["nftables", "e2fsprogs"];
 /// which are never started on the host itself.
 pub(crate) const FOR_DOCKER: &[&str] = &["docker.io", "containerd", "runc", "iptables"];
 
+/// What `up` needs for desktops: what draws them, what encodes them, and what that is built
+/// with.
+pub(crate) const FOR_DESKTOPS: &[&str] = &[
+    "libgstreamer1.0-dev",
+    "libgstreamer-plugins-base1.0-dev",
+    "gstreamer1.0-plugins-base",
+    "gstreamer1.0-plugins-good",
+    "gstreamer1.0-plugins-bad",
+    "gstreamer1.0-plugins-ugly",
+    "sway",
+    "swaybg",
+    "foot",
+    "xwayland",
+    "wl-clipboard",
+    "fonts-dejavu-core",
+    "libgl1-mesa-dri",
+];
+
 /// What the tests need as well.
 pub(crate) const FOR_TESTS: &[&str] = &[
     "python3",
@@ -53,12 +71,9 @@ pub(crate) const FOR_TESTS: &[&str] = &[
     "sway",
     "swaybg",
     "foot",
-    "grim",
     "wl-clipboard",
-    "wtype",
     "xwayland",
     "fonts-dejavu-core",
-    "dbus-user-session",
     "libgl1-mesa-dri",
 ];
 

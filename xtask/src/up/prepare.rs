@@ -48,6 +48,9 @@ pub(crate) fn everything(
     if !arguments.no_sandbox {
         cargo.args(["--package", "helix-sandbox"]);
     }
+    if arguments.desktop {
+        cargo.args(["--package", "helix-media"]);
+    }
     cargo.arg("--bins");
     if !arguments.dev {
         cargo.arg("--release");
@@ -95,6 +98,9 @@ fn system_packages(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     }
     if arguments.docker {
         wanted.extend(packages::FOR_DOCKER);
+    }
+    if arguments.desktop {
+        wanted.extend(packages::FOR_DESKTOPS);
     }
     let missing = packages::missing(workspace, &wanted);
     if missing.is_empty() {

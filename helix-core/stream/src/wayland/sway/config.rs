@@ -49,8 +49,12 @@ pub(super) fn text(output: &str, options: &Options) -> String {
          input * xkb_layout {layout}\n\
          xwayland enable\n\
          focus_follows_mouse no\n\
-         default_border normal\n\
+         default_border normal 1\n\
          font pango:DejaVu Sans 10\n\
+         gaps inner 6\n\
+         client.focused #0b7a70 #0b7a70 #ffffff #41d1b4 #0b7a70\n\
+         client.focused_inactive #2b3442 #2b3442 #d5dcdb #2b3442 #2b3442\n\
+         client.unfocused #2b3442 #2b3442 #a9b3b2 #2b3442 #2b3442\n\
          set $mod Mod1\n\
          bindsym $mod+Return exec {terminal}\n\
          bindsym $mod+Shift+q kill\n\
@@ -69,11 +73,19 @@ pub(super) fn text(output: &str, options: &Options) -> String {
         );
     }
     if *bar {
+        // Sway takes quotes away, so that the date has a space that does not break.
         text.push_str(
             "bar {\n\
              position top\n\
              font pango:DejaVu Sans 10\n\
-             status_command while date '+%Y-%m-%d %H:%M'; do sleep 20; done\n\
+             status_command while date +%F\u{a0}%R; do sleep 20; done\n\
+             tray_output none\n\
+             colors {\n\
+             background #151a22\n\
+             statusline #d5dcdb\n\
+             focused_workspace #0b7a70 #0b7a70 #ffffff\n\
+             inactive_workspace #151a22 #151a22 #a9b3b2\n\
+             }\n\
              }\n",
         );
     }
