@@ -26,7 +26,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::CloseFrame},
 };
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Starts the pattern: one for each start, of which the last is kept.
 #[derive(Debug, Default)]

@@ -22,7 +22,7 @@ use tokio::{process::Command, time::timeout};
 
 use support::{place, program, size};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 struct World {
     place: tempfile::TempDir,
     tasks: TaskGroup,

@@ -318,7 +318,8 @@ async fn what_is_anothers_is_not_found() {
         };
         // Whether a thing is there is said before what is wrong with the request.
         let request = match &*route.path {
-            "/api/v1/sandboxes/{id}/terminals/{terminal}/attach" => upgrading(request),
+            "/api/v1/sandboxes/{id}/terminals/{terminal}/attach"
+            | "/api/v1/sandboxes/{id}/desktop" => upgrading(request),
             _ => request,
         };
         let status = Person::send(request).await.status;

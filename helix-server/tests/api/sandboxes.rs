@@ -661,7 +661,7 @@ async fn a_member_sees_what_a_sandbox_can_be_made_of_and_no_more_of_hosts(world:
     let choices: Value = member.get("/api/v1/sandbox-choices").await.expect(200);
     let expected = json!({"hosts": [{
         "id": host.created.id, "name": "scripted", "available": true,
-        "host_rootfs": true, "docker": false,
+        "host_rootfs": true, "docker": false, "desktop": true,
         "cpu_millis": 8_000, "memory_bytes": 64_u64 << 30,
         "images": [{"name": "debian:12", "size_bytes": 5}],
     }]});

@@ -16,6 +16,8 @@ pub(super) fn find(info: &SystemInfo, mounts: &str) -> Vec<HostCapability> {
                      the backend `namespaces`";
     let no_host = "a container cannot start from the host's own system: name an image, or use a \
                    host with the backend `namespaces`";
+    let no_desktop = "a sandbox in a container has no desktop: use a host with the backend \
+                      `namespaces`";
     let all = [
         (
             "images",
@@ -31,6 +33,7 @@ pub(super) fn find(info: &SystemInfo, mounts: &str) -> Vec<HostCapability> {
         ("user_namespace", ids(info)),
         ("host_rootfs", Err(no_host.to_owned())),
         ("docker", Err(no_docker.to_owned())),
+        ("desktop", Err(no_desktop.to_owned())),
     ];
     let capability = |(name, result): (&str, Result<String, String>)| HostCapability {
         name: name.to_owned(),

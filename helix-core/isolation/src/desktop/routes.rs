@@ -54,20 +54,17 @@ async fn pass_on(State(guest): State<Guest>, request: Request) -> Answer<Respons
     let desktop = existing(&guest)?;
     let way = guest.enter_ways()?;
     let target = target(&request)?;
-    let stream = match timeout(CONNECT_WITHIN, desktop.connect()).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(_)) | Err(_) => {
-            let ServiceStatus { message, .. } = desktop.status();
-            let why = if message.is_empty() {
-                "it is starting"
-            } else {
-                &message
-            };
-            return Err(Failed::new(
-                ErrorCode::Unavailable,
-                format!("the desktop does not answer: {why}"),
-            ));
-        }
+    let Ok(Ok(stream)) = timeout(CONNECT_WITHIN, desktop.connect()).await else {
+        let ServiceStatus { message, .. } = desktop.status();
+        let why = if message.is_empty() {
+            "it is starting"
+        } else {
+            &message
+        };
+        return Err(Failed::new(
+            ErrorCode::Unavailable,
+            format!("the desktop does not answer: {why}"),
+        ));
     };
     let to = To {
         host: "localhost",

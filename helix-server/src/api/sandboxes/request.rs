@@ -37,7 +37,7 @@ pub(super) fn check(request: &mut CreateSandboxRequest) -> Result<(), Failure> {
     }
     if let Some((field, range)) = request.desktop.as_ref().and_then(DesktopSpec::fault) {
         let why = format!("must be {} to {}", range.start(), range.end());
-        return Err(Failure::invalid(&format!("desktop.{field}"), why));
+        return Err(Failure::invalid(format!("desktop.{field}"), why));
     }
     variables(request)
 }

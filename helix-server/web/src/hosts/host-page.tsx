@@ -21,10 +21,12 @@ import { HostActions } from './host-actions';
 import { HostFacts } from './hosts-page';
 
 const CAPABILITY_NAMES: Record<string, string> = {
+  namespaces: 'Namespaces',
   network: 'Networks of their own',
   limits: 'Limits',
   disk_limit: 'Limit on the disk',
   docker: 'Docker inside',
+  desktop: 'Desktops',
   host_rootfs: 'The host’s system as file system',
   images: 'Images',
 };
