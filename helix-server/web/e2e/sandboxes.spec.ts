@@ -223,7 +223,7 @@ test('a desktop is watched and typed into, and comes back when its page is reloa
   // The terminal is painted, by which what it draws is known.
   const paint = async (colour: string) => {
     await page.locator('canvas').click();
-    await page.keyboard.type(String.raw`printf '\e[48;2;${colour}m\e[2J\e[H'`);
+    await page.keyboard.type(String.raw`printf '\e[48;2;${colour}m'; clear`);
     await page.keyboard.press('Enter');
   };
   await expect.poll(colourOfDesktop, DONE).toMatch(/^dark/);
