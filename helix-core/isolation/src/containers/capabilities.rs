@@ -159,7 +159,13 @@ mod tests {
 
     #[test]
     fn a_daemon_on_a_plain_file_system_lacks_a_limit_on_disks_and_maps_no_ids() {
-        let usual = ["disk_limit", "user_namespace", "host_rootfs", "docker"];
+        let usual = [
+            "disk_limit",
+            "user_namespace",
+            "host_rootfs",
+            "docker",
+            "desktop",
+        ];
         assert_eq!(lacks(&info(), "/dev/vda / ext4 rw 0 0"), usual);
         let xfs = "/dev/vda / ext4 rw 0 0\n/dev/vdb /var/lib/docker xfs rw,prjquota 0 0";
         assert_eq!(lacks(&info(), xfs), &usual[1..]);
