@@ -5,7 +5,11 @@ pub(crate) mod packages;
 pub(crate) mod python;
 pub(crate) mod tools;
 
-use std::time::Duration;
+use std::{
+    fs, io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -16,25 +20,115 @@ use crate::{process::run, workspace::Workspace};
 /// Installs the web app's packages exactly as its lock file says, unless they
 /// are there.
 pub(crate) fn web_packages(workspace: &Workspace) -> Result<()> {
-    let lock = std::fs::read(workspace.web().join("package-lock.json"))
+    let lock = fs::read(workspace.web().join("package-lock.json"))
         .context("reading the web app's package-lock.json")?;
     let installed = workspace.web().join("node_modules/.installed-lock.json");
-    if std::fs::read(&installed).is_ok_and(|copy| copy == lock) {
+    if fs::read(&installed).is_ok_and(|copy| copy == lock) {
         println!("as the lock file says");
         return Ok(());
     }
     let mut npm = node(workspace)?.npm(workspace);
     npm.args(["ci", "--no-audit", "--no-fund"]);
     run(workspace, &mut npm, Duration::from_secs(600))?;
-    std::fs::write(&installed, lock).context("noting which lock file was installed")
+    fs::write(&installed, lock).context("noting which lock file was installed")
 }
 
-/// Builds the web app into `helix-server/web/dist`.
+/// What the web app is built from, in its folder.
+const WEB_INPUTS: &[&str] = &[
+    "src",
+    "public",
+    "index.html",
+    "package.json",
+    "package-lock.json",
+    "vite.config.ts",
+];
+
+/// Builds the web app into `helix-server/web/dist`, unless nothing that it is built from has
+/// changed since: the control plane carries it, and is built again with it.
 pub(crate) fn build_web(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.web();
+    if is_newer(&folder.join("dist/index.html"), &folder) {
+        println!("as it was built");
+        return Ok(());
+    }
     let mut npm = node(workspace)?.npm(workspace);
     run(
         workspace,
         npm.args(["run", "build"]),
         Duration::from_secs(600),
     )
+}
+
+/// Whether the web app was built after everything in `folder` that it is built from. Without a
+/// folder of assets, the page is the one that stands in for it.
+fn is_newer(page: &Path, folder: &Path) -> bool {
+    let built = fs::metadata(page).and_then(|page| page.modified());
+    let newest = WEB_INPUTS
+        .iter()
+        .map(|input| newest(&folder.join(input)))
+        .collect::<io::Result<Vec<_>>>();
+    match (built, newest) {
+        (Ok(built), Ok(newest)) => {
+            page.with_file_name("assets").is_dir() && newest.into_iter().all(|it| it < built)
+        }
+        _ => false,
+    }
+}
+
+/// When a file, or anything in a folder, was changed last; a folder also changes when something
+/// in it is gone. What is not there was never changed.
+fn newest(path: &Path) -> io::Result<SystemTime> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(SystemTime::UNIX_EPOCH);
+        }
+        metadata => metadata?,
+    };
+    let mut latest = metadata.modified()?;
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path)? {
+            latest = latest.max(newest(&entry?.path())?);
+        }
+    }
+    Ok(latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_web_app_is_built_again_when_something_is_newer_or_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let at = |name: &str, seconds: u64| {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            fs::File::open(path(name))
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+        };
+        let newer = || is_newer(&path("dist/index.html"), folder.path());
+        fs::create_dir_all(path("src/pages")).unwrap();
+        fs::create_dir(path("dist")).unwrap();
+        for file in ["dist/index.html", "src/pages/one.ts", "index.html"] {
+            fs::write(path(file), "").unwrap();
+            at(file, 100);
+        }
+        let folders_at = |seconds| {
+            at("src/pages", seconds);
+            at("src", seconds);
+        };
+        folders_at(100);
+        at("dist/index.html", 200);
+        assert!(!newer(), "the page stands in for it");
+        fs::create_dir(path("dist/assets")).unwrap();
+        assert!(newer());
+        at("src/pages/one.ts", 300);
+        assert!(!newer());
+        fs::remove_file(path("src/pages/one.ts")).unwrap();
+        assert!(!newer(), "one is gone");
+        folders_at(100);
+        assert!(newer());
+    }
 }
