@@ -46,8 +46,9 @@ const WEB_INPUTS: &[&str] = &[
 /// Builds the web app into `helix-server/web/dist`, unless nothing that it is built from has
 /// changed since: the control plane carries it, and is built again with it.
 pub(crate) fn build_web(workspace: &Workspace) -> Result<()> {
-    let folder = workspace.web();
-    if is_newer(&folder.join("dist/index.html"), &folder) {
+    // A build that was broken off leaves a part of the web app, and not this.
+    let whole = workspace.tools().join("web-app-is-built");
+    if is_newer(&whole, &workspace.web()) {
         println!("as it was built");
         return Ok(());
     }
@@ -56,20 +57,23 @@ pub(crate) fn build_web(workspace: &Workspace) -> Result<()> {
         workspace,
         npm.args(["run", "build"]),
         Duration::from_secs(600),
-    )
+    )?;
+    fs::create_dir_all(workspace.tools())
+        .and_then(|()| fs::write(&whole, ""))
+        .with_context(|| format!("writing {}", whole.display()))
 }
 
-/// Whether the web app was built after everything in `folder` that it is built from. Without a
-/// folder of assets, the page is the one that stands in for it.
-fn is_newer(page: &Path, folder: &Path) -> bool {
-    let built = fs::metadata(page).and_then(|page| page.modified());
+/// Whether the web app is there, and was whole after everything in `folder` that it is built
+/// from had changed.
+fn is_newer(whole: &Path, folder: &Path) -> bool {
+    let built = fs::metadata(whole).and_then(|whole| whole.modified());
     let newest = WEB_INPUTS
         .iter()
         .map(|input| newest(&folder.join(input)))
         .collect::<io::Result<Vec<_>>>();
     match (built, newest) {
         (Ok(built), Ok(newest)) => {
-            page.with_file_name("assets").is_dir() && newest.into_iter().all(|it| it < built)
+            folder.join("dist/assets").is_dir() && newest.into_iter().all(|it| it < built)
         }
         _ => false,
     }
@@ -108,10 +112,10 @@ mod tests {
                 .set_modified(time)
                 .unwrap();
         };
-        let newer = || is_newer(&path("dist/index.html"), folder.path());
+        let newer = || is_newer(&path("whole"), folder.path());
         fs::create_dir_all(path("src/pages")).unwrap();
         fs::create_dir(path("dist")).unwrap();
-        for file in ["dist/index.html", "src/pages/one.ts", "index.html"] {
+        for file in ["whole", "src/pages/one.ts", "index.html"] {
             fs::write(path(file), "").unwrap();
             at(file, 100);
         }
@@ -120,8 +124,8 @@ mod tests {
             at("src", seconds);
         };
         folders_at(100);
-        at("dist/index.html", 200);
-        assert!(!newer(), "the page stands in for it");
+        at("whole", 200);
+        assert!(!newer(), "it is not there");
         fs::create_dir(path("dist/assets")).unwrap();
         assert!(newer());
         at("src/pages/one.ts", 300);

@@ -35,6 +35,9 @@ const CUT_EVERY: usize = 20;
 
 const CUTS: u64 = 5;
 
+/// Answers until the engine was at it at every cut.
+const ATTEMPTS: usize = 5;
+
 /// What was revoked must be gone by then.
 const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -114,20 +117,34 @@ async fn an_answer_streams_exactly_once_while_the_runners_connection_is_cut_five
     assert!(uncut.len() >= TOKENS, "{} events", uncut.len());
     assert_eq!(resumes(&world, runner.id).await.0, 0);
 
+    for _ in 0..ATTEMPTS {
+        let in_flight = cut_five_times(&line, &world, &runner, &uncut).await;
+        assert_eq!(world.view(runner.id).await.state, RunnerState::Online);
+        if in_flight == CUTS {
+            return;
+        }
+    }
+    panic!("the engine was through before the last cut, {ATTEMPTS} times");
+}
+
+/// Cuts the line five times in the middle of an answer, which comes as it did uncut. At how
+/// many of the cuts the engine was still at it: where the reader is late, it may be through.
+async fn cut_five_times(line: &Line, world: &World, runner: &Runner, uncut: &[Value]) -> u64 {
+    let before = resumes(world, runner.id).await.0;
     let (mut cuts, mut received, mut in_flight) = (0, 0, 0);
-    let cut = stream(&world, async |events| {
+    let cut = stream(world, async |events| {
         if events % CUT_EVERY != 0 || cuts == CUTS {
             return;
         }
         let queue: Queue = world.admin.get("/api/v1/queue").await;
-        in_flight += queue.running.len();
+        in_flight += u64::from(queue.running.len() == 1);
         line.cut();
         cuts += 1;
         received = eventually(
             "the connection to be replaced",
             SOON,
-            async || match resumes(&world, runner.id).await {
-                (resumes, received) if resumes == cuts => Ok(received),
+            async || match resumes(world, runner.id).await {
+                (resumes, received) if resumes == before + cuts => Ok(received),
                 other => Err(other),
             },
         )
@@ -135,16 +152,14 @@ async fn an_answer_streams_exactly_once_while_the_runners_connection_is_cut_five
     })
     .await;
     assert_eq!(cuts, CUTS);
-    // On a busy machine the engine may be through before the reader is at the last cut.
-    assert!(in_flight >= 1, "it is answered while it is cut");
     assert_eq!(cut, uncut, "the same answer, once");
-    let (resumes, in_all) = resumes(&world, runner.id).await;
-    assert_eq!(resumes, CUTS);
+    let (resumes, in_all) = resumes(world, runner.id).await;
+    assert_eq!(resumes, before + CUTS);
     assert!(
-        in_all > received || in_flight < CUTS as usize,
+        in_all > received || in_flight < CUTS,
         "it went on after the last cut"
     );
-    assert_eq!(world.view(runner.id).await.state, RunnerState::Online);
+    in_flight
 }
 
 /// Waits until nothing is connected to the control plane over the line, and what was
