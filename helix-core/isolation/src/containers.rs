@@ -35,6 +35,7 @@ mod daemon;
 mod handshake;
 mod images;
 mod inside;
+mod join;
 mod limits;
 mod options;
 mod places;
@@ -269,6 +270,9 @@ impl Backend {
     /// Ends what is left of a life, before the network is recovered without it.
     async fn put_down(&self, container: &str, kept: &mut Kept) -> Result<(), Error> {
         self.kill(container).await?;
+        for (other, interface) in std::mem::take(&mut kept.joined) {
+            self.part(&other, &interface).await?;
+        }
         let clear = self.common.places.clear(kept.spec.id);
         clear.map_err(|error| Error::io("removing a sandbox's sockets", error))?;
         (kept.slot, kept.ready) = (None, false);

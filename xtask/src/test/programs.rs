@@ -18,8 +18,14 @@ use crate::{
 /// How many end to end tests run side by side: each has daemons of its own, and mostly
 /// waits for them, so that this is more than small machines have processors.
 const WAITING: &str = "4";
-/// The programs of tests that make sandboxes of namespaces.
-const SANDBOXES: [&str; 3] = ["namespaces", "ordinary_user", "docker"];
+/// The programs of tests that make sandboxes of namespaces, and what they run.
+const SANDBOXES: [(&str, Kind); 5] = [
+    ("docker", Kind::Test),
+    ("namespaces", Kind::Test),
+    ("ordinary_user", Kind::Test),
+    ("held", Kind::Test),
+    ("helix-probe", Kind::Daemon),
+];
 
 /// The programs of the workspace.
 #[derive(Debug, Default)]
@@ -88,12 +94,14 @@ impl Programs {
         Ok(Self { all })
     }
 
-    /// The tests that make sandboxes, by their paths.
+    /// The tests that make sandboxes and what they run, by their paths, in a settled order.
     pub(crate) fn sandboxes(&self) -> Vec<PathBuf> {
-        self.of_kind(Kind::Test)
-            .filter(|program| SANDBOXES.contains(&program.name.as_str()))
-            .map(|program| program.path.clone())
-            .collect()
+        let built = |&(name, kind): &(&str, Kind)| {
+            let is_it = |program: &&Program| program.name == name && program.kind == kind;
+            self.all.iter().find(is_it)
+        };
+        let wanted = SANDBOXES.iter().filter_map(built);
+        wanted.map(|program| program.path.clone()).collect()
     }
 
     /// The test programs of a part, with what they are called.

@@ -1,6 +1,6 @@
 //! Making a sandbox's container.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use helix_proto::sandbox::{
@@ -89,6 +89,7 @@ async fn make(
         spec: spec.clone(),
         slot: None,
         ready: false,
+        joined: BTreeMap::new(),
     };
     common.places.write(&kept)?;
     let sandbox = Arc::new(Sandbox::new(backend, kept, State::default()));

@@ -1,6 +1,7 @@
 //! Where everything is.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, Permissions},
     io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
@@ -31,6 +32,8 @@ pub(super) struct Kept {
     pub(super) slot: Option<u32>,
     /// Whether its guest was told everything: a start that was cut leaves this false.
     pub(super) ready: bool,
+    /// The containers that are joined to it, and their interfaces for that.
+    pub(super) joined: BTreeMap<String, String>,
 }
 
 impl Places {

@@ -126,6 +126,7 @@ impl Sandbox {
     pub(super) async fn clear(&self, backend: &Backend) -> Result<(), Error> {
         let slot = self.kept().slot;
         if let Some(index) = slot {
+            self.part_from_all(backend).await?;
             let slot = backend.networks.take(self.id, Some(index))?;
             backend.networks.release(&slot).await?;
         }

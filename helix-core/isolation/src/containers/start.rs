@@ -3,17 +3,13 @@
 use std::{
     fs::File,
     io,
-    os::{
-        fd::AsFd as _,
-        unix::{fs::MetadataExt as _, net::UnixListener},
-    },
+    os::unix::{fs::MetadataExt as _, net::UnixListener},
     sync::Arc,
     time::Duration,
 };
 
 use bollard::query_parameters::{InspectContainerOptions, StartContainerOptions};
 use helix_proto::sandbox::SandboxPhase;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{UnixListener as AsyncListener, UnixStream},
@@ -34,7 +30,7 @@ use crate::{
     Error, ErrorKind, FoundState, Watch,
     dns::NoNames,
     guest::GuestConfig,
-    network::{Slot, inside},
+    network::{Slot, inside, pair::within},
 };
 
 /// How long each part may take: a machine that is slower than this is not usable.
@@ -178,15 +174,7 @@ impl Sandbox {
 
     /// Joins the container to the network, both sides: the guest has no rights over it.
     async fn join(&self, backend: &Backend, slot: &Slot, pid: u32) -> Result<(), Error> {
-        let namespace = blocking("looking at a sandbox's network", move || {
-            let theirs = File::open(format!("/proc/{pid}/ns/net"))?;
-            let ours = std::fs::metadata("/proc/thread-self/ns/net")?;
-            if theirs.metadata()?.ino() == ours.ino() {
-                return Err(io::Error::other("it is the host's own"));
-            }
-            Ok(theirs)
-        })
-        .await?;
+        let namespace = network_namespace(pid).await?;
         let networks = &backend.networks;
         networks.attach(slot, pid, Arc::new(NoNames)).await?;
         let config = slot.inside();
@@ -246,21 +234,24 @@ impl Sandbox {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+/// The network namespace of a process, which must not be the host's.
+pub(super) async fn network_namespace(pid: u32) -> Result<File, Error> {
+    blocking("looking at a container's network", move || {
+        let theirs = File::open(format!("/proc/{pid}/ns/net"))?;
+        let ours = std::fs::metadata("/proc/thread-self/ns/net")?;
+        if theirs.metadata()?.ino() == ours.ino() {
+            return Err(io::Error::other("it is the host's own"));
+        }
+        Ok(theirs)
+    })
+    .await
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
     let done = done.map_err(io::Error::other).and_then(|result| result);
     done.map_err(|error| Error::io(what, error))
-}
-
-/// Does something in a network namespace, on a thread that goes with it.
-fn within(namespace: &File, work: impl FnOnce() -> io::Result<()> + Send) -> io::Result<()> {
-    let entered = || {
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-        work()
-    };
-    std::thread::scope(|scope| scope.spawn(entered).join())
-        .unwrap_or_else(|_| Err(io::Error::other("the thread that did it failed")))
 }

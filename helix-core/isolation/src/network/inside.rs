@@ -6,6 +6,8 @@ use futures_util::TryStreamExt as _;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use serde::{Deserialize, Serialize};
 
+use super::links;
+
 /// The sandbox's interface.
 pub const INTERFACE: &str = "eth0";
 
@@ -40,16 +42,7 @@ impl Config {
 ///
 /// Where the kernel refuses, such as without the rights or without `eth0`.
 pub fn configure(config: &Config) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
-    runtime.block_on(async {
-        let (connection, handle, _) = rtnetlink::new_connection()?;
-        tokio::select! {
-            () = connection => Err(io::Error::other("the kernel closed the netlink socket")),
-            result = apply(&handle, config) => result.map_err(super::links::io_error),
-        }
-    })
+    block_on(async |handle| apply(handle, config).await)
 }
 
 /// Makes only the loopback interface work: a sandbox without a network.
@@ -58,6 +51,13 @@ pub fn configure(config: &Config) -> io::Result<()> {
 ///
 /// Where the kernel refuses.
 pub fn configure_loopback() -> io::Result<()> {
+    block_on(async |handle| up(handle, "lo").await.map(drop))
+}
+
+/// Asks the kernel for something, about the network namespace of the calling thread.
+pub(super) fn block_on(
+    work: impl AsyncFnOnce(&Handle) -> Result<(), rtnetlink::Error>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
@@ -65,7 +65,7 @@ pub fn configure_loopback() -> io::Result<()> {
         let (connection, handle, _) = rtnetlink::new_connection()?;
         tokio::select! {
             () = connection => Err(io::Error::other("the kernel closed the netlink socket")),
-            result = up(&handle, "lo") => result.map(drop).map_err(super::links::io_error),
+            result = work(&handle) => result.map_err(links::io_error),
         }
     })
 }
@@ -86,17 +86,20 @@ async fn apply(handle: &Handle, config: &Config) -> Result<(), rtnetlink::Error>
 }
 
 /// Brings an interface up; its index.
-async fn up(handle: &Handle, name: &str) -> Result<u32, rtnetlink::Error> {
-    let mut found = handle.link().get().match_name(name).execute();
-    let link = found
-        .try_next()
-        .await?
-        .ok_or(rtnetlink::Error::RequestFailed)?;
-    let index = link.header.index;
+pub(super) async fn up(handle: &Handle, name: &str) -> Result<u32, rtnetlink::Error> {
+    let found = find(handle, name).await?;
+    let index = found.ok_or(rtnetlink::Error::RequestFailed)?;
     handle
         .link()
         .set(LinkUnspec::new_with_index(index).up().build())
         .execute()
         .await?;
     Ok(index)
+}
+
+/// The index of an interface, if it is there.
+pub(super) async fn find(handle: &Handle, name: &str) -> Result<Option<u32>, rtnetlink::Error> {
+    let links = handle.link().get().execute();
+    let mut named = links.try_filter(|link| std::future::ready(links::name_of(link) == Some(name)));
+    Ok(named.try_next().await?.map(|link| link.header.index))
 }

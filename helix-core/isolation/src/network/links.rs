@@ -232,7 +232,7 @@ fn read_route(message: &RouteMessage) -> Option<Route> {
 /// ENODEV.
 const NO_SUCH_DEVICE: i32 = 19;
 
-fn name_of(link: &LinkMessage) -> Option<&str> {
+pub(super) fn name_of(link: &LinkMessage) -> Option<&str> {
     link.attributes
         .iter()
         .find_map(|attribute| match attribute {

@@ -344,6 +344,11 @@ impl Networks {
         openings
     }
 
+    /// The program `nft`.
+    pub(crate) fn nft(&self) -> &Path {
+        self.host.nft.program()
+    }
+
     fn joined(&self, slot: &Slot) -> Result<Arc<Joined>, Error> {
         self.lock().taken.get(&slot.index).cloned().ok_or_else(|| {
             let message = format!("{} is not joined to the network", slot.interface);

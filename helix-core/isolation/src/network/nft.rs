@@ -1,6 +1,11 @@
 //! The `nft` program: one run for as many changes as are waiting.
 
-use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
 use helix_base::TaskGroup;
 use tokio::{
@@ -37,6 +42,10 @@ impl Nft {
         let (queue, changes) = mpsc::channel(WAITING);
         tasks.spawn("nft", apply(program.clone(), changes));
         Self { program, queue }
+    }
+
+    pub(super) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Makes a change: all of it or nothing.
@@ -140,7 +149,7 @@ async fn run(program: &PathBuf, text: &str) -> Result<(), Error> {
     ))
 }
 
-fn missing(program: &std::path::Path, error: std::io::Error) -> Error {
+fn missing(program: &Path, error: std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::NotFound {
         let message = format!(
             "there is no {}: install nftables, or give the path of its program nft",

@@ -21,6 +21,10 @@ pub(crate) fn trials(trials: &mut Vec<Trial>) {
         "a container that joins a sandbox has its address, its localhost, its names and its policy",
         joins,
     ));
+    trials.push(trial(
+        "a container that runs already reaches a sandbox by address, name and localhost once joined",
+        joins_one_that_runs,
+    ));
 }
 
 async fn lists_images() {
@@ -85,4 +89,113 @@ async fn joins() {
     backend.remove(spec.id).await.unwrap();
     let gone = backend.network_of(spec.id).await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::NotFound);
+}
+
+/// A container of its own network that runs, as a desktop does.
+struct Desktop(String);
+
+impl Desktop {
+    fn start(name: &str, network: &str) -> Self {
+        let mut command = docker(&directory());
+        command.args(["run", "--detach", "--name", name, "--network", network]);
+        command.args(["--entrypoint", "sleep", "-e", "LD_PRELOAD=", IMAGE, "600"]);
+        run(&mut command);
+        Self(name.to_owned())
+    }
+
+    fn sh(&self, script: &str) -> String {
+        run(docker(&directory()).args(["exec", &self.0, "sh", "-c", script]))
+    }
+
+    /// What is served there; `none` where nothing answers.
+    fn fetches(&self, url: &str) -> String {
+        self.sh(&format!("timeout 3 wget -q -O - {url} || echo none"))
+    }
+}
+
+impl Drop for Desktop {
+    fn drop(&mut self) {
+        run(docker(&directory()).args(["rm", "--force", &self.0]));
+    }
+}
+
+async fn joins_one_that_runs() {
+    let place = Place::new("veth");
+    let backend = place.open().await;
+    let spec = SandboxSpec {
+        egress: Egress::None,
+        ..place.spec()
+    };
+    let sandbox = backend.create(&spec).await.unwrap();
+    run(docker(&directory()).args(["network", "create", "desktops"]));
+    let desktop = Desktop::start("desktop", "desktops");
+    let refused = backend.join(spec.id, &desktop.0, &[]).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    let phases = crate::place::Phases::default();
+    sandbox.start(&phases).await.unwrap();
+    let serve = "mkdir /www && echo from-sandbox > /www/index.html && \
+                 httpd -p 80 -h /www && httpd -p 8000 -h /www";
+    sh(&sandbox, serve).await;
+    let shown = "ip -4 -o address show eth0 | awk '{print $4}' | cut -d / -f 1";
+    let address = sh(&sandbox, shown).await.trim().to_owned();
+    let urls = [
+        format!("http://{address}/"),
+        "http://test-box/".to_owned(),
+        "http://localhost:8000/".to_owned(),
+    ];
+    for url in &urls {
+        assert_eq!(desktop.fetches(url), "none\n", "{url}");
+    }
+    for refused in [
+        "missing",
+        &backend.network_of(spec.id).await.unwrap()["container:".len()..],
+    ] {
+        let refused = backend.join(spec.id, refused, &[]).await.unwrap_err();
+        let kinds = [ErrorKind::NotFound, ErrorKind::Invalid];
+        assert!(kinds.contains(&refused.kind()), "{refused}");
+    }
+    // Twice: the second replaces.
+    for _ in 0..2 {
+        backend.join(spec.id, &desktop.0, &[8000]).await.unwrap();
+    }
+    for url in &urls {
+        assert_eq!(desktop.fetches(url), "from-sandbox\n", "{url}");
+    }
+    // What was its own, and what was not asked for, stay as they were.
+    assert_eq!(desktop.fetches("http://localhost:80/"), "none\n");
+    let gateway = desktop.sh("ip route | grep ^default");
+    assert!(gateway.contains("eth0"), "{gateway}");
+    // The sandbox reaches it in turn, but nothing behind it.
+    desktop.sh("mkdir /www && echo from-desktop > /www/index.html && httpd -p 81 -h /www");
+    let other = desktop.sh(shown);
+    let fetched = sh(
+        &sandbox,
+        &format!("timeout 3 wget -q -O - http://{}:81/", other.trim()),
+    )
+    .await;
+    assert_eq!(fetched, "from-desktop\n");
+    let beyond = Desktop::start("beyond", "desktops");
+    beyond.sh("mkdir /www && echo from-beyond > /www/index.html && httpd -p 81 -h /www");
+    let beyond_at = beyond.sh(shown);
+    let fetch = format!(
+        "timeout 2 wget -q -O - http://{}:81/ 2>/dev/null || echo none",
+        beyond_at.trim()
+    );
+    assert_eq!(desktop.sh(&fetch), "from-beyond\n");
+    assert_eq!(sh(&sandbox, &fetch).await, "none\n");
+    backend.part(spec.id, &desktop.0).await.unwrap();
+    for url in &urls {
+        assert_eq!(desktop.fetches(url), "none\n", "{url}");
+    }
+    // A process that starts again still knows of it, and the end of the sandbox is its end.
+    backend.join(spec.id, &desktop.0, &[8000]).await.unwrap();
+    drop((sandbox, backend));
+    let backend = place.open().await;
+    assert_eq!(desktop.fetches(&urls[2]), "from-sandbox\n");
+    backend.remove(spec.id).await.unwrap();
+    let hosts = desktop.sh("cat /etc/hosts");
+    assert!(!hosts.contains("test-box"), "{hosts}");
+    assert!(!desktop.sh("ip -o link").contains("hx"), "the pair is left");
+    drop((desktop, beyond));
+    run(docker(&directory()).args(["network", "rm", "desktops"]));
 }
