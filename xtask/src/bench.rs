@@ -4,6 +4,7 @@ pub(crate) mod gateway;
 pub(crate) mod isolation;
 mod programs;
 mod report;
+pub(crate) mod stream;
 pub(crate) mod tunnel;
 
 use anyhow::Result;
@@ -19,6 +20,8 @@ pub(crate) enum Bench {
     Gateway(gateway::Arguments),
     /// Sandboxes, beside runc and Docker.
     Isolation(isolation::Arguments),
+    /// A desktop in a browser, beside noVNC and Selkies.
+    Stream(stream::Arguments),
     /// A tunnel, beside rathole and no tunnel at all.
     Tunnel(tunnel::Arguments),
 }
@@ -28,6 +31,7 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
     match bench {
         Bench::Gateway(arguments) => gateway::run(workspace, arguments),
         Bench::Isolation(arguments) => isolation::run(workspace, arguments),
+        Bench::Stream(arguments) => stream::run(workspace, arguments),
         Bench::Tunnel(arguments) => tunnel::run(workspace, arguments),
     }
 }

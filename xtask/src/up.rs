@@ -2,7 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod api;
-mod daemon;
+pub(crate) mod daemon;
 pub(crate) mod data;
 mod fleet;
 mod prepare;

@@ -24,6 +24,7 @@ mod links;
 mod networks;
 mod nft;
 pub mod openings;
+#[cfg(feature = "docker")]
 pub mod pair;
 pub mod policy;
 pub mod ruleset;

@@ -40,7 +40,7 @@ pub use self::{
 use crate::{encode::Description, input::Input};
 
 /// Viewers of one desktop at most.
-pub const MAX_VIEWERS: usize = 64;
+pub const MAX_VIEWERS: usize = 128;
 
 /// The number of a viewer; never that of another before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -191,6 +191,10 @@ pub(crate) fn release_agent() -> Outcome {
                 .map(drop)
         }) {
             Ok(()) => return Ok(format!("release_agent of {controller} can be written")),
+            // A kernel that has control groups of version 2 alone knows no such hierarchy.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                last = io::Error::from_raw_os_error(libc::ENOSYS);
+            }
             Err(error) => last = error,
         }
     }

@@ -23,6 +23,8 @@ const READY_WITHIN: Duration = Duration::from_secs(180);
 pub(super) struct Programs {
     folder: PathBuf,
     running: Vec<Group>,
+    /// Folders elsewhere that go when all is stopped.
+    kept: Vec<PathBuf>,
 }
 
 impl Programs {
@@ -36,6 +38,7 @@ impl Programs {
         Ok(Self {
             folder,
             running: Vec::new(),
+            kept: Vec::new(),
         })
     }
 
@@ -53,7 +56,34 @@ impl Programs {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
         port: u16,
     ) -> Result<u32> {
-        let log = self.folder.join(format!("{name}.log"));
+        let id = self.launch(workspace, name, program, arguments)?;
+        let deadline = now() + READY_WITHIN;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            let ended = match self.running.last_mut() {
+                Some(group) => group.poll()?.is_some(),
+                None => true,
+            };
+            if ended || now() > deadline || workspace.stopped() {
+                let log = self.log(name);
+                bail!(
+                    "{name} does not answer; its last words were:\n{}",
+                    tail(&log, 20)
+                );
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(id)
+    }
+
+    /// Starts a program, and returns its process id.
+    pub(super) fn launch(
+        &mut self,
+        workspace: &Workspace,
+        name: &str,
+        program: &Path,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<u32> {
+        let log = self.log(name);
         let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
         let mut command = workspace.command(program);
         command
@@ -63,26 +93,30 @@ impl Programs {
         command
             .env("NO_PROXY", "127.0.0.1")
             .env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
-        let mut group = Group::spawn(&mut command)?;
-        let deadline = now() + READY_WITHIN;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            if group.poll()?.is_some() || now() > deadline || workspace.stopped() {
-                bail!(
-                    "{name} does not answer; its last words were:\n{}",
-                    tail(&log, 20)
-                );
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let group = Group::spawn(&mut command)?;
         let id = group.id();
         self.running.push(group);
         Ok(id)
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.log"))
+    }
+
+    /// Removes a folder when all is stopped.
+    pub(super) fn keep(&mut self, folder: &Path) {
+        self.kept.push(folder.to_owned());
     }
 
     /// Stops everything, the last started first.
     pub(super) fn stop(&mut self) {
         while let Some(mut program) = self.running.pop() {
             program.stop(Duration::from_secs(10));
+        }
+        for folder in self.kept.drain(..) {
+            if let Err(left) = fs::remove_dir_all(&folder) {
+                println!("{} is left: {left}", folder.display());
+            }
         }
     }
 }

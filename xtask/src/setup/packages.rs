@@ -80,6 +80,7 @@ pub(crate) const FOR_TESTS: &[&str] = &[
 /// What the tests of sandboxes need of these.
 pub(crate) const FOR_SANDBOX_TESTS: &[&str] = &[
     "python3",
+    "dnsmasq-base",
     "nftables",
     "iproute2",
     "e2fsprogs",

@@ -76,7 +76,8 @@ fn register(api: &Api, data: &Data, account: &Account) -> Result<String> {
     api.session_cookie("/api/v1/auth/register", &request)
 }
 
-fn sign_in(api: &Api, data: &Data, account: &Account) -> Result<String> {
+/// A session of theirs, as a cookie.
+pub(crate) fn sign_in(api: &Api, data: &Data, account: &Account) -> Result<String> {
     let request = SignInRequest {
         email: account.admin_email.clone(),
         password: account.admin_password.clone(),

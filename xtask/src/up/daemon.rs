@@ -133,6 +133,11 @@ impl Daemon {
         )
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.group.id()
+    }
+
     /// Asks it to end, and ends it if it will not.
     pub(crate) fn stop(&mut self) {
         self.group.stop(STOPS_WITHIN);

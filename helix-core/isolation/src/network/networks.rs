@@ -345,6 +345,7 @@ impl Networks {
     }
 
     /// The program `nft`.
+    #[cfg(feature = "docker")]
     pub(crate) fn nft(&self) -> &Path {
         self.host.nft.program()
     }

@@ -44,6 +44,7 @@ impl Nft {
         Self { program, queue }
     }
 
+    #[cfg(feature = "docker")]
     pub(super) fn program(&self) -> &Path {
         &self.program
     }

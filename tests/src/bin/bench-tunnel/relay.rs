@@ -12,7 +12,10 @@ use std::{
     collections::HashMap,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -57,6 +60,10 @@ enum Command {
     Freeze,
     /// What the cuts did.
     Cuts,
+    /// Carries so much from now on, in Mbit/s each way.
+    Rate { mbit: u64 },
+    /// Bytes that came through so far.
+    Carried,
 }
 
 #[derive(Debug)]
@@ -64,6 +71,7 @@ struct Relay {
     options: Options,
     /// Up and down.
     rates: [Rate; 2],
+    came_through: [AtomicU64; 2],
     connections: Mutex<Connections>,
     /// Connections with a smaller number are frozen.
     frozen: watch::Sender<u64>,
@@ -83,6 +91,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let relay = Arc::new(Relay {
         options: *options,
         rates: [Rate::new(options.mbit), Rate::new(options.mbit)],
+        came_through: <[AtomicU64; 2]>::default(),
         connections: Mutex::default(),
         frozen: watch::Sender::new(0),
     });
@@ -171,6 +180,7 @@ async fn pump(
                 Ok(0) => return Ok(()),
                 Ok(read) => {
                     turn.charge(read);
+                    relay.came_through[direction].fetch_add(read as u64, Ordering::Relaxed);
                     let bytes = Bytes::copy_from_slice(&buffer[..read]);
                     place.send((now() + delay, bytes));
                 }
@@ -251,6 +261,16 @@ impl Relay {
                 self.frozen.send_replace(connections.next);
                 Ok(json!({}))
             }
+            Command::Rate { mbit } => {
+                for rate in &self.rates {
+                    rate.set(mbit);
+                }
+                Ok(json!({}))
+            }
+            Command::Carried => Ok(json!({
+                "up": self.came_through[0].load(Ordering::Relaxed),
+                "down": self.came_through[1].load(Ordering::Relaxed),
+            })),
             Command::Cuts => Ok(json!({
                 "cuts": connections.cuts.gaps().len(),
                 "gaps_seconds": connections.cuts.gaps(),

@@ -1,6 +1,9 @@
 //! So many bits per second, for all connections of one direction together.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -12,8 +15,8 @@ const BURST: Duration = Duration::from_millis(3);
 /// A token bucket; those who want to send take turns.
 #[derive(Debug)]
 pub(super) struct Rate {
-    /// None: as fast as it goes.
-    bytes_per_second: Option<f64>,
+    /// Mbit/s; 0: as fast as it goes.
+    mbit: AtomicU64,
     free: Mutex<Instant>,
 }
 
@@ -26,16 +29,23 @@ pub(super) struct Turn<'a> {
 impl Rate {
     pub(super) fn new(mbit: u64) -> Self {
         Self {
-            bytes_per_second: (mbit > 0).then(|| mbit as f64 * 1e6 / 8.0),
+            mbit: AtomicU64::new(mbit),
             free: Mutex::new(now()),
         }
     }
 
+    /// Is another from now on.
+    pub(super) fn set(&self, mbit: u64) {
+        self.mbit.store(mbit, Ordering::Relaxed);
+    }
+
     /// Waits until something may be sent.
     pub(super) async fn turn(&self) -> Turn<'_> {
-        let Some(rate) = self.bytes_per_second else {
+        let mbit = self.mbit.load(Ordering::Relaxed);
+        if mbit == 0 {
             return Turn { limited: None };
-        };
+        }
+        let rate = mbit as f64 * 1e6 / 8.0;
         let free = self.free.lock().await;
         if *free > now() {
             tokio::time::sleep_until((*free).into()).await;

@@ -1,0 +1,144 @@
+//! Many viewers of one desktop, for `cargo xtask bench stream`: they acknowledge what comes
+//! as a browser does that paints at once, and one of them may stall.
+//!
+//! `bench-viewers URL COUNT STALLED SECONDS`, with an API key in `HELIX_BENCH_KEY`. Prints
+//! one JSON object: how late pictures were, in milliseconds, and how many were encoded.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use helix_base::{Clock as _, Outbound, OutboundOptions, SystemClock, TaskGroup};
+use helix_proto::desktop::{Codec, Down, Greeting, Micros, Size, Up};
+use reqwest::header::HeaderMap;
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+
+/// How long a viewer may take until it is greeted.
+const GREETED_WITHIN: Duration = Duration::from_secs(30);
+/// Of the first second nothing is counted.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// What one viewer saw.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Milliseconds from capture to arrival, of each picture.
+    late_ms: Vec<f64>,
+    /// Pictures that the media process encoded, as its figures say, and in how many seconds.
+    encoded: (u64, u64),
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [url, count, stalled, seconds] = arguments.as_slice() else {
+        bail!("bench-viewers URL COUNT STALLED SECONDS");
+    };
+    let key = std::env::var("HELIX_BENCH_KEY").context("HELIX_BENCH_KEY is not set")?;
+    let (count, stalled): (usize, usize) = (count.parse()?, stalled.parse()?);
+    let lasts = Duration::from_secs(seconds.parse()?);
+    let tasks = TaskGroup::new();
+    let mut viewers = Vec::new();
+    for number in 0..count {
+        let (url, key) = (url.clone(), key.clone());
+        let is_stalled = number < stalled;
+        viewers.push(tasks.spawn("viewer", async move {
+            view(&url, &key, number, is_stalled, lasts).await
+        }));
+    }
+    let mut all = Seen::default();
+    for viewer in viewers {
+        let seen = viewer.await?.context("a viewer was cut off")??;
+        all.late_ms.extend(seen.late_ms);
+        if seen.encoded.1 > all.encoded.1 {
+            all.encoded = seen.encoded;
+        }
+    }
+    ensure!(!all.late_ms.is_empty(), "no picture came");
+    let encoded = all.encoded.0 as f64 / all.encoded.1.max(1) as f64;
+    #[expect(clippy::print_stdout, reason = "what it is for")]
+    {
+        println!(
+            "{}",
+            json!({ "late_ms": all.late_ms, "encoded_per_s": encoded })
+        );
+    }
+    Ok(())
+}
+
+async fn view(
+    url: &str,
+    key: &str,
+    number: usize,
+    is_stalled: bool,
+    lasts: Duration,
+) -> Result<Seen> {
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {key}").parse()?);
+    let outbound = Outbound::new(&OutboundOptions::default())?;
+    let mut socket = outbound.websocket(&url.parse()?, headers).await?;
+    let hello = Up::Hello(Greeting {
+        looks_on: number > 0,
+        size: Size::new(1280, 720).context("a size")?,
+        codecs: vec![Codec::H264],
+        name: format!("viewer {number}"),
+    });
+    socket.send(hello.encode()?.into()).await?;
+    let clock = SystemClock;
+    let began = Instant::now();
+    let (counts_from, ends) = (began + WARM_UP, began + WARM_UP + lasts);
+    let (mut seen, mut offset) = (Seen::default(), None);
+    let mut asked = clock.now();
+    let first = began + GREETED_WITHIN;
+    loop {
+        let deadline = if offset.is_some() {
+            ends
+        } else {
+            first.max(ends)
+        };
+        let Ok(message) = timeout_at(deadline, socket.next()).await else {
+            ensure!(offset.is_some(), "no greeting within {GREETED_WITHIN:?}");
+            return Ok(seen);
+        };
+        let message: Bytes = message.context("the desktop hung up")??.into();
+        let arrived = clock.now();
+        match Down::decode(message)? {
+            Down::Hello(_) => {
+                asked = clock.now();
+                socket.send(Up::Ping { token: 1 }.encode()?.into()).await?;
+            }
+            Down::Pong {
+                now: Micros(now), ..
+            } => {
+                // The media process's clock, halfway.
+                let half = arrived.duration_since(asked) / 2;
+                offset = Some((asked + half, now));
+                if is_stalled {
+                    // Reads nothing more, until all the others are done.
+                    tokio::time::sleep_until(ends).await;
+                    return Ok(Seen::default());
+                }
+            }
+            Down::Frame(frame) => {
+                let painted = Up::Painted {
+                    sequence: frame.sequence,
+                    queue: 0,
+                };
+                socket.send(painted.encode()?.into()).await?;
+                if let Some((at, now)) = offset
+                    && Instant::now() >= counts_from
+                {
+                    let on_theirs = now as f64 + arrived.duration_since(at).as_secs_f64() * 1e6;
+                    seen.late_ms
+                        .push((on_theirs - frame.captured.0 as f64) / 1e3);
+                }
+            }
+            Down::Stats(stats) if Instant::now() >= counts_from => {
+                seen.encoded.0 += u64::from(stats.frames);
+                seen.encoded.1 += 1;
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A desktop in a browser, measured beside noVNC over wayvnc and Selkies: the same program
+//! on all of their screens, the same Chromium looking, all in one run, in turns.
+
+mod ours;
+mod peers;
+mod table;
+
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    programs::{Programs, free_ports},
+    report,
+};
+use crate::{
+    process::{self, run_lines},
+    setup::{self, packages},
+    workspace::Workspace,
+};
+
+/// What is measured by name, of each product by name.
+pub(super) type Samples = BTreeMap<String, BTreeMap<String, Vec<f64>>>;
+
+/// What the peers need, and the program on the screens.
+const PACKAGES: [&str; 8] = [
+    "wayvnc",
+    "novnc",
+    "websockify",
+    "xvfb",
+    "python3-gi",
+    "python3-gi-cairo",
+    "gir1.2-gtk-3.0",
+    "chromium",
+];
+/// How many key presses a percentile is of.
+const PRESSES: u32 = 60;
+/// A line that is narrow: its delay each way.
+const DELAY_MS: u32 = 20;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What `cargo xtask bench stream` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// How often each product is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// For how long what moves is looked at, in seconds.
+    #[arg(long, default_value_t = 8)]
+    seconds: u32,
+    /// For how long what stands still is looked at, in seconds.
+    #[arg(long, default_value_t = 60)]
+    still: u32,
+    /// Build nothing: measure what is there.
+    #[arg(long)]
+    no_build: bool,
+}
+
+/// A line to a product: what is carried is counted, and may be slowed down.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Line {
+    port: u16,
+    control: u16,
+}
+
+/// A product that runs, with the program on its screen.
+#[derive(Debug, Serialize)]
+struct Product {
+    name: &'static str,
+    /// Of its page.
+    path: String,
+    /// The processes that serve the screen, the one that draws it included.
+    pids: Vec<u32>,
+    cookie: Option<Value>,
+    fast: Line,
+    slow: Line,
+}
+
+/// Measures, and writes `target/bench/stream.json` and a section of `docs/benchmarks.md`.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    ensure!(
+        arguments.rounds > 0 && arguments.seconds > 0 && arguments.still > 0,
+        "--rounds, --seconds and --still must be at least 1"
+    );
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "sandboxes, and users for the peers, take root: run this as root"
+    );
+    let needed = [
+        &PACKAGES[..],
+        packages::FOR_SANDBOXES,
+        packages::FOR_DESKTOPS,
+    ]
+    .concat();
+    packages::install(workspace, &packages::missing(workspace, &needed))?;
+    setup::web_packages(workspace)?;
+    if !arguments.no_build {
+        build(workspace)?;
+    }
+    let mut programs = Programs::new(workspace, "stream")?;
+    let mut ours = ours::Ours::start(workspace, &mut programs)?;
+    let measured = measure(workspace, arguments, &mut programs, &ours);
+    ours.stop(workspace);
+    programs.stop();
+    let samples = measured?;
+    let rows = table::rows(&samples)?;
+    let introduction = table::introduction(arguments.rounds, arguments.seconds, arguments.still);
+    report::write(workspace, "stream", "Desktops", &introduction, &rows)
+}
+
+fn measure(
+    workspace: &Workspace,
+    arguments: &Arguments,
+    programs: &mut Programs,
+    ours: &ours::Ours,
+) -> Result<Samples> {
+    let products = [
+        ours.product(workspace, programs)?,
+        peers::novnc(workspace, programs)?,
+        peers::selkies(workspace, programs)?,
+    ];
+    let mut samples = look(workspace, &products, arguments)?;
+    samples.insert("viewers".to_owned(), ours.viewers(workspace)?);
+    Ok(samples)
+}
+
+fn build(workspace: &Workspace) -> Result<()> {
+    setup::build_web(workspace)?;
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--locked", "--release"]);
+    for (package, program) in [
+        ("helix-server", "helix-server"),
+        ("helix-sandbox", "helix-sandbox"),
+        ("helix-media", "helix-media"),
+        ("helix-tests", "bench-tunnel"),
+        ("helix-tests", "bench-viewers"),
+    ] {
+        cargo.args(["--package", package, "--bin", program]);
+    }
+    process::run(workspace, &mut cargo, 60 * MINUTE)
+}
+
+/// Two lines to a port.
+fn lines(workspace: &Workspace, programs: &mut Programs, name: &str, to: u16) -> Result<[Line; 2]> {
+    let relay = workspace.target().join("release/bench-tunnel");
+    let mut lines = Vec::new();
+    for (speed, delay_ms, mbit) in [("fast", 0, 0), ("slow", DELAY_MS, 10)] {
+        let [port, control] = free_ports()?;
+        let arguments = [u32::from(control), port.into(), to.into(), delay_ms, mbit];
+        let arguments = arguments.map(|number| number.to_string());
+        let arguments = std::iter::once("relay".to_owned()).chain(arguments);
+        programs.start(
+            workspace,
+            &format!("{name}-{speed}"),
+            &relay,
+            arguments,
+            control,
+        )?;
+        lines.push(Line { port, control });
+    }
+    lines.try_into().ok().context("two lines")
+}
+
+/// The program on a screen, as it is started there.
+fn screen(workspace: &Workspace) -> std::path::PathBuf {
+    workspace.root().join("xtask/src/bench/stream/screen.py")
+}
+
+fn look(workspace: &Workspace, products: &[Product], arguments: &Arguments) -> Result<Samples> {
+    let plan = serde_json::json!({
+        "chromium": "/usr/bin/chromium",
+        "rounds": arguments.rounds,
+        "seconds": arguments.seconds,
+        "still_seconds": arguments.still,
+        "presses": PRESSES,
+        "products": products,
+    });
+    let file = workspace.target().join("bench/stream/plan.json");
+    std::fs::write(&file, plan.to_string()).context("writing what is to be measured")?;
+    let mut node = Command::new("node");
+    node.arg(workspace.root().join("xtask/src/bench/stream/drive.mjs"));
+    node.arg(workspace.web());
+    node.stdin(std::fs::File::open(&file).context("reading what is to be measured")?);
+    node.stdout(Stdio::piped());
+    let each = 2 * MINUTE + Duration::from_secs((3 * arguments.seconds + arguments.still).into());
+    let limit = each * arguments.rounds * 3 + 2 * MINUTE;
+    let mut samples = None;
+    run_lines(workspace, &mut node, limit, |line| {
+        samples = serde_json::from_str(line).ok();
+    })?;
+    samples.context("the browser's driver ended without its samples")
+}
