@@ -16,6 +16,8 @@
 //!   frame. It never makes the others wait, and their rate sinks for it to a quarter at most.
 //! - **Order**: a viewer's first message is its `Hello`. It is sent when the encoder for it is
 //!   open.
+//! - **Sound** goes to those who asked for it, whether they see the picture or not. Nobody
+//!   listens unless one of them does.
 //! - **Bounds**: [`MAX_VIEWERS`] viewers, [`MAX_HELD`] keys, buttons and fingers of each.
 
 mod held;
@@ -23,6 +25,7 @@ mod messages;
 mod options;
 mod pictures;
 mod presence;
+mod sound;
 mod viewer;
 
 use std::{collections::BTreeMap, fmt, time::Instant};
@@ -63,6 +66,8 @@ pub enum Action {
     Copy(Clipboard),
     /// The desktop gets another size.
     Resize(Size),
+    /// The desktop's sound is listened to from now on, or not any more.
+    Listen(bool),
 }
 
 /// Why somebody cannot watch.
@@ -86,6 +91,8 @@ pub struct Hub {
     newest: u64,
     presence: presence::Timer,
     stats: pictures::Figures,
+    /// Whether somebody listens.
+    listened: bool,
 }
 
 /// An encoder that is open.
@@ -110,6 +117,7 @@ impl Hub {
             newest: 0,
             presence: presence::Timer::new(now),
             stats: pictures::Figures::new(now),
+            listened: false,
         }
     }
 
@@ -155,6 +163,7 @@ impl Hub {
             let next = others.find(|(_, viewer)| !viewer.looks_on);
             self.controls = next.map(|(id, _)| *id);
         }
+        self.tell_listening(&mut actions);
         self.tell_presence(&mut actions);
         actions
     }
@@ -324,7 +333,7 @@ impl Hub {
                 config: description.config.clone(),
                 size: description.size,
                 flags: HelloFlags {
-                    audio: false,
+                    audio: self.options.audio,
                     clipboard: self.options.clipboard,
                     controls: has_controls,
                 },

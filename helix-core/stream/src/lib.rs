@@ -13,6 +13,7 @@ pub mod pacing;
 pub mod pattern;
 pub mod screenshot;
 pub mod serve;
+pub mod sound;
 #[cfg(feature = "wayland")]
 pub mod wayland;
 

@@ -3,8 +3,11 @@
 //! The guest of a sandbox starts it as the sandbox's user and passes viewers on to it. It ends
 //! when it is told to, or when its desktop cannot be started.
 
+mod sound;
+
 use std::{
     env,
+    ffi::OsString,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -22,10 +25,19 @@ use helix_stream::{
     encode::gstreamer::{self, GStreamer},
     pattern::Pattern,
     serve::{Media, Options, Starter},
+    sound::{
+        Sound,
+        gstreamer::{GStreamerSound, Source},
+        pulse::Pulse,
+    },
     wayland::sway::{self, SwayStarter},
 };
 use tokio::net::UnixListener;
 
+use self::sound::WithSound;
+
+/// What the made-up desktop sounds like.
+const TONE: f64 = 440.0;
 /// How long viewers have to be told goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -145,26 +157,47 @@ fn starter(
     clock: &Arc<dyn Clock>,
     tasks: &TaskGroup,
 ) -> anyhow::Result<Arc<dyn Starter>> {
-    Ok(match cli.desktop {
-        Kind::Pattern => Arc::new(PatternStarter {
-            size: cli.size,
-            clock: Arc::clone(clock),
-        }),
+    let (starter, sound): (Arc<dyn Starter>, Option<Arc<dyn Sound>>) = match cli.desktop {
+        Kind::Pattern => {
+            let starter = PatternStarter {
+                size: cli.size,
+                clock: Arc::clone(clock),
+            };
+            let sound = GStreamerSound::new(Source::Tone { hertz: TONE }, Arc::clone(clock))?;
+            (Arc::new(starter), Some(Arc::new(sound)))
+        }
         Kind::Sway => {
-            let runtime_dir = env::var_os("XDG_RUNTIME_DIR").context(
-                "XDG_RUNTIME_DIR is not set: it names a folder of the user's own for sockets",
-            )?;
+            let runtime_dir = runtime_dir()?;
+            let pulse = sound::server(&runtime_dir, clock, tasks);
             let options = sway::Options {
                 program: "sway".into(),
-                runtime_dir: runtime_dir.into(),
+                runtime_dir,
                 size: cli.size,
                 layout: cli.layout.clone(),
                 look: sway::Look::default(),
-                env: env::vars_os().collect(),
+                env: environment(pulse.as_deref()),
             };
-            Arc::new(SwayStarter::new(options, Arc::clone(clock), tasks))
+            let starter = SwayStarter::new(options, Arc::clone(clock), tasks);
+            (
+                Arc::new(starter),
+                pulse.map(|pulse| -> Arc<dyn Sound> { pulse }),
+            )
         }
-    })
+    };
+    Ok(Arc::new(WithSound { starter, sound }))
+}
+
+fn runtime_dir() -> anyhow::Result<PathBuf> {
+    let folder = env::var_os("XDG_RUNTIME_DIR");
+    let folder = folder
+        .context("XDG_RUNTIME_DIR is not set: it names a folder of the user's own for sockets")?;
+    Ok(folder.into())
+}
+
+/// Of what draws the desktop, and of all that is started on it.
+fn environment(pulse: Option<&Pulse>) -> Vec<(OsString, OsString)> {
+    let server = pulse.map(|pulse| ("PULSE_SERVER".into(), pulse.server().into()));
+    env::vars_os().chain(server).collect()
 }
 
 /// Starts made-up desktops.

@@ -29,6 +29,9 @@ pub(crate) const FOR_DESKTOPS: &[&str] = &[
     "gstreamer1.0-plugins-good",
     "gstreamer1.0-plugins-bad",
     "gstreamer1.0-plugins-ugly",
+    "gstreamer1.0-pulseaudio",
+    "pulseaudio",
+    "pulseaudio-utils",
     "sway",
     "swaybg",
     "foot",
@@ -67,6 +70,10 @@ pub(crate) const FOR_TESTS: &[&str] = &[
     "gstreamer1.0-plugins-bad",
     "gstreamer1.0-plugins-ugly",
     "gstreamer1.0-libav",
+    // Its sound, and programs that play some.
+    "gstreamer1.0-pulseaudio",
+    "pulseaudio",
+    "pulseaudio-utils",
     // A desktop.
     "sway",
     "swaybg",

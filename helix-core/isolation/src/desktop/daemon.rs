@@ -20,11 +20,13 @@ use super::PROGRAM;
 use crate::{
     guest::{
         Reaper,
-        launch::{Launch, Programs, Streams, User, start},
+        launch::{Launch, Programs, Streams, User, kill_session, start},
     },
     service::{End, Service},
 };
 
+/// What its processes are known by.
+const ID: &str = "desktop";
 /// Until it answers for the first time.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How often it is asked whether it does.
@@ -96,10 +98,17 @@ impl Shared {
         let started = tokio::task::spawn_blocking(move || prepared.launch());
         let (process, lines) = started.await.map_err(io::Error::other)??;
         self.service.began(lines);
-        let nothing = std::future::pending();
-        self.service
+        let (leader, nothing) = (process.pid(), std::future::pending());
+        let end = self
+            .service
             .follow(process, answers(), READY_WITHIN, nothing)
+            .await;
+        // Killed, it left what draws and what plays sound; the next start brings its own.
+        let clean = move || kill_session(leader, ID);
+        tokio::task::spawn_blocking(clean)
             .await
+            .map_err(io::Error::other)?;
+        end
     }
 
     fn launch(&self) -> io::Result<(crate::guest::Process, std::os::fd::OwnedFd)> {
@@ -119,7 +128,7 @@ impl Shared {
             height,
         } = self.spec;
         let launch = Launch {
-            id: "desktop".to_owned(),
+            id: ID.to_owned(),
             command: [
                 PROGRAM,
                 "--desktop",
@@ -149,6 +158,15 @@ impl Shared {
 /// Where it listens. A user of the sandbox can take the place: it is that user's desktop.
 fn socket() -> PathBuf {
     Path::new(RUNTIME).join("helix-desktop").join("socket")
+}
+
+/// What programs of the sandbox find its desktop's sound by.
+pub(crate) fn variables() -> BTreeMap<String, String> {
+    let Ok(user) = User::find(Some(USER)) else {
+        return BTreeMap::new();
+    };
+    let server = format!("unix:{RUNTIME}/{}/pulse/native", user.uid);
+    BTreeMap::from([("PULSE_SERVER".to_owned(), server)])
 }
 
 /// Makes the directory that `XDG_RUNTIME_DIR` names, and that of the socket.
