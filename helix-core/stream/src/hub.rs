@@ -31,7 +31,7 @@ mod viewer;
 use std::{collections::BTreeMap, fmt, time::Instant};
 
 use helix_proto::desktop::{
-    Clipboard, Codec, Down, Greeting, Hello, HelloFlags, Notice, NoticeCode, Size,
+    Clipboard, Codec, Cursor, Down, Greeting, Hello, HelloFlags, Notice, NoticeCode, Size,
 };
 
 use self::viewer::Viewer;
@@ -93,6 +93,8 @@ pub struct Hub {
     stats: pictures::Figures,
     /// Whether somebody listens.
     listened: bool,
+    /// What the pointer looks like, where that is known.
+    cursor: Option<Cursor>,
 }
 
 /// An encoder that is open.
@@ -118,6 +120,7 @@ impl Hub {
             presence: presence::Timer::new(now),
             stats: pictures::Figures::new(now),
             listened: false,
+            cursor: None,
         }
     }
 
@@ -254,6 +257,14 @@ impl Hub {
             .collect()
     }
 
+    /// The desktop's pointer looks like this now.
+    pub fn pointer_looks(&mut self, cursor: Cursor) -> Vec<Action> {
+        self.cursor = Some(cursor.clone());
+        let told = self.viewers.iter().filter(|(_, viewer)| viewer.greeted);
+        told.map(|(id, _)| Action::Send(*id, Down::Cursor(cursor.clone())))
+            .collect()
+    }
+
     /// How many watch.
     pub fn viewers(&self) -> usize {
         self.viewers.len()
@@ -339,6 +350,8 @@ impl Hub {
                 },
             }),
         ));
+        let cursor = self.cursor.clone().map(Down::Cursor);
+        actions.extend(cursor.map(|cursor| Action::Send(id, cursor)));
         let notice = viewer.notice.take();
         actions.extend(notice.map(|notice| Action::Send(id, Down::Notice(notice))));
     }

@@ -37,15 +37,16 @@ pub fn file(shot: &Shot<'_>, format: Format, quality: u8) -> Result<Vec<u8>, Err
     let pixels = rgb(shot)?;
     match format {
         Format::Jpeg => stills::jpeg(&pixels, ColorType::Rgb, size, quality.clamp(1, 100)),
-        Format::Png => png(&pixels, size),
+        Format::Png => png(&pixels, png::ColorType::Rgb, size),
     }
 }
 
-fn png(pixels: &[u8], size: Size) -> Result<Vec<u8>, Error> {
+/// A PNG of pixels of this kind, of 8 bits for each colour, without padding.
+pub(crate) fn png(pixels: &[u8], kind: png::ColorType, size: Size) -> Result<Vec<u8>, Error> {
     let failed = |why| Error::failed("cannot make a PNG", why);
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, size.width().into(), size.height().into());
-    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_color(kind);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Fast);
     let mut writer = encoder.write_header().map_err(failed)?;

@@ -199,6 +199,7 @@ impl Shared {
             why = desktop.ended() => why,
             why = Box::pin(pictures::run(self, &*desktop)) => why,
             why = self.clipboard(&*desktop) => why,
+            why = self.cursors(&*desktop) => why,
             why = self.resizes(&*desktop) => why,
         };
         self.state.set_input(None);
@@ -224,6 +225,25 @@ impl Shared {
                 Ok(()) => {}
                 Err(why) if why.kind() == ErrorKind::Ended => return why,
                 Err(why) => self.notice(NoticeCode::InputRefused, &why.to_string()),
+            }
+        }
+    }
+
+    /// Passes on what the pointer looks like.
+    async fn cursors(&self, desktop: &dyn Desktop) -> Error {
+        let mut cursors = match desktop.cursors().await {
+            Ok(Some(cursors)) => cursors,
+            Ok(None) => return std::future::pending().await,
+            Err(why) => return why,
+        };
+        loop {
+            match cursors.next().await {
+                Ok(cursor) => {
+                    let mut state = self.state.lock();
+                    let actions = state.hub.pointer_looks(cursor);
+                    state.act(actions, self.clock.now());
+                }
+                Err(why) => return why,
             }
         }
     }

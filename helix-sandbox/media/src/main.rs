@@ -31,6 +31,7 @@ use helix_stream::{
         pulse::Pulse,
     },
     wayland::sway::{self, SwayStarter},
+    x11::xvfb::{self, XvfbStarter},
 };
 use tokio::net::UnixListener;
 
@@ -72,6 +73,8 @@ struct Cli {
 enum Kind {
     /// The compositor Sway.
     Sway,
+    /// The X server Xvfb.
+    X11,
     /// A picture that is made up, with a clock, for tests.
     Pattern,
 }
@@ -178,13 +181,29 @@ fn starter(
                 env: environment(pulse.as_deref()),
             };
             let starter = SwayStarter::new(options, Arc::clone(clock), tasks);
-            (
-                Arc::new(starter),
-                pulse.map(|pulse| -> Arc<dyn Sound> { pulse }),
-            )
+            (Arc::new(starter), heard(pulse))
+        }
+        Kind::X11 => {
+            let runtime_dir = runtime_dir()?;
+            let pulse = sound::server(&runtime_dir, clock, tasks);
+            let options = xvfb::Options {
+                program: "Xvfb".into(),
+                runtime_dir,
+                size: cli.size,
+                layout: cli.layout.clone(),
+                window_manager: "openbox".to_owned(),
+                programs: xvfb::usual_programs(),
+                env: environment(pulse.as_deref()),
+            };
+            let starter = XvfbStarter::new(options, Arc::clone(clock), tasks);
+            (Arc::new(starter), heard(pulse))
         }
     };
     Ok(Arc::new(WithSound { starter, sound }))
+}
+
+fn heard(pulse: Option<Arc<Pulse>>) -> Option<Arc<dyn Sound>> {
+    pulse.map(|pulse| -> Arc<dyn Sound> { pulse })
 }
 
 fn runtime_dir() -> anyhow::Result<PathBuf> {

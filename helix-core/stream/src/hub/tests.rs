@@ -651,3 +651,16 @@ fn where_there_is_no_sound_nobody_listens_and_the_hello_says_so() {
     room.say(two, Up::Audio(true));
     assert!(!room.actions.contains(&Action::Listen(true)));
 }
+
+#[test]
+fn what_the_pointer_looks_like_is_told_to_all_and_to_who_comes_later() {
+    let mut room = Room::new();
+    let one = room.join(&greeting("one"));
+    room.sent(one);
+    let actions = room.hub.pointer_looks(Cursor::Hidden);
+    assert_eq!(actions, [Action::Send(one, Down::Cursor(Cursor::Hidden))]);
+    let two = room.join(&greeting("two"));
+    let sent = room.sent(two);
+    assert!(matches!(&sent[0], Down::Hello(_)));
+    assert_eq!(sent[1], Down::Cursor(Cursor::Hidden));
+}
