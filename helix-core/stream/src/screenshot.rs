@@ -55,6 +55,16 @@ pub(crate) fn png(pixels: &[u8], kind: png::ColorType, size: Size) -> Result<Vec
     Ok(file)
 }
 
+/// Red, green, blue and alpha, of alpha, red, green and blue that are multiplied with alpha.
+#[cfg(any(feature = "wayland", feature = "x11"))]
+pub(crate) fn straight([alpha, red, green, blue]: [u8; 4]) -> [u8; 4] {
+    let divide = |colour: u8| match alpha {
+        0 => 0,
+        _ => (u16::from(colour) * 255 / u16::from(alpha)).min(255) as u8,
+    };
+    [divide(red), divide(green), divide(blue), alpha]
+}
+
 /// Red, green, blue, without padding.
 fn rgb(shot: &Shot<'_>) -> Result<Vec<u8>, Error> {
     let width = usize::from(shot.size.width());
@@ -68,4 +78,16 @@ fn rgb(shot: &Shot<'_>) -> Result<Vec<u8>, Error> {
         }
     }
     Ok(rgb)
+}
+
+#[cfg(all(test, any(feature = "wayland", feature = "x11")))]
+mod tests {
+    use super::straight;
+
+    #[test]
+    fn colours_are_as_they_were_before_they_were_multiplied() {
+        assert_eq!(straight([128, 64, 32, 128]), [127, 63, 255, 128]);
+        assert_eq!(straight([255, 1, 2, 3]), [1, 2, 3, 255]);
+        assert_eq!(straight([0; 4]), [0; 4]);
+    }
 }

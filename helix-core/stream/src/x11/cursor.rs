@@ -83,7 +83,10 @@ fn cursor(image: &GetCursorImageReply) -> Result<Cursor, Error> {
     let Some(size) = Size::new(image.width, image.height).filter(|_| !is_clear) else {
         return Ok(Cursor::Hidden);
     };
-    let rgba: Vec<u8> = image.cursor_image.iter().flat_map(straight).collect();
+    let pixels = image.cursor_image.iter();
+    let rgba: Vec<u8> = pixels
+        .flat_map(|pixel| screenshot::straight(pixel.to_be_bytes()))
+        .collect();
     let png = screenshot::png(&rgba, png::ColorType::Rgba, size)?;
     Ok(Cursor::Image(Image {
         hotspot_x: image.xhot.min(image.width - 1),
@@ -91,16 +94,6 @@ fn cursor(image: &GetCursorImageReply) -> Result<Cursor, Error> {
         size,
         png: Bytes::from(png),
     }))
-}
-
-/// Red, green, blue and alpha, of a pixel whose colours are multiplied with its alpha.
-fn straight(pixel: &u32) -> [u8; 4] {
-    let [alpha, red, green, blue] = pixel.to_be_bytes();
-    let divide = |colour: u8| match alpha {
-        0 => 0,
-        _ => (u16::from(colour) * 255 / u16::from(alpha)).min(255) as u8,
-    };
-    [divide(red), divide(green), divide(blue), alpha]
 }
 
 #[cfg(test)]
@@ -116,13 +109,6 @@ mod tests {
             cursor_image: pixels.to_vec(),
             ..GetCursorImageReply::default()
         }
-    }
-
-    #[test]
-    fn colours_are_as_they_were_before_they_were_multiplied() {
-        assert_eq!(straight(&0x8040_2080), [127, 63, 255, 128]);
-        assert_eq!(straight(&0xff01_0203), [1, 2, 3, 255]);
-        assert_eq!(straight(&0), [0; 4]);
     }
 
     #[test]
