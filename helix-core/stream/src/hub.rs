@@ -259,10 +259,12 @@ impl Hub {
 
     /// The desktop's pointer looks like this now.
     pub fn pointer_looks(&mut self, cursor: Cursor) -> Vec<Action> {
-        self.cursor = Some(cursor.clone());
         let told = self.viewers.iter().filter(|(_, viewer)| viewer.greeted);
-        told.map(|(id, _)| Action::Send(*id, Down::Cursor(cursor.clone())))
-            .collect()
+        let actions = told
+            .map(|(id, _)| Action::Send(*id, Down::Cursor(cursor.clone())))
+            .collect();
+        self.cursor = Some(cursor);
+        actions
     }
 
     /// How many watch.

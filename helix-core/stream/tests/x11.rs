@@ -1,6 +1,7 @@
 //! A real Xvfb, with real programs in it.
 #![cfg(feature = "x11")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stdout, reason = "a test says that it is skipped")]
 
 use std::{future::Future, path::Path, process::Stdio, sync::Arc, time::Duration};
 

@@ -113,7 +113,7 @@ const fn is_picture(message: &Down) -> bool {
 mod tests {
     use bytes::Bytes;
     use helix_proto::desktop::{
-        Codec, Frame, FrameFlags, Hello, HelloFlags, Micros, Notice, NoticeCode, Point, Size,
+        Audio, Codec, Frame, FrameFlags, Hello, HelloFlags, Micros, Notice, NoticeCode, Point, Size,
     };
 
     use super::*;
@@ -171,6 +171,15 @@ mod tests {
         let many: Vec<_> = (0..100).map(|n| notice(&n.to_string())).collect();
         let got = order(many);
         assert_eq!((got.len(), &got[0]), (MOST, &notice("36")));
+        let sound = |sequence| {
+            Down::Audio(Audio {
+                sequence,
+                captured: Micros(0),
+                opus: Bytes::from_static(b"x"),
+            })
+        };
+        let got = order((0..100).map(sound).collect());
+        assert_eq!((got.len(), &got[0]), (SOUND, &sound(84)));
     }
 
     #[tokio::test]

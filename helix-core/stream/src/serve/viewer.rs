@@ -193,3 +193,24 @@ async fn send(present: &Present<'_>, down: &mut SplitSink<WebSocket, Message>) -
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use helix_proto::desktop::Audio;
+
+    use super::*;
+
+    #[test]
+    fn sound_that_has_waited_for_too_long_is_not_sent_and_other_messages_are() {
+        let audio = Down::Audio(Audio {
+            sequence: 1,
+            captured: Micros(1_000_000),
+            opus: Bytes::from_static(b"x"),
+        });
+        assert!(!is_late(&audio, Micros(0)));
+        assert!(!is_late(&audio, Micros(1_300_000)));
+        assert!(is_late(&audio, Micros(1_300_001)));
+        let (token, now) = (1, Micros(0));
+        assert!(!is_late(&Down::Pong { token, now }, Micros(u64::MAX)));
+    }
+}

@@ -232,9 +232,8 @@ impl Dispatch<ExtImageCopyCaptureSessionV1, u64> for Said {
                 format: WEnum::Value(format @ (Format::Xrgb8888 | Format::Argb8888)),
             } => {
                 // With its alpha, where there is one.
-                if said.format != Some(Format::Argb8888) {
-                    said.format = Some(format);
-                }
+                let known = said.format.filter(|known| *known == Format::Argb8888);
+                said.format = known.or(Some(format));
             }
             _ => {}
         }

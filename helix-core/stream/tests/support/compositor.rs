@@ -45,7 +45,7 @@ use wayland_server::{
 };
 
 /// What the test tells it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Order {
     /// Every pixel is this: blue, green, red, alpha.
     Paint([u8; 4]),
