@@ -206,6 +206,8 @@ pub enum DesktopKind {
     /// The compositor Sway, with what the sandbox's system has to run in it.
     #[default]
     Sway,
+    /// An X server in memory, for programs that need one.
+    X11,
     /// A picture that is made up, with a clock, for tests of what streams it.
     Pattern,
 }
@@ -215,6 +217,7 @@ impl DesktopKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sway => "sway",
+            Self::X11 => "x11",
             Self::Pattern => "pattern",
         }
     }

@@ -11,6 +11,7 @@
 mod daemon;
 mod routes;
 
+pub(crate) use daemon::variables;
 pub use daemon::{Desktop, on_this_system};
 pub(crate) use routes::routes;
 

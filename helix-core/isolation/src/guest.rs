@@ -43,7 +43,7 @@ use helix_proto::sandbox::DesktopSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    desktop::Desktop,
+    desktop::{self, Desktop},
     docker::{Docker, images::DockerImage},
 };
 
@@ -56,6 +56,7 @@ use self::{
 pub(crate) mod launch {
     pub(crate) use super::{
         programs::{Launch, Programs, Streams, start},
+        tree::kill_session,
         users::User,
     };
 }
@@ -127,7 +128,7 @@ impl Guest {
     ///
     /// Where the process cannot listen for `SIGCHLD`.
     pub fn new(
-        config: GuestConfig,
+        mut config: GuestConfig,
         role: Role,
         clock: Arc<dyn Clock>,
         tasks: TaskGroup,
@@ -137,6 +138,11 @@ impl Guest {
             let (env, images) = (config.env.clone(), config.docker_images.clone());
             Docker::start(reaper.clone(), env, images, clock.clone(), &tasks)
         });
+        if config.desktop.is_some() {
+            for (name, value) in desktop::variables() {
+                config.env.entry(name).or_insert(value);
+            }
+        }
         let (desktop, programs) = (config.desktop, Programs::new(config, reaper));
         let desktop =
             desktop.map(|spec| Desktop::start(spec, programs.clone(), clock.clone(), &tasks));

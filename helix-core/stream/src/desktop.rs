@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use helix_proto::desktop::{Clipboard as Content, Size};
 
-use crate::{Error, capture::Capture, input::InputSink};
+use crate::{Error, capture::Capture, cursor::Cursors, input::InputSink};
 
 /// What was copied, both ways.
 ///
@@ -60,6 +60,15 @@ pub trait Desktop: fmt::Debug + Send + Sync + 'static {
 
     /// What was copied; none where the desktop has no clipboard.
     fn clipboard(&self) -> Option<Arc<dyn Clipboard>>;
+
+    /// What its pointer looks like; none where that is not known, and the viewer shows its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ended`](crate::ErrorKind::Ended) where the desktop is gone.
+    async fn cursors(&self) -> Result<Option<Box<dyn Cursors>>, Error> {
+        Ok(None)
+    }
 
     /// Changes its size.
     ///

@@ -16,6 +16,8 @@
 //!   frame. It never makes the others wait, and their rate sinks for it to a quarter at most.
 //! - **Order**: a viewer's first message is its `Hello`. It is sent when the encoder for it is
 //!   open.
+//! - **Sound** goes to those who asked for it, whether they see the picture or not. Nobody
+//!   listens unless one of them does.
 //! - **Bounds**: [`MAX_VIEWERS`] viewers, [`MAX_HELD`] keys, buttons and fingers of each.
 
 mod held;
@@ -23,12 +25,13 @@ mod messages;
 mod options;
 mod pictures;
 mod presence;
+mod sound;
 mod viewer;
 
 use std::{collections::BTreeMap, fmt, time::Instant};
 
 use helix_proto::desktop::{
-    Clipboard, Codec, Down, Greeting, Hello, HelloFlags, Notice, NoticeCode, Size,
+    Clipboard, Codec, Cursor, Down, Greeting, Hello, HelloFlags, Notice, NoticeCode, Size,
 };
 
 use self::viewer::Viewer;
@@ -63,6 +66,8 @@ pub enum Action {
     Copy(Clipboard),
     /// The desktop gets another size.
     Resize(Size),
+    /// The desktop's sound is listened to from now on, or not any more.
+    Listen(bool),
 }
 
 /// Why somebody cannot watch.
@@ -86,6 +91,10 @@ pub struct Hub {
     newest: u64,
     presence: presence::Timer,
     stats: pictures::Figures,
+    /// Whether somebody listens.
+    listened: bool,
+    /// What the pointer looks like, where that is known.
+    cursor: Option<Cursor>,
 }
 
 /// An encoder that is open.
@@ -110,6 +119,8 @@ impl Hub {
             newest: 0,
             presence: presence::Timer::new(now),
             stats: pictures::Figures::new(now),
+            listened: false,
+            cursor: None,
         }
     }
 
@@ -155,6 +166,7 @@ impl Hub {
             let next = others.find(|(_, viewer)| !viewer.looks_on);
             self.controls = next.map(|(id, _)| *id);
         }
+        self.tell_listening(&mut actions);
         self.tell_presence(&mut actions);
         actions
     }
@@ -245,6 +257,16 @@ impl Hub {
             .collect()
     }
 
+    /// The desktop's pointer looks like this now.
+    pub fn pointer_looks(&mut self, cursor: Cursor) -> Vec<Action> {
+        let told = self.viewers.iter().filter(|(_, viewer)| viewer.greeted);
+        let actions = told
+            .map(|(id, _)| Action::Send(*id, Down::Cursor(cursor.clone())))
+            .collect();
+        self.cursor = Some(cursor);
+        actions
+    }
+
     /// How many watch.
     pub fn viewers(&self) -> usize {
         self.viewers.len()
@@ -324,12 +346,14 @@ impl Hub {
                 config: description.config.clone(),
                 size: description.size,
                 flags: HelloFlags {
-                    audio: false,
+                    audio: self.options.audio,
                     clipboard: self.options.clipboard,
                     controls: has_controls,
                 },
             }),
         ));
+        let cursor = self.cursor.clone().map(Down::Cursor);
+        actions.extend(cursor.map(|cursor| Action::Send(id, cursor)));
         let notice = viewer.notice.take();
         actions.extend(notice.map(|notice| Action::Send(id, Down::Notice(notice))));
     }

@@ -37,21 +37,32 @@ pub fn file(shot: &Shot<'_>, format: Format, quality: u8) -> Result<Vec<u8>, Err
     let pixels = rgb(shot)?;
     match format {
         Format::Jpeg => stills::jpeg(&pixels, ColorType::Rgb, size, quality.clamp(1, 100)),
-        Format::Png => png(&pixels, size),
+        Format::Png => png(&pixels, png::ColorType::Rgb, size),
     }
 }
 
-fn png(pixels: &[u8], size: Size) -> Result<Vec<u8>, Error> {
+/// A PNG of pixels of this kind, of 8 bits for each colour, without padding.
+pub(crate) fn png(pixels: &[u8], kind: png::ColorType, size: Size) -> Result<Vec<u8>, Error> {
     let failed = |why| Error::failed("cannot make a PNG", why);
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, size.width().into(), size.height().into());
-    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_color(kind);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Fast);
     let mut writer = encoder.write_header().map_err(failed)?;
     writer.write_image_data(pixels).map_err(failed)?;
     writer.finish().map_err(failed)?;
     Ok(file)
+}
+
+/// Red, green, blue and alpha, of alpha, red, green and blue that are multiplied with alpha.
+#[cfg(any(feature = "wayland", feature = "x11"))]
+pub(crate) fn straight([alpha, red, green, blue]: [u8; 4]) -> [u8; 4] {
+    let divide = |colour: u8| match alpha {
+        0 => 0,
+        _ => (u16::from(colour) * 255 / u16::from(alpha)).min(255) as u8,
+    };
+    [divide(red), divide(green), divide(blue), alpha]
 }
 
 /// Red, green, blue, without padding.
@@ -67,4 +78,16 @@ fn rgb(shot: &Shot<'_>) -> Result<Vec<u8>, Error> {
         }
     }
     Ok(rgb)
+}
+
+#[cfg(all(test, any(feature = "wayland", feature = "x11")))]
+mod tests {
+    use super::straight;
+
+    #[test]
+    fn colours_are_as_they_were_before_they_were_multiplied() {
+        assert_eq!(straight([128, 64, 32, 128]), [127, 63, 255, 128]);
+        assert_eq!(straight([255, 1, 2, 3]), [1, 2, 3, 255]);
+        assert_eq!(straight([0; 4]), [0; 4]);
+    }
 }

@@ -13,6 +13,7 @@
 mod outbox;
 mod pictures;
 mod routes;
+mod sound;
 mod state;
 mod viewer;
 
@@ -32,6 +33,7 @@ use tokio::sync::{Notify, watch};
 use self::state::State;
 use crate::{
     Error, ErrorKind, desktop::Desktop, encode::Encoders, hub, pacing::BitsPerSecond, screenshot,
+    sound::Sound,
 };
 
 /// How a desktop is served.
@@ -55,6 +57,11 @@ pub trait Starter: fmt::Debug + Send + Sync + 'static {
     /// Where it cannot be started; it is tried again unless the error says that this is no
     /// use.
     async fn start(&self) -> Result<Arc<dyn Desktop>, Error>;
+
+    /// Where the sound of all its desktops comes from; none where they have none.
+    fn sound(&self) -> Option<Arc<dyn Sound>> {
+        None
+    }
 }
 
 /// One desktop, and all who watch it. Cheap to clone; all clones are one.
@@ -88,9 +95,11 @@ impl Media {
         clock: Arc<dyn Clock>,
         tasks: &TaskGroup,
     ) -> Self {
-        let start = clock.now();
+        let (start, sound) = (clock.now(), starter.sound());
+        let mut hub = options.hub;
+        hub.audio &= sound.is_some();
         let shared = Arc::new(Shared {
-            state: State::new(options.hub, starter.size(), &encoders.codecs(), start),
+            state: State::new(hub, starter.size(), &encoders.codecs(), start),
             start,
             clock,
             encoders,
@@ -105,6 +114,13 @@ impl Media {
             draining.run_until_cancelled(Box::pin(keep)).await;
             running.desktop.send_replace(None);
         });
+        if let Some(sound) = sound.filter(|_| hub.audio) {
+            let (running, draining) = (shared.clone(), tasks.draining_token().clone());
+            tasks.spawn("sound", async move {
+                let run = Box::pin(sound::run(&running, &*sound));
+                draining.run_until_cancelled(run).await;
+            });
+        }
         Self { shared }
     }
 
@@ -183,6 +199,7 @@ impl Shared {
             why = desktop.ended() => why,
             why = Box::pin(pictures::run(self, &*desktop)) => why,
             why = self.clipboard(&*desktop) => why,
+            why = self.cursors(&*desktop) => why,
             why = self.resizes(&*desktop) => why,
         };
         self.state.set_input(None);
@@ -208,6 +225,25 @@ impl Shared {
                 Ok(()) => {}
                 Err(why) if why.kind() == ErrorKind::Ended => return why,
                 Err(why) => self.notice(NoticeCode::InputRefused, &why.to_string()),
+            }
+        }
+    }
+
+    /// Passes on what the pointer looks like.
+    async fn cursors(&self, desktop: &dyn Desktop) -> Error {
+        let mut cursors = match desktop.cursors().await {
+            Ok(Some(cursors)) => cursors,
+            Ok(None) => return std::future::pending().await,
+            Err(why) => return why,
+        };
+        loop {
+            match cursors.next().await {
+                Ok(cursor) => {
+                    let mut state = self.state.lock();
+                    let actions = state.hub.pointer_looks(cursor);
+                    state.act(actions, self.clock.now());
+                }
+                Err(why) => return why,
             }
         }
     }

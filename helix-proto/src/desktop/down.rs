@@ -212,6 +212,8 @@ pub enum NoticeCode {
     Slow = 5,
     /// Input was refused.
     InputRefused = 6,
+    /// There is no sound, although there should be.
+    NoSound = 7,
 }
 
 /// A piece of sound.

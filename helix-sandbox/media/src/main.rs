@@ -3,8 +3,11 @@
 //! The guest of a sandbox starts it as the sandbox's user and passes viewers on to it. It ends
 //! when it is told to, or when its desktop cannot be started.
 
+mod sound;
+
 use std::{
     env,
+    ffi::OsString,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -22,10 +25,20 @@ use helix_stream::{
     encode::gstreamer::{self, GStreamer},
     pattern::Pattern,
     serve::{Media, Options, Starter},
+    sound::{
+        Sound,
+        gstreamer::{GStreamerSound, Source},
+        pulse::Pulse,
+    },
     wayland::sway::{self, SwayStarter},
+    x11::xvfb::{self, XvfbStarter},
 };
 use tokio::net::UnixListener;
 
+use self::sound::WithSound;
+
+/// What the made-up desktop sounds like.
+const TONE: f64 = 440.0;
 /// How long viewers have to be told goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -60,6 +73,8 @@ struct Cli {
 enum Kind {
     /// The compositor Sway.
     Sway,
+    /// The X server Xvfb.
+    X11,
     /// A picture that is made up, with a clock, for tests.
     Pattern,
 }
@@ -145,26 +160,63 @@ fn starter(
     clock: &Arc<dyn Clock>,
     tasks: &TaskGroup,
 ) -> anyhow::Result<Arc<dyn Starter>> {
-    Ok(match cli.desktop {
-        Kind::Pattern => Arc::new(PatternStarter {
-            size: cli.size,
-            clock: Arc::clone(clock),
-        }),
+    let (starter, sound): (Arc<dyn Starter>, Option<Arc<dyn Sound>>) = match cli.desktop {
+        Kind::Pattern => {
+            let starter = PatternStarter {
+                size: cli.size,
+                clock: Arc::clone(clock),
+            };
+            let sound = GStreamerSound::new(Source::Tone { hertz: TONE }, Arc::clone(clock))?;
+            (Arc::new(starter), Some(Arc::new(sound)))
+        }
         Kind::Sway => {
-            let runtime_dir = env::var_os("XDG_RUNTIME_DIR").context(
-                "XDG_RUNTIME_DIR is not set: it names a folder of the user's own for sockets",
-            )?;
+            let runtime_dir = runtime_dir()?;
+            let pulse = sound::server(&runtime_dir, clock, tasks);
             let options = sway::Options {
                 program: "sway".into(),
-                runtime_dir: runtime_dir.into(),
+                runtime_dir,
                 size: cli.size,
                 layout: cli.layout.clone(),
                 look: sway::Look::default(),
-                env: env::vars_os().collect(),
+                env: environment(pulse.as_deref()),
             };
-            Arc::new(SwayStarter::new(options, Arc::clone(clock), tasks))
+            let starter = SwayStarter::new(options, Arc::clone(clock), tasks);
+            (Arc::new(starter), heard(pulse))
         }
-    })
+        Kind::X11 => {
+            let runtime_dir = runtime_dir()?;
+            let pulse = sound::server(&runtime_dir, clock, tasks);
+            let options = xvfb::Options {
+                program: "Xvfb".into(),
+                runtime_dir,
+                size: cli.size,
+                layout: cli.layout.clone(),
+                window_manager: "openbox".to_owned(),
+                programs: xvfb::usual_programs(),
+                env: environment(pulse.as_deref()),
+            };
+            let starter = XvfbStarter::new(options, Arc::clone(clock), tasks);
+            (Arc::new(starter), heard(pulse))
+        }
+    };
+    Ok(Arc::new(WithSound { starter, sound }))
+}
+
+fn heard(pulse: Option<Arc<Pulse>>) -> Option<Arc<dyn Sound>> {
+    pulse.map(|pulse| -> Arc<dyn Sound> { pulse })
+}
+
+fn runtime_dir() -> anyhow::Result<PathBuf> {
+    let folder = env::var_os("XDG_RUNTIME_DIR");
+    let folder = folder
+        .context("XDG_RUNTIME_DIR is not set: it names a folder of the user's own for sockets")?;
+    Ok(folder.into())
+}
+
+/// Of what draws the desktop, and of all that is started on it.
+fn environment(pulse: Option<&Pulse>) -> Vec<(OsString, OsString)> {
+    let server = pulse.map(|pulse| ("PULSE_SERVER".into(), pulse.server().into()));
+    env::vars_os().chain(server).collect()
 }
 
 /// Starts made-up desktops.

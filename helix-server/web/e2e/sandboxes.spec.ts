@@ -239,6 +239,55 @@ test('a desktop is watched and typed into, and comes back when its page is reloa
   await expect(facts()).toHaveText('Running', DONE);
 });
 
+/** How often a second the sound that was played last swings; 0 while there is not enough of it. */
+function pitch(): Promise<number> {
+  return page.evaluate(() => {
+    const { heard = [] } = window as { heard?: number[] };
+    if (heard.length < 48_000) return 0;
+    const last = heard.slice(-24_000);
+    const swings = last.filter((now, at) => now >= 0 && (last[at - 1] ?? 0) < 0);
+    return swings.length * 2;
+  });
+}
+
+test('a desktop is heard once its sound is switched on', async () => {
+  const workshop = page.url();
+  await page.addInitScript(() => {
+    const heard: number[] = [];
+    Object.assign(window, { heard });
+    const { prototype } = AudioBufferSourceNode;
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- it is called with its node
+    const start = prototype.start;
+    prototype.start = function (this: AudioBufferSourceNode, ...when) {
+      if (this.buffer) heard.push(...this.buffer.getChannelData(0));
+      start.apply(this, when);
+    };
+  });
+  const id = await page.evaluate(async () => {
+    const made = await fetch('/api/v1/sandboxes', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        name: 'tone',
+        desktop: { kind: 'pattern', width: 640, height: 360 },
+      }),
+    });
+    return ((await made.json()) as { id: string }).id;
+  });
+  await page.goto(`/sandboxes/${id}`);
+  await expect(facts()).toHaveText('Running', DONE);
+  await tab('Desktop');
+  const sound = page.getByRole('button', { name: 'Sound' });
+  await expect(sound).toBeVisible(DONE);
+  expect(await pitch()).toBe(0);
+  await sound.click();
+  await expect.poll(pitch, DONE).toBeGreaterThan(430);
+  expect(await pitch()).toBeLessThan(450);
+  await page.evaluate((sandbox) => fetch(`/api/v1/sandboxes/${sandbox}`, { method: 'DELETE' }), id);
+  await page.goto(workshop);
+  await expect(facts()).toHaveText('Running', DONE);
+});
+
 test('a snapshot is taken, and a sandbox made from it has its files', async () => {
   await tab('Snapshots');
   await page.getByRole('button', { name: 'Take a snapshot' }).click();

@@ -20,19 +20,25 @@ use super::PROGRAM;
 use crate::{
     guest::{
         Reaper,
-        launch::{Launch, Programs, Streams, User, start},
+        launch::{Launch, Programs, Streams, User, kill_session, start},
     },
     service::{End, Service},
 };
 
+/// What its processes are known by.
+const ID: &str = "desktop";
 /// Until it answers for the first time.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How often it is asked whether it does.
 const ASK_EVERY: Duration = Duration::from_millis(10);
 /// Where the sandbox's user has what lives as long as the user's session.
 const RUNTIME: &str = "/run/user";
+/// Where X servers listen.
+const X11_SOCKETS: &str = "/tmp/.X11-unix";
 /// What is needed to draw with Sway.
-const SWAY: &str = "sway";
+const SWAY: &[&str] = &["sway"];
+/// What is needed to draw with an X server.
+const X11: &[&str] = &["Xvfb", "openbox", "xterm"];
 const PATHS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 
 /// What serves a sandbox's desktop. Cheap to clone; all clones are one.
@@ -96,10 +102,17 @@ impl Shared {
         let started = tokio::task::spawn_blocking(move || prepared.launch());
         let (process, lines) = started.await.map_err(io::Error::other)??;
         self.service.began(lines);
-        let nothing = std::future::pending();
-        self.service
+        let (leader, nothing) = (process.pid(), std::future::pending());
+        let end = self
+            .service
             .follow(process, answers(), READY_WITHIN, nothing)
+            .await;
+        // Killed, it left what draws and what plays sound; the next start brings its own.
+        let clean = move || kill_session(leader, ID);
+        tokio::task::spawn_blocking(clean)
             .await
+            .map_err(io::Error::other)?;
+        end
     }
 
     fn launch(&self) -> io::Result<(crate::guest::Process, std::os::fd::OwnedFd)> {
@@ -111,6 +124,7 @@ impl Shared {
         let user = User::find(Some(USER)).map_err(|failed| io::Error::other(failed.0.message))?;
         let runtime = Path::new(RUNTIME).join(user.uid.to_string());
         make_runtime(&runtime, user.uid, user.gid)?;
+        make_x11_sockets()?;
         remove(&socket())?;
         let (reader, writer) = io::pipe()?;
         let DesktopSpec {
@@ -119,7 +133,7 @@ impl Shared {
             height,
         } = self.spec;
         let launch = Launch {
-            id: "desktop".to_owned(),
+            id: ID.to_owned(),
             command: [
                 PROGRAM,
                 "--desktop",
@@ -151,6 +165,15 @@ fn socket() -> PathBuf {
     Path::new(RUNTIME).join("helix-desktop").join("socket")
 }
 
+/// What programs of the sandbox find its desktop's sound by.
+pub(crate) fn variables() -> BTreeMap<String, String> {
+    let Ok(user) = User::find(Some(USER)) else {
+        return BTreeMap::new();
+    };
+    let server = format!("unix:{RUNTIME}/{}/pulse/native", user.uid);
+    BTreeMap::from([("PULSE_SERVER".to_owned(), server)])
+}
+
 /// Makes the directory that `XDG_RUNTIME_DIR` names, and that of the socket.
 fn make_runtime(runtime: &Path, uid: u32, gid: u32) -> io::Result<()> {
     let own = socket().parent().map(Path::to_owned);
@@ -164,6 +187,17 @@ fn make_runtime(runtime: &Path, uid: u32, gid: u32) -> io::Result<()> {
     // Its parent is for everybody to go through.
     let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(RUNTIME, everybody)
+}
+
+/// Only root may make the folder that every user's X server has its socket in.
+fn make_x11_sockets() -> io::Result<()> {
+    match fs::create_dir(X11_SOCKETS) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.and_then(|()| {
+            let sticky = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
+            fs::set_permissions(X11_SOCKETS, sticky)
+        }),
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -185,17 +219,26 @@ fn able(kind: DesktopKind) -> Result<(), &'static str> {
     if !Path::new(PROGRAM).exists() {
         return Err("the host has no media program (helix-media beside helix-sandbox)");
     }
-    if kind == DesktopKind::Sway && !has_sway() {
-        return Err(
+    match kind {
+        DesktopKind::Sway if !has(SWAY) => Err(
             "there is no sway: install it in the image, or on the host where the sandbox has the \
              host's system (Debian: sway foot)",
-        );
+        ),
+        DesktopKind::X11 if !has(X11) => Err(
+            "there is no Xvfb, openbox or xterm: install them in the image, or on the host where \
+             the sandbox has the host's system (Debian: xvfb openbox xterm)",
+        ),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-fn has_sway() -> bool {
-    PATHS.iter().any(|path| Path::new(path).join(SWAY).exists())
+fn has(programs: &[&str]) -> bool {
+    let is_there = |program| {
+        PATHS
+            .iter()
+            .any(|path| Path::new(path).join(program).exists())
+    };
+    programs.iter().all(is_there)
 }
 
 /// Whether sandboxes with this machine's system can have a desktop: how, or why not.
@@ -207,11 +250,16 @@ pub fn on_this_system(media: Option<&Path>) -> Result<String, String> {
     let Some(media) = media else {
         return Err("there is no helix-media beside helix-sandbox".to_owned());
     };
-    if !has_sway() {
-        return Err("install sway and foot (Debian: sway foot); images need theirs".to_owned());
-    }
+    let kinds = match (has(SWAY), has(X11)) {
+        (true, true) => "sway and x11",
+        (true, false) => "sway (x11 needs xvfb, openbox and xterm)",
+        (false, true) => "x11 (sway needs sway and foot)",
+        (false, false) => {
+            return Err("install sway and foot (Debian: sway foot); images need theirs".to_owned());
+        }
+    };
     Ok(format!(
-        "this machine's own sway, by {}; images need theirs",
+        "this machine's own {kinds}, by {}; images need theirs",
         media.display()
     ))
 }

@@ -42,6 +42,26 @@ pub(crate) fn kill(leader: Option<i32>, id: &str) {
     tracing::warn!(id, "processes of a program would not end");
 }
 
+/// Kills what is left of a program's own session after its process has ended. What it started
+/// in sessions of their own, as a desktop starts its programs, goes on. Blocks; not for the
+/// thread that serves.
+pub(crate) fn kill_session(leader: i32, id: &str) {
+    let mark = format!("{MARK}={id}").into_bytes();
+    for _ in 0..ROUNDS {
+        // The number may be another's by now; the mark is not.
+        let left: Vec<_> = processes()
+            .filter(|process| process.session == leader && !process.ended)
+            .filter(|process| carries(process, &mark))
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+        left.into_iter().for_each(Process::kill);
+        thread::sleep(BETWEEN);
+    }
+    tracing::warn!(id, "what was left of a program would not end");
+}
+
 /// A process as `/proc` shows it.
 #[derive(Debug, Clone, Copy)]
 struct Process {
@@ -153,5 +173,40 @@ mod tests {
         );
         assert!(!process.ended);
         assert!(Process::parse(1, b"1 (x").is_none());
+    }
+
+    #[test]
+    fn what_is_left_of_a_session_is_killed_and_what_left_the_session_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "sleep 300 & echo $! > stays; setsid sleep 300 & echo $! > left; wait";
+        let mut leader = std::process::Command::new("setsid")
+            .args(["sh", "-c", script])
+            .current_dir(&folder)
+            .env(MARK, "this_test")
+            .spawn()
+            .unwrap();
+        let child = |name: &str| -> Option<Process> {
+            let text = fs::read_to_string(folder.path().join(name)).ok()?;
+            let process = Process::read(text.trim().parse().ok()?)?;
+            (!process.ended).then_some(process)
+        };
+        let session = |name| child(name).map(|process| process.session);
+        let number = i32::try_from(leader.id()).unwrap();
+        for _ in 0..1_000 {
+            if session("stays") == Some(number) && session("left").is_some_and(|it| it != number) {
+                break;
+            }
+            thread::sleep(BETWEEN);
+        }
+        leader.kill().unwrap();
+        leader.wait().unwrap();
+        assert_eq!(session("stays"), Some(number));
+        // Another's mark.
+        kill_session(number, "another");
+        assert!(child("stays").is_some());
+        kill_session(number, "this_test");
+        assert!(child("stays").is_none());
+        let left = child("left").expect("it goes on");
+        left.kill();
     }
 }

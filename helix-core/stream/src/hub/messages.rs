@@ -39,8 +39,11 @@ impl Hub {
             Up::Ping { token } if viewer.greeted => {
                 actions.push(Action::Send(id, Down::Pong { token, now: clock }));
             }
-            // There is no sound to be had, as this viewer's Hello says.
-            Up::Ping { .. } | Up::Audio(_) => {}
+            Up::Ping { .. } => {}
+            Up::Audio(on) => {
+                viewer.listens = on && self.options.audio;
+                self.tell_listening(&mut actions);
+            }
             Up::Release => self.release(id, &mut actions),
             Up::TakeOver => self.take_over(id, &mut actions),
             Up::Resize(size) => {

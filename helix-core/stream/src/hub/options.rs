@@ -14,6 +14,8 @@ pub struct Options {
     pub fps: u16,
     /// Whether the clipboard is passed on, both ways.
     pub clipboard: bool,
+    /// Whether viewers can listen, where there is sound.
+    pub audio: bool,
 }
 
 impl Default for Options {
@@ -22,6 +24,7 @@ impl Default for Options {
             pacing: pacing::Options::default(),
             fps: 60,
             clipboard: true,
+            audio: true,
         }
     }
 }

@@ -612,3 +612,55 @@ fn an_encoder_that_takes_a_while_takes_nothing_from_the_rate_of_pictures() {
     room.pass(Duration::from_millis(6));
     assert_eq!(room.hub.plan(room.now).0.work.len(), 1);
 }
+
+#[test]
+fn sound_goes_to_who_asked_for_it_and_is_listened_to_only_meanwhile() {
+    let mut room = Room::new();
+    let (one, two) = (room.join(&greeting("one")), room.join(&greeting("two")));
+    room.actions.clear();
+    let hear = |room: &mut Room| {
+        let actions = room.hub.heard(&Bytes::from_static(b"opus"), Micros(5));
+        let to = actions.into_iter().map(|action| match action {
+            Action::Send(id, Down::Audio(audio)) => (id, audio.sequence),
+            other => panic!("{other:?}"),
+        });
+        to.collect::<Vec<_>>()
+    };
+    assert_eq!(hear(&mut room), []);
+    room.say(one, Up::Audio(true));
+    room.say(two, Up::Audio(true));
+    room.say(two, Up::Visible(false));
+    assert_eq!(room.actions, [Action::Listen(true)]);
+    assert_eq!(hear(&mut room), [(one, 1), (two, 1)]);
+    room.say(one, Up::Audio(false));
+    assert_eq!(hear(&mut room), [(two, 2)]);
+    let left = room.hub.leave(two);
+    assert!(left.contains(&Action::Listen(false)), "{left:?}");
+    assert_eq!(hear(&mut room), []);
+}
+
+#[test]
+fn where_there_is_no_sound_nobody_listens_and_the_hello_says_so() {
+    let mut room = Room::new();
+    let one = room.join(&greeting("one"));
+    let offers = |sent: &[Down]| matches!(&sent[0], Down::Hello(hello) if hello.flags.audio);
+    assert!(offers(&room.sent(one)));
+    room.hub.options.audio = false;
+    let two = room.join(&greeting("two"));
+    assert!(!offers(&room.sent(two)));
+    room.say(two, Up::Audio(true));
+    assert!(!room.actions.contains(&Action::Listen(true)));
+}
+
+#[test]
+fn what_the_pointer_looks_like_is_told_to_all_and_to_who_comes_later() {
+    let mut room = Room::new();
+    let one = room.join(&greeting("one"));
+    room.sent(one);
+    let actions = room.hub.pointer_looks(Cursor::Hidden);
+    assert_eq!(actions, [Action::Send(one, Down::Cursor(Cursor::Hidden))]);
+    let two = room.join(&greeting("two"));
+    let sent = room.sent(two);
+    assert!(matches!(&sent[0], Down::Hello(_)));
+    assert_eq!(sent[1], Down::Cursor(Cursor::Hidden));
+}

@@ -19,6 +19,10 @@ pub(super) struct Viewer {
     /// Whether it was sent the `Hello` of the encoder that is open.
     pub(super) greeted: bool,
     pub(super) visible: bool,
+    /// Whether it wants to hear the sound.
+    pub(super) listens: bool,
+    /// The number of the piece of sound that it was sent last.
+    pub(super) heard: u32,
     pub(super) pacing: Pacing,
     pub(super) held: Held,
     /// Where its pointer is, if it is in the picture.
@@ -46,6 +50,8 @@ impl Viewer {
             codec: Codec::Stills,
             greeted: false,
             visible: true,
+            listens: false,
+            heard: 0,
             pacing: Pacing::new(pacing, now),
             held: Held::default(),
             pointer: None,

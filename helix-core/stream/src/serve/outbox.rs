@@ -17,6 +17,9 @@ use tokio::sync::{Notify, watch};
 /// Messages of a kind of which every one counts that wait at most; the oldest give way.
 const MOST: usize = 64;
 
+/// Pieces of sound that wait at most: what is older is not worth hearing any more.
+const SOUND: usize = 16;
+
 /// Bytes of pictures that wait at most: several times what pacing lets onto the way.
 const PICTURES: usize = 16 << 20;
 
@@ -77,13 +80,10 @@ fn put(waiting: &mut VecDeque<Down>, message: Down) {
         return;
     }
     let kind = discriminant(&message);
-    let most = if matches!(
-        message,
-        Down::Notice(_) | Down::Pong { .. } | Down::Audio(_)
-    ) {
-        MOST
-    } else {
-        1
+    let most = match message {
+        Down::Notice(_) | Down::Pong { .. } => MOST,
+        Down::Audio(_) => SOUND,
+        _ => 1,
     };
     while count(waiting, kind) >= most {
         let oldest = waiting.iter().position(|one| discriminant(one) == kind);
@@ -113,7 +113,7 @@ const fn is_picture(message: &Down) -> bool {
 mod tests {
     use bytes::Bytes;
     use helix_proto::desktop::{
-        Codec, Frame, FrameFlags, Hello, HelloFlags, Micros, Notice, NoticeCode, Point, Size,
+        Audio, Codec, Frame, FrameFlags, Hello, HelloFlags, Micros, Notice, NoticeCode, Point, Size,
     };
 
     use super::*;
@@ -171,6 +171,15 @@ mod tests {
         let many: Vec<_> = (0..100).map(|n| notice(&n.to_string())).collect();
         let got = order(many);
         assert_eq!((got.len(), &got[0]), (MOST, &notice("36")));
+        let sound = |sequence| {
+            Down::Audio(Audio {
+                sequence,
+                captured: Micros(0),
+                opus: Bytes::from_static(b"x"),
+            })
+        };
+        let got = order((0..100).map(sound).collect());
+        assert_eq!((got.len(), &got[0]), (SOUND, &sound(84)));
     }
 
     #[tokio::test]

@@ -21,6 +21,7 @@ pub(super) struct State {
     inner: Mutex<Inner>,
     pasted: watch::Sender<Option<Clipboard>>,
     resize: watch::Sender<Option<Size>>,
+    listened: watch::Sender<bool>,
 }
 
 /// Whoever holds this does at once what the hub says, so that it stays in order.
@@ -31,11 +32,13 @@ pub(super) struct Inner {
     input: Option<Arc<dyn InputSink>>,
     pasted: watch::Sender<Option<Clipboard>>,
     resize: watch::Sender<Option<Size>>,
+    listened: watch::Sender<bool>,
 }
 
 impl State {
     pub(super) fn new(options: hub::Options, size: Size, codecs: &[Codec], now: Instant) -> Self {
         let (pasted, resize) = (watch::Sender::new(None), watch::Sender::new(None));
+        let listened = watch::Sender::new(false);
         Self {
             inner: Mutex::new(Inner {
                 hub: Hub::new(options, size, codecs, now),
@@ -43,9 +46,11 @@ impl State {
                 input: None,
                 pasted: pasted.clone(),
                 resize: resize.clone(),
+                listened: listened.clone(),
             }),
             pasted,
             resize,
+            listened,
         }
     }
 
@@ -65,6 +70,11 @@ impl State {
     /// The size that a viewer wants; the last, if several come at once.
     pub(super) fn resized(&self) -> watch::Receiver<Option<Size>> {
         self.resize.subscribe()
+    }
+
+    /// Whether somebody listens to the sound.
+    pub(super) fn listened(&self) -> watch::Receiver<bool> {
+        self.listened.subscribe()
     }
 }
 
@@ -96,6 +106,9 @@ impl Inner {
                 }
                 Action::Resize(size) => {
                     self.resize.send_replace(Some(size));
+                }
+                Action::Listen(on) => {
+                    self.listened.send_replace(on);
                 }
             }
         }

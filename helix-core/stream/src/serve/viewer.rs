@@ -8,7 +8,7 @@ use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
-use helix_proto::desktop::{MALFORMED, TOO_LARGE, Up};
+use helix_proto::desktop::{Down, MALFORMED, Micros, TOO_LARGE, Up};
 use tokio::time::{Instant, timeout};
 
 use super::{Shared, outbox::Outbox};
@@ -20,6 +20,8 @@ const GREET_WITHIN: Duration = Duration::from_secs(10);
 const ASK_EVERY: Duration = Duration::from_secs(10);
 /// One that has said nothing for this long is gone.
 const SILENT_FOR: Duration = Duration::from_secs(30);
+/// Sound that has waited for longer than this, in microseconds, is not sent any more.
+const LATE_SOUND: u64 = 300_000;
 /// How long the last words may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -166,12 +168,18 @@ async fn receive(present: &Present<'_>, up: &mut SplitStream<WebSocket>) -> End 
     }
 }
 
+/// Whether this is not worth its way any more.
+fn is_late(message: &Down, now: Micros) -> bool {
+    matches!(message, Down::Audio(audio) if now.0.saturating_sub(audio.captured.0) > LATE_SOUND)
+}
+
 /// Sends what there is for the viewer.
 async fn send(present: &Present<'_>, down: &mut SplitSink<WebSocket, Message>) -> End {
     let mut ask = tokio::time::interval_at(Instant::now() + ASK_EVERY, ASK_EVERY);
     loop {
         let message = tokio::select! {
             message = present.outbox.pop() => match message.encode() {
+                _ if is_late(&message, present.shared.micros(present.shared.clock.now())) => continue,
                 Ok(message) => Message::Binary(message),
                 Err(why) => {
                     tracing::warn!(%why, "a message that cannot be sent");
@@ -183,5 +191,26 @@ async fn send(present: &Present<'_>, down: &mut SplitSink<WebSocket, Message>) -
         if down.send(message).await.is_err() {
             return End::Left;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use helix_proto::desktop::Audio;
+
+    use super::*;
+
+    #[test]
+    fn sound_that_has_waited_for_too_long_is_not_sent_and_other_messages_are() {
+        let audio = Down::Audio(Audio {
+            sequence: 1,
+            captured: Micros(1_000_000),
+            opus: Bytes::from_static(b"x"),
+        });
+        assert!(!is_late(&audio, Micros(0)));
+        assert!(!is_late(&audio, Micros(1_300_000)));
+        assert!(is_late(&audio, Micros(1_300_001)));
+        let (token, now) = (1, Micros(0));
+        assert!(!is_late(&Down::Pong { token, now }, Micros(u64::MAX)));
     }
 }

@@ -210,27 +210,38 @@ impl Capture for WaylandCapture {
             let why = "the compositor paints upside down: run it with WLR_RENDERER=pixman";
             return Err(Error::new(ErrorKind::Unsupported, why));
         }
-        let Shape {
-            width,
-            height,
-            stride,
-            ..
-        } = memory.shape;
-        let side = |side| u16::try_from(side).unwrap_or(u16::MAX);
-        let size = Size::new(side(width), side(height)).ok_or_else(|| {
-            let why = format!("an output of {width}x{height} is too large");
-            Error::new(ErrorKind::Unsupported, why)
-        })?;
-        let (now, monotonic) = (self.clock.now(), monotonic());
-        let took = monotonic.saturating_sub(at).min(Duration::from_secs(1));
-        Ok(Shot {
-            pixels: memory.bytes(),
-            stride: stride as usize,
-            size,
-            captured: now.checked_sub(took).unwrap_or(now),
-            took,
-        })
+        shot(memory, Some(at), &*self.clock)
     }
+}
+
+/// The picture in this memory, that was to be seen `at` some time of the machine's monotonic
+/// clock, or now.
+pub(super) fn shot<'a>(
+    memory: &'a Shared,
+    at: Option<Duration>,
+    clock: &dyn Clock,
+) -> Result<Shot<'a>, Error> {
+    let Shape {
+        width,
+        height,
+        stride,
+        ..
+    } = memory.shape;
+    let side = |side| u16::try_from(side).unwrap_or(u16::MAX);
+    let size = Size::new(side(width), side(height)).ok_or_else(|| {
+        let why = format!("an output of {width}x{height} is too large");
+        Error::new(ErrorKind::Unsupported, why)
+    })?;
+    let (now, monotonic) = (clock.now(), monotonic());
+    let took = at.map_or(Duration::ZERO, |at| monotonic.saturating_sub(at));
+    let took = took.min(Duration::from_secs(1));
+    Ok(Shot {
+        pixels: memory.bytes(),
+        stride: stride as usize,
+        size,
+        captured: now.checked_sub(took).unwrap_or(now),
+        took,
+    })
 }
 
 fn monotonic() -> Duration {

@@ -31,14 +31,14 @@ use wayland_protocols_wlr::virtual_pointer::v1::client::{
 };
 
 use super::{
-    keyboard::{self, Keymap},
+    keyboard::Keymap,
     line::{self, lacks},
-    memory,
     modifiers::Modifiers,
 };
 use crate::{
     Error, ErrorKind,
     input::{Input, InputSink},
+    keysym, memory,
 };
 
 /// What a wheel's notch is in a pointer's own units, as libinput has it.
@@ -261,7 +261,7 @@ impl Hands {
     fn text(&mut self, text: &str, time: u32) -> Result<(), Error> {
         let mut outcome = Ok(());
         for character in text.chars() {
-            match self.place(keyboard::keysym(character)) {
+            match self.place(keysym::of(character)) {
                 Ok(code) => {
                     self.keyboard.modifiers(0, 0, 0, 0);
                     self.keyboard.key(time, code.into(), 1);

@@ -106,18 +106,6 @@ const fn code(at: usize) -> u16 {
     FIRST + at as u16
 }
 
-/// The keysym of a character.
-pub(super) const fn keysym(character: char) -> u32 {
-    match character {
-        '\n' | '\r' => 0xff0d,
-        '\t' => 0xff09,
-        '\u{8}' => 0xff08,
-        '\u{1b}' => 0xff1b,
-        ' '..='~' | '\u{a0}'..='\u{ff}' => character as u32,
-        _ => 0x0100_0000 + character as u32,
-    }
-}
-
 /// Keys that are at the same place on every layout, and modifiers, which have to be.
 const fn usual(keysym: u32) -> Option<u16> {
     Some(match keysym {
@@ -216,13 +204,5 @@ mod tests {
             assert!(Keymap::new(layout).is_none(), "{layout}");
         }
         assert!(!Keymap::has(0) && !Keymap::has(248) && Keymap::has(30));
-    }
-
-    #[test]
-    fn characters_are_keysyms() {
-        for (character, expected) in [('a', 0x61), ('ü', 0xfc), ('\n', 0xff0d), ('€', 0x010020ac)]
-        {
-            assert_eq!(keysym(character), expected);
-        }
     }
 }

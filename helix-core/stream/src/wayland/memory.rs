@@ -1,9 +1,8 @@
 //! Memory that is shared with the compositor.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 
 use memmap2::{Mmap, MmapOptions};
-use rustix::fs::{MemfdFlags, SealFlags};
 use wayland_client::{
     Dispatch, QueueHandle,
     protocol::{
@@ -13,7 +12,7 @@ use wayland_client::{
     },
 };
 
-use crate::Error;
+use crate::{Error, memory};
 
 /// What a buffer has to be like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +46,7 @@ impl Shared {
         let bytes = u64::from(shape.stride) * u64::from(shape.height);
         let size = i32::try_from(bytes).map_err(|why| failed(&why))?;
         let number = |number: u32| i32::try_from(number).map_err(|why| failed(&why));
-        let fd = file("helix-capture", bytes).map_err(|why| failed(&why))?;
+        let fd = memory::file("helix-capture", bytes).map_err(|why| failed(&why))?;
         // SAFETY: the file is ours and cannot shrink; the compositor writes into it, but only
         // between a request for a copy and its answer, when nobody reads here.
         let map = unsafe { MmapOptions::new().map(&fd) }.map_err(|why| failed(&why))?;
@@ -65,12 +64,4 @@ impl Shared {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.map
     }
-}
-
-/// A file in memory that cannot shrink.
-pub(super) fn file(name: &str, bytes: u64) -> rustix::io::Result<OwnedFd> {
-    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    rustix::fs::ftruncate(&fd, bytes)?;
-    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::SEAL)?;
-    Ok(fd)
 }

@@ -25,13 +25,15 @@ use tokio::{
 
 pub use self::config::Look;
 use self::ipc::Ipc;
-use super::{WaylandCapture, WaylandClipboard, WaylandInput};
+use super::{WaylandClipboard, WaylandInput};
 use crate::{
     Error, ErrorKind,
     capture::{Capture, Want},
+    cursor::Cursors,
     desktop::{Clipboard, Desktop},
     input::InputSink,
     serve::Starter,
+    wayland,
 };
 
 /// How long Sway may take to listen.
@@ -279,8 +281,7 @@ impl Desktop for Sway {
     }
 
     async fn capture(&self) -> Result<Box<dyn Capture>, Error> {
-        let capture = WaylandCapture::connect(&self.socket, self.clock.clone()).await?;
-        Ok(Box::new(capture))
+        wayland::capture(&self.socket, self.clock.clone()).await
     }
 
     fn input(&self) -> Arc<dyn InputSink> {
@@ -291,6 +292,10 @@ impl Desktop for Sway {
         Some(self.clipboard.clone())
     }
 
+    async fn cursors(&self) -> Result<Option<Box<dyn Cursors>>, Error> {
+        wayland::cursors(&self.socket).await
+    }
+
     async fn resize(&self, size: Size) -> Result<(), Error> {
         if self.size() == size {
             return Ok(());
@@ -299,7 +304,7 @@ impl Desktop for Sway {
             .command(&format!("output {OUTPUT} mode {size}@60Hz"))
             .await?;
         // What it says is that it has heard of it: the picture tells when it is so.
-        let mut capture = WaylandCapture::connect(&self.socket, self.clock.clone()).await?;
+        let mut capture = self.capture().await?;
         let wait = async {
             while capture.next(Want::Now).await?.size != size {
                 sleep(LOOK_EVERY).await;

@@ -209,7 +209,7 @@ impl Stats {
 
 impl NoticeCode {
     /// All of them, by number.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Well,
         Self::Starting,
         Self::CompositorEnded,
@@ -217,6 +217,7 @@ impl NoticeCode {
         Self::NoEncoder,
         Self::Slow,
         Self::InputRefused,
+        Self::NoSound,
     ];
 
     pub(super) fn read(reader: &mut Reader) -> Result<Self, Error> {

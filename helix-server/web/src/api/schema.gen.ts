@@ -1926,7 +1926,7 @@ export interface components {
          * @description What draws a desktop.
          * @enum {string}
          */
-        DesktopKind: "sway" | "pattern";
+        DesktopKind: "sway" | "x11" | "pattern";
         /** @description A desktop for a sandbox. */
         DesktopSpec: {
             /**

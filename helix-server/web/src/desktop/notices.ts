@@ -41,9 +41,10 @@ const CODES: Record<number, string> = {
   4: 'The host has no encoder that this browser can decode: still pictures are shown.',
   5: 'The connection is too slow for all pictures: fewer are sent.',
   6: 'What was typed or clicked was refused.',
+  7: 'There is no sound.',
 };
 const STARTING = 1;
-const DISMISSABLE = new Set([5, 6]);
+const DISMISSABLE = new Set([5, 6, 7]);
 
 /** All of them, the most important first; `now` is in milliseconds since the Unix epoch. */
 export function noticesOf(known: Known, now: number): Notice[] {

@@ -10,10 +10,16 @@ export const DESKTOP_CHOICES: { value: string; label: string }[] = [
     value: size,
     label: size.replace('×', ' × '),
   })),
+  ...['1280×720', '1920×1080'].map((size) => ({
+    value: `x11 ${size}`,
+    label: `${size.replace('×', ' × ')}, X11`,
+  })),
 ];
 
 /** The choice as a spec. */
 export function desktopChosen(choice: string): DesktopSpec | null {
-  const [width, height] = choice.split('×').map(Number);
-  return width && height ? { width, height } : null;
+  const x11 = choice.startsWith('x11 ');
+  const [width, height] = choice.replace('x11 ', '').split('×').map(Number);
+  if (!width || !height) return null;
+  return x11 ? { kind: 'x11', width, height } : { width, height };
 }
