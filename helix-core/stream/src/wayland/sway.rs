@@ -3,6 +3,7 @@
 
 mod config;
 mod ipc;
+mod wallpaper;
 
 use std::{
     ffi::OsString,
@@ -23,7 +24,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub use self::config::Look;
+pub use self::config::{Look, Wallpaper};
 use self::ipc::Ipc;
 use super::{WaylandClipboard, WaylandInput};
 use crate::{
@@ -186,6 +187,12 @@ fn ended_by(status: std::io::Result<ExitStatus>) -> Error {
     Error::new(ErrorKind::Ended, format!("sway has ended {how}"))
 }
 
+/// As it is computed: what is so smooth loses nothing when it is enlarged.
+const WALLPAPER: Size = match Size::new(960, 540) {
+    Some(size) => size,
+    None => unreachable!(),
+};
+
 /// Where a Sway is started.
 struct Place {
     runtime_dir: PathBuf,
@@ -208,7 +215,13 @@ impl Place {
         if ipc.exists() {
             std::fs::remove_file(&ipc).map_err(failed)?;
         }
-        std::fs::write(&config, config::text(OUTPUT, options)).map_err(failed)?;
+        let picture = runtime_dir.join("wallpaper.png");
+        if options.look.wallpaper == Wallpaper::Gradient {
+            let png = wallpaper::png(WALLPAPER)?;
+            std::fs::write(&picture, png).map_err(failed)?;
+        }
+        let text = config::text(OUTPUT, options, &picture);
+        std::fs::write(&config, text).map_err(failed)?;
         Ok(Self {
             runtime_dir,
             config,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use helix_proto::desktop::Size;
-use helix_stream::wayland::sway::{Look, Options};
+use helix_stream::wayland::sway::{Look, Options, Wallpaper};
 
 /// The user that Sway runs as where the tests are root.
 const NOBODY: u32 = 65_534;
@@ -46,12 +46,12 @@ pub(crate) fn place(program: &Path, programs: &[&str]) -> (tempfile::TempDir, Op
         size: size(),
         layout: "us".to_owned(),
         look: Look {
-            wallpaper: "#336699".to_owned(),
+            wallpaper: Wallpaper::Colour("#336699".to_owned()),
             programs: programs
                 .iter()
                 .map(|program| (*program).to_owned())
                 .collect(),
-            bar: false,
+            bar: None,
             ..Look::default()
         },
         env: [

@@ -1,31 +1,41 @@
 //! Sway's configuration.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use super::Options;
 
 /// What there is to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
-    /// The wallpaper's colour, as `#rrggbb`.
-    pub wallpaper: String,
+    /// What lies behind the windows.
+    pub wallpaper: Wallpaper,
     /// What is started with it, each by a shell.
     pub programs: Vec<String>,
     /// The command that opens a terminal.
     pub terminal: String,
-    /// Whether there is a bar, with workspaces and the time.
-    pub bar: bool,
+    /// What the bar shows beside the workspaces: a command that speaks swaybar's protocol or
+    /// prints lines, run by a shell. No bar without it.
+    pub bar: Option<String>,
     /// More lines of its configuration, at the end.
     pub more: String,
+}
+
+/// What lies behind the windows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wallpaper {
+    /// One colour, as `#rrggbb`.
+    Colour(String),
+    /// A quiet gradient. Takes `swaybg`; without it, nothing is painted.
+    Gradient,
 }
 
 impl Default for Look {
     fn default() -> Self {
         Self {
-            wallpaper: "#1f2430".to_owned(),
+            wallpaper: Wallpaper::Gradient,
             programs: vec!["foot".to_owned()],
             terminal: "foot".to_owned(),
-            bar: true,
+            bar: Some("while date +%F\u{a0}%R; do sleep 20; done".to_owned()),
             more: String::new(),
         }
     }
@@ -33,7 +43,7 @@ impl Default for Look {
 
 /// The whole configuration. Keys that a browser keeps for itself are not used: the modifier is
 /// Alt.
-pub(super) fn text(output: &str, options: &Options) -> String {
+pub(super) fn text(output: &str, options: &Options, picture: &Path) -> String {
     let Look {
         wallpaper,
         programs,
@@ -41,10 +51,14 @@ pub(super) fn text(output: &str, options: &Options) -> String {
         bar,
         more,
     } = &options.look;
+    let background = match wallpaper {
+        Wallpaper::Colour(colour) => format!("{colour} solid_color"),
+        Wallpaper::Gradient => format!("\"{}\" fill #142b36", picture.display()),
+    };
     let mut text = format!(
         "output {output} {{\n\
          mode {size}@60Hz\n\
-         background {wallpaper} solid_color\n\
+         background {background}\n\
          }}\n\
          input * xkb_layout {layout}\n\
          xwayland enable\n\
@@ -72,21 +86,21 @@ pub(super) fn text(output: &str, options: &Options) -> String {
             "bindsym $mod+Shift+{number} move container to workspace number {number}"
         );
     }
-    if *bar {
-        // Sway takes quotes away, so that the date has a space that does not break.
-        text.push_str(
-            "bar {\n\
+    if let Some(bar) = bar {
+        let _ = write!(
+            text,
+            "bar {{\n\
              position top\n\
              font pango:DejaVu Sans 10\n\
-             status_command while date +%F\u{a0}%R; do sleep 20; done\n\
+             status_command {bar}\n\
              tray_output none\n\
-             colors {\n\
+             colors {{\n\
              background #151a22\n\
              statusline #d5dcdb\n\
              focused_workspace #0b7a70 #0b7a70 #ffffff\n\
              inactive_workspace #151a22 #151a22 #a9b3b2\n\
-             }\n\
-             }\n",
+             }}\n\
+             }}\n"
         );
     }
     for program in programs {
