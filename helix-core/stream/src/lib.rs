@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod automation;
 pub mod capture;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -11,6 +12,7 @@ pub mod hub;
 pub mod input;
 pub mod pacing;
 pub mod pattern;
+pub mod record;
 pub mod screenshot;
 pub mod serve;
 #[cfg(feature = "wayland")]

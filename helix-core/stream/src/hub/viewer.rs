@@ -21,6 +21,8 @@ pub(super) struct Viewer {
     pub(super) visible: bool,
     pub(super) pacing: Pacing,
     pub(super) held: Held,
+    /// Pictures a second that it wants at most.
+    pub(super) fps: u16,
     /// Where its pointer is, if it is in the picture.
     pub(super) pointer: Option<Point>,
     /// The number of what it was sent last, or would have been.
@@ -48,6 +50,7 @@ impl Viewer {
             visible: true,
             pacing: Pacing::new(pacing, now),
             held: Held::default(),
+            fps: u16::MAX,
             pointer: None,
             sequence: 0,
             seen: 0,

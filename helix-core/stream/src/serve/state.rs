@@ -6,13 +6,14 @@ use std::{
     time::Instant,
 };
 
-use helix_proto::desktop::{Clipboard, Codec, Size};
+use helix_proto::desktop::{Clipboard, Codec, Point, Size};
 use tokio::sync::watch;
 
 use super::outbox::Outbox;
 use crate::{
+    Error,
     hub::{self, Action, Hub, ViewerId},
-    input::InputSink,
+    input::{Input, InputSink},
 };
 
 /// The hub, and where what it says goes.
@@ -21,6 +22,7 @@ pub(super) struct State {
     inner: Mutex<Inner>,
     pasted: watch::Sender<Option<Clipboard>>,
     resize: watch::Sender<Option<Size>>,
+    interrupts: watch::Sender<()>,
 }
 
 /// Whoever holds this does at once what the hub says, so that it stays in order.
@@ -29,23 +31,30 @@ pub(super) struct Inner {
     pub(super) hub: Hub,
     outboxes: BTreeMap<ViewerId, Arc<Outbox>>,
     input: Option<Arc<dyn InputSink>>,
+    /// Where the desktop's pointer was moved to last.
+    pointer: Option<Point>,
     pasted: watch::Sender<Option<Clipboard>>,
     resize: watch::Sender<Option<Size>>,
+    interrupts: watch::Sender<()>,
 }
 
 impl State {
     pub(super) fn new(options: hub::Options, size: Size, codecs: &[Codec], now: Instant) -> Self {
         let (pasted, resize) = (watch::Sender::new(None), watch::Sender::new(None));
+        let interrupts = watch::Sender::new(());
         Self {
             inner: Mutex::new(Inner {
                 hub: Hub::new(options, size, codecs, now),
                 outboxes: BTreeMap::new(),
                 input: None,
+                pointer: None,
                 pasted: pasted.clone(),
                 resize: resize.clone(),
+                interrupts: interrupts.clone(),
             }),
             pasted,
             resize,
+            interrupts,
         }
     }
 
@@ -54,7 +63,9 @@ impl State {
     }
 
     pub(super) fn set_input(&self, input: Option<Arc<dyn InputSink>>) {
-        self.lock().input = input;
+        let mut state = self.lock();
+        state.input = input;
+        state.pointer = None;
     }
 
     /// What a viewer puts into the clipboard; the last, if several come at once.
@@ -65,6 +76,11 @@ impl State {
     /// The size that a viewer wants; the last, if several come at once.
     pub(super) fn resized(&self) -> watch::Receiver<Option<Size>> {
         self.resize.subscribe()
+    }
+
+    /// Changes when what programs are doing to the desktop is to end.
+    pub(super) fn interrupts(&self) -> watch::Receiver<()> {
+        self.interrupts.subscribe()
     }
 }
 
@@ -86,8 +102,7 @@ impl Inner {
             match action {
                 Action::Send(id, message) => self.send(id, message),
                 Action::Input(id, input) => {
-                    let sent = self.input.as_ref().map(|sink| sink.send(input));
-                    if let Some(Err(why)) = sent {
+                    if let Some(Err(why)) = self.send_input(input) {
                         refusals.extend(self.hub.refused(id, &why.to_string(), now));
                     }
                 }
@@ -97,6 +112,7 @@ impl Inner {
                 Action::Resize(size) => {
                     self.resize.send_replace(Some(size));
                 }
+                Action::Interrupt => self.interrupt(),
             }
         }
         for refusal in refusals {
@@ -104,6 +120,35 @@ impl Inner {
                 self.send(id, message);
             }
         }
+    }
+
+    /// Does what a program wants done to the desktop; none where no desktop runs.
+    pub(super) fn input(&mut self, input: Input) -> Option<Result<(), Error>> {
+        if let Input::Move(at) = input {
+            self.hub.moved(at);
+        }
+        self.send_input(input)
+    }
+
+    fn send_input(&mut self, input: Input) -> Option<Result<(), Error>> {
+        let sink = self.input.as_ref()?;
+        match input {
+            Input::Move(at) | Input::Touch { at, .. } => self.pointer = Some(at),
+            // Where that leads, the desktop alone knows.
+            Input::MoveBy { .. } => self.pointer = None,
+            _ => {}
+        }
+        Some(sink.send(input))
+    }
+
+    /// Where the desktop's pointer was moved to last, as far as that is known.
+    pub(super) const fn pointer(&self) -> Option<Point> {
+        self.pointer
+    }
+
+    /// Ends what programs are doing to the desktop.
+    pub(super) fn interrupt(&self) {
+        self.interrupts.send_replace(());
     }
 
     fn send(&self, id: ViewerId, message: helix_proto::desktop::Down) {

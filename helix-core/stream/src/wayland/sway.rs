@@ -3,6 +3,7 @@
 
 mod config;
 mod ipc;
+mod windows;
 
 use std::{
     ffi::OsString,
@@ -24,12 +25,12 @@ use tokio::{
 };
 
 pub use self::config::Look;
-use self::ipc::Ipc;
+use self::{ipc::Ipc, windows::SwayWindows};
 use super::{WaylandCapture, WaylandClipboard, WaylandInput};
 use crate::{
     Error, ErrorKind,
     capture::{Capture, Want},
-    desktop::{Clipboard, Desktop},
+    desktop::{Clipboard, Desktop, Windows},
     input::InputSink,
     serve::Starter,
 };
@@ -103,7 +104,7 @@ impl Starter for SwayStarter {
 /// A Sway that runs.
 pub struct Sway {
     socket: PathBuf,
-    ipc: Ipc,
+    ipc: Arc<Ipc>,
     input: Arc<WaylandInput>,
     clipboard: Arc<WaylandClipboard>,
     clock: Arc<dyn Clock>,
@@ -156,7 +157,7 @@ impl Sway {
         guard.disarm();
         Ok(Self {
             socket,
-            ipc: Ipc::new(place.ipc),
+            ipc: Arc::new(Ipc::new(place.ipc)),
             input: Arc::new(input),
             clipboard: Arc::new(clipboard),
             clock,
@@ -289,6 +290,10 @@ impl Desktop for Sway {
 
     fn clipboard(&self) -> Option<Arc<dyn Clipboard>> {
         Some(self.clipboard.clone())
+    }
+
+    fn windows(&self) -> Option<Arc<dyn Windows>> {
+        Some(Arc::new(SwayWindows::new(self.ipc.clone())))
     }
 
     async fn resize(&self, size: Size) -> Result<(), Error> {
