@@ -210,9 +210,15 @@ async fn windows(_: &dyn Subject, desktop: &Arc<dyn Desktop>) -> Outcomes {
     numbers.sort_unstable();
     numbers.dedup();
     if numbers.len() != list.len() || list.len() > 1_000 {
-        return Err(format!("{} numbers for {} windows", numbers.len(), list.len()));
+        return Err(format!(
+            "{} numbers for {} windows",
+            numbers.len(),
+            list.len()
+        ));
     }
-    let names = list.iter().flat_map(|window| [&window.title, &window.app_id]);
+    let names = list
+        .iter()
+        .flat_map(|window| [&window.title, &window.app_id]);
     for name in names {
         if name.chars().count() > 1_000 || name.chars().any(char::is_control) {
             return Err(format!("a window is called {name:?}"));

@@ -1,6 +1,7 @@
 //! One picture of a desktop, as a file.
 
 use helix_proto::desktop::{Point, Size};
+use image_webp::WebPEncoder;
 use jpeg_encoder::ColorType;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ pub enum Format {
     Png,
     /// Smaller.
     Jpeg,
+    /// Exact, too, and smaller than a PNG.
+    Webp,
 }
 
 impl Format {
@@ -23,6 +26,7 @@ impl Format {
         match self {
             Self::Png => "image/png",
             Self::Jpeg => "image/jpeg",
+            Self::Webp => "image/webp",
         }
     }
 }
@@ -68,6 +72,7 @@ pub fn file(
     match format {
         Format::Jpeg => stills::jpeg(&pixels, ColorType::Rgb, size, quality.clamp(1, 100)),
         Format::Png => png(&pixels, size),
+        Format::Webp => webp(&pixels, size),
     }
 }
 
@@ -98,6 +103,15 @@ fn png(pixels: &[u8], size: Size) -> Result<Vec<u8>, Error> {
     let mut writer = encoder.write_header().map_err(failed)?;
     writer.write_image_data(pixels).map_err(failed)?;
     writer.finish().map_err(failed)?;
+    Ok(file)
+}
+
+fn webp(pixels: &[u8], size: Size) -> Result<Vec<u8>, Error> {
+    let mut file = Vec::new();
+    let (width, height) = (size.width().into(), size.height().into());
+    WebPEncoder::new(&mut file)
+        .encode(pixels, width, height, image_webp::ColorType::Rgb8)
+        .map_err(|why| Error::failed("cannot make a WebP", why))?;
     Ok(file)
 }
 

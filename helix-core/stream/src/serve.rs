@@ -6,7 +6,7 @@
 //! | route | what |
 //! |---|---|
 //! | `GET /desktop` | the WebSocket of `docs/desktop-protocol.md` |
-//! | `GET /screenshot?format=png\|jpeg&quality=1..100&cursor=false` | one picture |
+//! | `GET /screenshot?format=png\|jpeg\|webp&quality=1..100&cursor=false` | one picture |
 //! | `POST /input`, `GET` and `PUT /automation` | what programs do, and whether they may |
 //! | `GET` and `PUT /clipboard` | what is copied, by its type |
 //! | `GET /windows`, `POST /windows/{window}/focus` and `/close` | the windows |

@@ -365,6 +365,11 @@ async fn a_screenshot_is_what_was_asked_for() {
     ask(&world.media, Method::POST, "/input", &moved).await;
     assert!(has_white("?cursor=true").await);
     assert!(!has_white("?cursor=false").await && !has_white("").await);
+    let webp = get(&world.media, "/screenshot?format=webp").await;
+    assert_eq!(
+        (webp.mime.as_str(), &webp.body[8..12]),
+        ("image/webp", b"WEBP".as_slice())
+    );
     for wrong in ["quality=0", "quality=101", "format=gif", "cursor=maybe"] {
         let refused = get(&world.media, &format!("/screenshot?{wrong}")).await;
         assert!(refused.status.is_client_error(), "{wrong}: {refused:?}");

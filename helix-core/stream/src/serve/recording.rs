@@ -97,7 +97,7 @@ async fn begin(
         Ok(asked) => asked,
         Err(why) => return unreadable(&why),
     };
-    match Box::pin(media.record(&asked)).await {
+    match media.record(&asked) {
         Ok(recording) => (StatusCode::CREATED, Json(recording)).into_response(),
         Err(why) => refused(&why),
     }

@@ -35,10 +35,10 @@ async fn desktop(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response,
 /// One picture of a sandbox's desktop.
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/desktop/screenshot", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"),
-        ("format" = Option<String>, Query, description = "`png` (the default) or `jpeg`"),
+        ("format" = Option<String>, Query, description = "`png` (the default), `jpeg` or `webp`; all but JPEG are exact"),
         ("quality" = Option<u8>, Query, description = "1 to 100, of a JPEG; 80 if absent"),
         ("cursor" = Option<bool>, Query, description = "Whether the pointer is in the picture")),
-    responses((status = 200, content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"))), (status = 400), (status = 401), (status = 404), (status = 409), (status = 422), (status = 501), (status = 502), (status = 503)),
+    responses((status = 200, content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/webp"))), (status = 400), (status = 401), (status = 404), (status = 409), (status = 422), (status = 501), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn screenshot(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
     relay.ask_guest(&caller, Lane::Control).await

@@ -40,7 +40,7 @@ const ANSWERED: [HeaderName; 7] = [
 ];
 
 /// Kinds of content that such an answer may have: none that a browser would run.
-const CONTENT: [&str; 8] = [
+const CONTENT: [&str; 9] = [
     "application/json",
     "application/x-ndjson",
     "application/octet-stream",
@@ -49,6 +49,7 @@ const CONTENT: [&str; 8] = [
     "text/plain;charset=utf-8",
     "image/png",
     "image/jpeg",
+    "image/webp",
 ];
 
 /// What a request for a server in the sandbox does not bring along: what is about the

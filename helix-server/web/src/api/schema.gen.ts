@@ -6665,7 +6665,7 @@ export interface operations {
     sandboxes_screenshot: {
         parameters: {
             query?: {
-                /** @description `png` (the default) or `jpeg` */
+                /** @description `png` (the default), `jpeg` or `webp`; all but JPEG are exact */
                 format?: string;
                 /** @description 1 to 100, of a JPEG; 80 if absent */
                 quality?: number;
@@ -6688,6 +6688,7 @@ export interface operations {
                 content: {
                     "image/png": number[];
                     "image/jpeg": number[];
+                    "image/webp": number[];
                 };
             };
             400: {

@@ -61,7 +61,7 @@ impl Media {
     /// [`ErrorKind::Invalid`] for what is out of its bounds, or a path that leads out of the home;
     /// [`ErrorKind::Conflict`] where one runs already, or the file is there;
     /// [`ErrorKind::Unsupported`] where there is no encoder for the format.
-    pub async fn record(&self, asked: &RecordingRequest) -> Result<Recording, Error> {
+    pub fn record(&self, asked: &RecordingRequest) -> Result<Recording, Error> {
         let shared = &self.shared;
         let bounds = Bounds::of(asked)?;
         shared.running()?;
