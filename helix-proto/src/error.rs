@@ -27,6 +27,8 @@ pub enum ErrorCode {
     TooManyRequests,
     /// A fault of the control plane (500).
     Internal,
+    /// This thing cannot do that, now or later (501).
+    Unsupported,
     /// The runner, engine or provider answered with an error (502).
     Upstream,
     /// Nothing can serve this now (503).
@@ -50,6 +52,7 @@ impl ErrorCode {
             Self::Invalid => 422,
             Self::TooManyRequests => 429,
             Self::Internal => 500,
+            Self::Unsupported => 501,
             Self::Upstream => 502,
             Self::Unavailable => 503,
             Self::Timeout => 504,

@@ -3,6 +3,7 @@
 //! control plane and host say to each other in [`host`].
 
 pub mod choices;
+pub mod desktop;
 pub mod guest;
 pub mod host;
 

@@ -59,6 +59,7 @@ const CHECKS: &[(&str, Check)] = checks! {
     "resize returns when the desktop has the size, and captures give pictures of it" => resize,
     "resizing to what it is does nothing" => resize_to_the_same,
     "what is put into the clipboard is not what was copied" => clipboard,
+    "windows have numbers and bounded names, and one that is not there is said not to be" => windows,
     "a desktop that is gone says so, and everything else fails with that" => gone,
 };
 
@@ -196,6 +197,40 @@ async fn clipboard(_: &dyn Subject, desktop: &Arc<dyn Desktop>) -> Outcomes {
         Ok(copied) => Err(format!("{copied:?} was copied")),
         Err(_) => Ok(()),
     }
+}
+
+async fn windows(_: &dyn Subject, desktop: &Arc<dyn Desktop>) -> Outcomes {
+    // A desktop may have none to tell of.
+    let Some(windows) = desktop.windows() else {
+        return Ok(());
+    };
+    let list = windows.list().await;
+    let list = list.map_err(|why| format!("no list: {why}"))?;
+    let mut numbers: Vec<_> = list.iter().map(|window| window.id).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    if numbers.len() != list.len() || list.len() > 1_000 {
+        return Err(format!(
+            "{} numbers for {} windows",
+            numbers.len(),
+            list.len()
+        ));
+    }
+    let names = list
+        .iter()
+        .flat_map(|window| [&window.title, &window.app_id]);
+    for name in names {
+        if name.chars().count() > 1_000 || name.chars().any(char::is_control) {
+            return Err(format!("a window is called {name:?}"));
+        }
+    }
+    for outcome in [windows.focus(u64::MAX).await, windows.close(u64::MAX).await] {
+        match outcome.map_err(|why| why.kind()) {
+            Err(ErrorKind::NotFound) => {}
+            other => return Err(format!("{other:?} for a window that is not there")),
+        }
+    }
+    Ok(())
 }
 
 async fn gone(subject: &dyn Subject, desktop: &Arc<dyn Desktop>) -> Outcomes {

@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use helix_proto::desktop::{Clipboard as Content, Size};
+use helix_proto::{
+    desktop::{Clipboard as Content, Size},
+    sandbox::desktop::DesktopWindow,
+};
 
 use crate::{Error, capture::Capture, cursor::Cursors, input::InputSink};
 
@@ -31,6 +34,39 @@ pub trait Clipboard: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`ErrorKind::Ended`](crate::ErrorKind::Ended) where the desktop is gone.
     async fn put(&self, content: Content) -> Result<(), Error>;
+}
+
+/// The windows of a desktop.
+///
+/// # Contract
+///
+/// - [`list`](Self::list) gives those that are open, 1,000 at most. What programs call them is
+///   bounded, and has no control characters.
+/// - A window keeps its number for as long as it is open, and no other has it after it.
+/// - When [`focus`](Self::focus) has returned, keys go to the window, on whichever workspace it
+///   is. [`close`](Self::close) asks the program to close it, which may ask back.
+#[async_trait]
+pub trait Windows: fmt::Debug + Send + Sync + 'static {
+    /// Those that are open.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ended`](crate::ErrorKind::Ended) where the desktop is gone.
+    async fn list(&self) -> Result<Vec<DesktopWindow>, Error>;
+
+    /// Has keys go to a window.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where no window has this number.
+    async fn focus(&self, id: u64) -> Result<(), Error>;
+
+    /// Asks a window to close.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where no window has this number.
+    async fn close(&self, id: u64) -> Result<(), Error>;
 }
 
 /// A desktop that runs.
@@ -68,6 +104,11 @@ pub trait Desktop: fmt::Debug + Send + Sync + 'static {
     /// [`ErrorKind::Ended`](crate::ErrorKind::Ended) where the desktop is gone.
     async fn cursors(&self) -> Result<Option<Box<dyn Cursors>>, Error> {
         Ok(None)
+    }
+
+    /// Its windows; none where it cannot tell of them.
+    fn windows(&self) -> Option<Arc<dyn Windows>> {
+        None
     }
 
     /// Changes its size.

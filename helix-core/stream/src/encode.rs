@@ -5,13 +5,16 @@ pub mod gstreamer;
 pub mod raw;
 pub mod stills;
 
-use std::fmt;
+use std::{fmt, fs::File};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use helix_proto::desktop::{Codec, Size};
+use helix_proto::{
+    desktop::{Codec, Size},
+    sandbox::desktop::RecordingFormat,
+};
 
-use crate::{Error, convert::I420, pacing::BitsPerSecond};
+use crate::{Error, ErrorKind, convert::I420, pacing::BitsPerSecond, record::Muxer};
 
 /// A picture, encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +76,7 @@ pub trait Encoders: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where there is none for this
+    /// [`ErrorKind::Unsupported`] where there is none for this
     /// codec, with the reason; what else the encoder says.
     async fn open(
         &self,
@@ -81,4 +84,20 @@ pub trait Encoders: fmt::Debug + Send + Sync + 'static {
         size: Size,
         rate: BitsPerSecond,
     ) -> Result<Box<dyn Encoder>, Error>;
+
+    /// Opens what puts encoded pictures of one size into a file, which is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] where there is none for this format; what else it says.
+    fn muxer(
+        &self,
+        format: RecordingFormat,
+        _size: Size,
+        _fps: u16,
+        _file: File,
+    ) -> Result<Box<dyn Muxer>, Error> {
+        let why = format!("nothing here writes {format:?}");
+        Err(Error::new(ErrorKind::Unsupported, why))
+    }
 }

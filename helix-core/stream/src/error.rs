@@ -20,6 +20,10 @@ pub enum ErrorKind {
     Unsupported,
     /// What was asked for cannot be right.
     Invalid,
+    /// There is no such thing.
+    NotFound,
+    /// Not now: something else is under way, or it was switched off.
+    Conflict,
     /// It is gone: the compositor has ended, or the connection to it.
     Ended,
     /// It took too long.
@@ -51,8 +55,12 @@ impl Error {
 impl Retry for Error {
     fn retryability(&self) -> Retryability {
         match self.kind {
-            ErrorKind::Unsupported | ErrorKind::Invalid => Retryability::Permanent,
-            ErrorKind::Ended | ErrorKind::Timeout | ErrorKind::Failed => Retryability::Transient,
+            ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::NotFound => {
+                Retryability::Permanent
+            }
+            ErrorKind::Conflict | ErrorKind::Ended | ErrorKind::Timeout | ErrorKind::Failed => {
+                Retryability::Transient
+            }
         }
     }
 }

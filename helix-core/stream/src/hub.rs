@@ -9,6 +9,8 @@
 //! - **Controls**: the first who does not only look on has them; who takes over has them; when
 //!   that one leaves, they go to whoever has been there longest. Input and the clipboard count
 //!   from no one else, and the pointer's position of the others is shown to all.
+//! - **Programs** act beside whoever has the controls ([`automation`](crate::automation)), until
+//!   somebody takes over: also by taking over what they have already.
 //! - **Held keys**: whatever a viewer holds down is let go of when it says so, leaves, or loses
 //!   the controls, and the hub alone knows what that is.
 //! - **Pictures**: one that is encoded goes to every viewer of the codec that can use it. One
@@ -20,7 +22,7 @@
 //!   listens unless one of them does.
 //! - **Bounds**: [`MAX_VIEWERS`] viewers, [`MAX_HELD`] keys, buttons and fingers of each.
 
-mod held;
+pub(crate) mod held;
 mod messages;
 mod options;
 mod pictures;
@@ -31,7 +33,7 @@ mod viewer;
 use std::{collections::BTreeMap, fmt, time::Instant};
 
 use helix_proto::desktop::{
-    Clipboard, Codec, Cursor, Down, Greeting, Hello, HelloFlags, Notice, NoticeCode, Size,
+    Clipboard, Codec, Cursor, Down, Greeting, Hello, HelloFlags, Notice, NoticeCode, Point, Size,
 };
 
 use self::viewer::Viewer;
@@ -68,6 +70,8 @@ pub enum Action {
     Resize(Size),
     /// The desktop's sound is listened to from now on, or not any more.
     Listen(bool),
+    /// A person wants the desktop to themselves: what programs are doing to it ends.
+    Interrupt,
 }
 
 /// Why somebody cannot watch.
@@ -265,6 +269,19 @@ impl Hub {
             .collect();
         self.cursor = Some(cursor);
         actions
+    }
+
+    /// A program moved the desktop's pointer: all are shown where it is.
+    pub fn moved(&mut self, at: Point) {
+        self.presence.moved(at);
+    }
+
+    /// A viewer wants this many pictures a second at most. Those who watch in the same codec may
+    /// want more, and then it gets them, too.
+    pub fn set_fps(&mut self, id: ViewerId, fps: u16) {
+        if let Some(viewer) = self.viewers.get_mut(&id) {
+            viewer.fps = fps;
+        }
     }
 
     /// How many watch.

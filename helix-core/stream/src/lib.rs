@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod automation;
 pub mod capture;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -16,6 +17,7 @@ mod keysym;
 mod memory;
 pub mod pacing;
 pub mod pattern;
+pub mod record;
 pub mod screenshot;
 pub mod serve;
 pub mod sound;

@@ -1,6 +1,7 @@
 //! One picture of a desktop, as a file.
 
-use helix_proto::desktop::Size;
+use helix_proto::desktop::{Point, Size};
+use image_webp::WebPEncoder;
 use jpeg_encoder::ColorType;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ pub enum Format {
     Png,
     /// Smaller.
     Jpeg,
+    /// Exact, too, and smaller than a PNG.
+    Webp,
 }
 
 impl Format {
@@ -23,21 +26,70 @@ impl Format {
         match self {
             Self::Png => "image/png",
             Self::Jpeg => "image/jpeg",
+            Self::Webp => "image/webp",
         }
     }
 }
 
-/// The picture as a file; `quality`, from 1 to 100, is that of a JPEG.
+/// A pointer: its outline and what is in it. Its tip is its first pixel.
+const ARROW: [&str; 17] = [
+    "#           ",
+    "##          ",
+    "#.#         ",
+    "#..#        ",
+    "#...#       ",
+    "#....#      ",
+    "#.....#     ",
+    "#......#    ",
+    "#.......#   ",
+    "#........#  ",
+    "#.....##### ",
+    "#..#..#     ",
+    "#.# #..#    ",
+    "##  #..#    ",
+    "#    #..#   ",
+    "     #..#   ",
+    "      ##    ",
+];
+
+/// The picture as a file; `quality`, from 1 to 100, is that of a JPEG. With a pointer, an arrow
+/// is painted there.
 ///
 /// # Errors
 ///
 /// Where the shot has fewer bytes than its size says.
-pub fn file(shot: &Shot<'_>, format: Format, quality: u8) -> Result<Vec<u8>, Error> {
+pub fn file(
+    shot: &Shot<'_>,
+    format: Format,
+    quality: u8,
+    pointer: Option<Point>,
+) -> Result<Vec<u8>, Error> {
     let size = shot.size;
-    let pixels = rgb(shot)?;
+    let mut pixels = rgb(shot)?;
+    if let Some(at) = pointer {
+        paint(&mut pixels, size, at);
+    }
     match format {
         Format::Jpeg => stills::jpeg(&pixels, ColorType::Rgb, size, quality.clamp(1, 100)),
         Format::Png => png(&pixels, png::ColorType::Rgb, size),
+        Format::Webp => webp(&pixels, size),
+    }
+}
+
+/// Paints the arrow, as much of it as is in the picture.
+fn paint(pixels: &mut [u8], size: Size, at: Point) {
+    let (left, top) = at.pixel(size);
+    let (width, left) = (usize::from(size.width()), usize::from(left));
+    let rows = pixels.chunks_exact_mut(width * 3).skip(top.into());
+    for (row, arrow) in rows.zip(ARROW) {
+        let pixels = row.chunks_exact_mut(3).skip(left);
+        for (pixel, painted) in pixels.zip(arrow.bytes()) {
+            match painted {
+                b'#' => pixel.fill(0),
+                b'.' => pixel.fill(255),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -65,6 +117,15 @@ pub(crate) fn straight([alpha, red, green, blue]: [u8; 4]) -> [u8; 4] {
     [divide(red), divide(green), divide(blue), alpha]
 }
 
+fn webp(pixels: &[u8], size: Size) -> Result<Vec<u8>, Error> {
+    let mut file = Vec::new();
+    let (width, height) = (size.width().into(), size.height().into());
+    WebPEncoder::new(&mut file)
+        .encode(pixels, width, height, image_webp::ColorType::Rgb8)
+        .map_err(|why| Error::failed("cannot make a WebP", why))?;
+    Ok(file)
+}
+
 /// Red, green, blue, without padding.
 fn rgb(shot: &Shot<'_>) -> Result<Vec<u8>, Error> {
     let width = usize::from(shot.size.width());
@@ -80,14 +141,34 @@ fn rgb(shot: &Shot<'_>) -> Result<Vec<u8>, Error> {
     Ok(rgb)
 }
 
-#[cfg(all(test, any(feature = "wayland", feature = "x11")))]
+#[cfg(test)]
 mod tests {
-    use super::straight;
+    use super::*;
 
+    #[cfg(any(feature = "wayland", feature = "x11"))]
     #[test]
     fn colours_are_as_they_were_before_they_were_multiplied() {
         assert_eq!(straight([128, 64, 32, 128]), [127, 63, 255, 128]);
         assert_eq!(straight([255, 1, 2, 3]), [1, 2, 3, 255]);
         assert_eq!(straight([0; 4]), [0; 4]);
+    }
+
+    #[test]
+    fn the_arrow_has_its_tip_at_the_pointer_and_ends_with_the_picture() {
+        let size = Size::new(20, 20).unwrap();
+        let painted = |x, y| {
+            let mut pixels = vec![7; size.pixels() * 3];
+            paint(&mut pixels, size, Point::of_pixel(x, y, size));
+            let places = pixels.chunks(3).enumerate();
+            let changed = places.filter(|(_, pixel)| *pixel != [7; 3]);
+            changed
+                .map(|(at, _)| (at % 20, at / 20))
+                .collect::<Vec<_>>()
+        };
+        let whole = painted(3, 2);
+        assert_eq!(whole[0], (3, 2));
+        assert!(whole.iter().all(|(x, y)| *x >= 3 && *y >= 2));
+        assert_eq!(painted(19, 19), [(19, 19)]);
+        assert_eq!(painted(0, 18).len(), 3);
     }
 }

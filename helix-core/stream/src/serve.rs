@@ -6,19 +6,28 @@
 //! | route | what |
 //! |---|---|
 //! | `GET /desktop` | the WebSocket of `docs/desktop-protocol.md` |
-//! | `GET /screenshot?format=png\|jpeg&quality=1..100` | one picture, without the pointer |
+//! | `GET /screenshot?format=png\|jpeg\|webp&quality=1..100&cursor=false` | one picture |
+//! | `POST /input`, `GET` and `PUT /automation` | what programs do, and whether they may |
+//! | `GET` and `PUT /clipboard` | what is copied, by its type |
+//! | `GET /windows`, `POST /windows/{window}/focus` and `/close` | the windows |
+//! | `POST`, `GET` and `DELETE /recording` | begins, tells of and ends a recording |
 //!
 //! Whoever can reach the router may do all of it: who may is the control plane's concern.
 
+mod automation;
+mod clipboard;
 mod outbox;
 mod pictures;
+mod recording;
 mod routes;
 mod sound;
 mod state;
 mod viewer;
+mod windows;
 
 use std::{
     fmt,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,11 +46,13 @@ use crate::{
 };
 
 /// How a desktop is served.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// How it is watched.
     pub hub: hub::Options,
+    /// The folder that recordings are written below; without one, nothing is recorded.
+    pub recordings: Option<PathBuf>,
 }
 
 /// Starts desktops of one kind.
@@ -82,6 +93,9 @@ struct Shared {
     changed: Notify,
     /// The desktop that runs.
     desktop: watch::Sender<Option<Arc<dyn Desktop>>>,
+    automation: automation::Automation,
+    clipboard: clipboard::Held,
+    recorder: recording::Recorder,
     tasks: TaskGroup,
 }
 
@@ -106,6 +120,9 @@ impl Media {
             rate: options.hub.pacing.start,
             changed: Notify::new(),
             desktop: watch::Sender::new(None),
+            automation: automation::Automation::default(),
+            clipboard: clipboard::Held::new(options.hub.clipboard),
+            recorder: recording::Recorder::new(options.recordings.clone()),
             tasks: tasks.clone(),
         });
         let (running, draining) = (shared.clone(), tasks.draining_token().clone());
@@ -134,7 +151,8 @@ impl Media {
         self.shared.state.lock().hub.viewers()
     }
 
-    /// One picture of the desktop as a file.
+    /// One picture of the desktop as a file; if that is wanted with an arrow where the pointer was
+    /// moved to last, since desktops give pictures without theirs.
     ///
     /// # Errors
     ///
@@ -143,13 +161,13 @@ impl Media {
         &self,
         format: screenshot::Format,
         quality: u8,
+        pointer: bool,
     ) -> Result<Vec<u8>, Error> {
-        let desktop = self.shared.desktop.borrow().clone();
-        let desktop =
-            desktop.ok_or_else(|| Error::new(ErrorKind::Ended, "the desktop is starting"))?;
+        let desktop = self.shared.running()?;
         let mut capture = desktop.capture().await?;
         let shot = capture.next(crate::capture::Want::Now).await?;
-        screenshot::file(&shot, format, quality)
+        let pointer = self.shared.state.lock().pointer().filter(|_| pointer);
+        screenshot::file(&shot, format, quality, pointer)
     }
 }
 
@@ -158,6 +176,12 @@ impl Shared {
     fn micros(&self, at: Instant) -> Micros {
         let since = at.saturating_duration_since(self.start);
         Micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The desktop that runs now.
+    fn running(&self) -> Result<Arc<dyn Desktop>, Error> {
+        let desktop = self.desktop.borrow().clone();
+        desktop.ok_or_else(|| Error::new(ErrorKind::Ended, "the desktop is starting"))
     }
 
     /// Starts the desktop again and again.
@@ -192,6 +216,7 @@ impl Shared {
         starter: &dyn Starter,
     ) -> Result<std::convert::Infallible, Error> {
         let desktop = starter.start().await?;
+        self.clipboard.forget();
         self.state.set_input(Some(desktop.input()));
         self.desktop.send_replace(Some(desktop.clone()));
         self.notice(NoticeCode::Well, "");
@@ -257,6 +282,7 @@ impl Shared {
             loop {
                 match clipboard.copied().await {
                     Ok(content) => {
+                        self.clipboard.keep(&content);
                         let mut state = self.state.lock();
                         let actions = state.hub.copied(content);
                         state.act(actions, self.clock.now());
@@ -271,10 +297,11 @@ impl Shared {
                 // The sender lives as long as this does.
                 let _ = pasted.changed().await;
                 let content = pasted.borrow_and_update().clone();
-                if let Some(content) = content
-                    && let Err(why) = clipboard.put(content).await
-                {
-                    return why;
+                if let Some(content) = content {
+                    self.clipboard.keep(&content);
+                    if let Err(why) = clipboard.put(content).await {
+                        return why;
+                    }
                 }
             }
         };

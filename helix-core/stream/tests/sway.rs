@@ -373,3 +373,100 @@ async fn one_that_is_killed_says_so_and_the_next_has_its_size() {
     drop(capture);
     world.end().await;
 }
+
+#[tokio::test]
+async fn windows_are_told_of_given_the_keys_and_closed() {
+    let titled = |title: &str, file: &str| {
+        format!("foot -T '{title}' -a {file} sh -c 'stty -echo; cat > $XDG_RUNTIME_DIR/{file}'")
+    };
+    let (one, two) = (titled("first: one", "one"), titled("second", "two"));
+    let Some(world) = World::new(&[&one, &two]).await else {
+        return;
+    };
+    let windows = world.desktop.windows().unwrap();
+    let wait = async {
+        loop {
+            let mut list = windows.list().await.unwrap();
+            if list.len() == 2 {
+                list.sort_by_key(|window| window.app_id.clone());
+                return list;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let list = timeout(SOON, wait).await.expect("both are there");
+    assert_eq!(list.iter().filter(|window| window.focused).count(), 1);
+    for (window, title) in list.iter().zip(["first: one", "second"]) {
+        assert_eq!(
+            (window.title.as_str(), window.workspace.as_str()),
+            (title, "1")
+        );
+        assert!(window.visible && !window.fullscreen && window.rectangle.width > 100);
+    }
+    for (window, text) in list.iter().zip(["Ab\n", "Zü\n"]) {
+        windows.focus(window.id).await.unwrap();
+        world.send(Input::Text(text.to_owned()));
+        world.until_file(&window.app_id, text).await;
+    }
+    windows.close(list[0].id).await.unwrap();
+    let wait = async {
+        while windows.list().await.unwrap().len() > 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, wait).await.expect("it is closed");
+    for id in [list[0].id, 0, u64::MAX] {
+        let missing = windows.focus(id).await.unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound, "{id}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn whatever_is_typed_arrives_exactly_also_as_shortcuts() {
+    let typed = "foot sh -c 'stty -echo -isig; touch $XDG_RUNTIME_DIR/ready; \
+                 cat > $XDG_RUNTIME_DIR/typed'";
+    let Some(world) = World::new(&[typed]).await else {
+        return;
+    };
+    covered(&world).await;
+    world.until_file("ready", "").await;
+    let ascii: String = (' '..='~').collect();
+    let line = format!("{ascii} ÄÖÜß éÉ ñ € 日本語 Привет 🦀 {ascii}\n");
+    for _ in 0..3 {
+        world.send(Input::Text(line.clone()));
+    }
+    world.until_file("typed", &line.repeat(3)).await;
+    // Control and a letter, by their keysyms: what a terminal makes of them.
+    let (control, letter) = (Key::new(0, 0xffe3).unwrap(), Key::new(0, 0x62).unwrap());
+    for (key, down) in [
+        (control, true),
+        (letter, true),
+        (letter, false),
+        (control, false),
+    ] {
+        world.send(Input::Key { key, down });
+    }
+    world.key(28, 0);
+    let mut expected = format!("{}\u{2}\n", line.repeat(3));
+    world.until_file("typed", &expected).await;
+    // A new place on the keyboard changes nothing about Shift: neither for what is typed with it
+    // before, nor for one that is held.
+    let shift = Key::new(42, 0).unwrap();
+    for (text, holds) in [("Zø\n", false), ("Zœ\n", true)] {
+        let key = |down| world.send(Input::Key { key: shift, down });
+        if holds {
+            key(true);
+        }
+        world.send(Input::Text(text.to_owned()));
+        world.key(30, 0);
+        if holds {
+            key(false);
+        }
+        world.key(28, 0);
+        expected += text;
+        expected += if holds { "A\n" } else { "a\n" };
+        world.until_file("typed", &expected).await;
+    }
+    world.end().await;
+}

@@ -2,7 +2,12 @@
 //!
 //! The guest of a sandbox starts it as the sandbox's user and passes viewers on to it. It ends
 //! when it is told to, or when its desktop cannot be started.
+//!
+//! `helix-media mcp` gives the same desktop to an agent in the sandbox; `helix-media bar` is what
+//! its bar shows.
 
+mod bar;
+mod mcp;
 mod sound;
 
 use std::{
@@ -17,7 +22,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use helix_base::{Clock, SystemClock, TaskGroup, daemon::Signals, telemetry};
 use helix_proto::desktop::{MAX_SIDE, Size};
 use helix_stream::{
@@ -39,6 +44,8 @@ use self::sound::WithSound;
 
 /// What the made-up desktop sounds like.
 const TONE: f64 = 440.0;
+/// Where the guest of a sandbox has it listen.
+const SOCKET: &str = "/run/user/helix-desktop/socket";
 /// How long viewers have to be told goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -46,8 +53,33 @@ const GOODBYE: Duration = Duration::from_secs(5);
 ///
 /// It is started inside a sandbox, by what runs there; whoever can connect may do everything.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Option<Serve>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Offers the desktop as tools to an agent: an MCP server on standard input and output.
+    Mcp {
+        /// Where what serves the desktop listens.
+        #[arg(long, value_name = "PATH", default_value = SOCKET)]
+        socket: PathBuf,
+    },
+    /// What the desktop's bar shows: Sway starts it, and speaks swaybar's protocol with it.
+    #[command(hide = true)]
+    Bar,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
     /// What draws the desktop.
     #[arg(long, value_enum, default_value_t = Kind::Sway)]
     desktop: Kind,
@@ -108,6 +140,15 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
+    match (cli.command, cli.serve) {
+        (Some(Command::Mcp { socket }), _) => mcp::run(socket).await,
+        (Some(Command::Bar), _) => bar::run().await,
+        (None, Some(options)) => serve(options).await,
+        (None, None) => Err(anyhow!("give --socket, or a command: see --help")),
+    }
+}
+
+async fn serve(cli: Serve) -> anyhow::Result<()> {
     telemetry::init(&telemetry::Options {
         filter: cli.log.clone(),
         ..telemetry::Options::default()
@@ -122,7 +163,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let media = Media::start(
         starter,
         Arc::new(encoders),
-        &Options::default(),
+        &Options {
+            recordings: env::var_os("HOME").map(PathBuf::from),
+            ..Options::default()
+        },
         clock,
         &tasks,
     );
@@ -156,7 +200,7 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 }
 
 fn starter(
-    cli: &Cli,
+    cli: &Serve,
     clock: &Arc<dyn Clock>,
     tasks: &TaskGroup,
 ) -> anyhow::Result<Arc<dyn Starter>> {
@@ -177,7 +221,10 @@ fn starter(
                 runtime_dir,
                 size: cli.size,
                 layout: cli.layout.clone(),
-                look: sway::Look::default(),
+                look: sway::Look {
+                    bar: Some(format!("'{}' bar", env::current_exe()?.display())),
+                    ..sway::Look::default()
+                },
                 env: environment(pulse.as_deref()),
             };
             let starter = SwayStarter::new(options, Arc::clone(clock), tasks);

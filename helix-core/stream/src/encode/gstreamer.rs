@@ -11,21 +11,29 @@
 mod config;
 mod elements;
 mod h264;
+mod muxer;
 mod pipeline;
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    fs::File,
+    sync::{Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use gstreamer as gst;
-use helix_proto::desktop::{Codec, Size};
+use helix_proto::{
+    desktop::{Codec, Size},
+    sandbox::desktop::RecordingFormat,
+};
 use serde::{Deserialize, Serialize};
 
 use self::{
     elements::{ELEMENTS, Element},
+    muxer::GstMuxer,
     pipeline::Pipeline,
 };
 use super::{Encoder, Encoders};
-use crate::{Error, ErrorKind, pacing::BitsPerSecond};
+use crate::{Error, ErrorKind, pacing::BitsPerSecond, record::Muxer};
 
 /// Which encoders are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +148,16 @@ impl Encoders for GStreamer {
             let why = format!("GStreamer has no encoder for {codec} here");
             Error::new(ErrorKind::Unsupported, why)
         }))
+    }
+
+    fn muxer(
+        &self,
+        format: RecordingFormat,
+        size: Size,
+        fps: u16,
+        file: File,
+    ) -> Result<Box<dyn Muxer>, Error> {
+        Ok(Box::new(GstMuxer::open(format, size, fps, file)?))
     }
 }
 

@@ -11,7 +11,7 @@ pub const MAX_HELD: usize = 64;
 
 /// What a viewer holds down.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(crate) struct Held {
     keys: Vec<Key>,
     buttons: Vec<Button>,
     fingers: BTreeSet<u8>,
@@ -19,17 +19,17 @@ pub(super) struct Held {
 
 impl Held {
     /// Whether the key's state changes by this.
-    pub(super) fn key(&mut self, key: Key, down: bool) -> bool {
+    pub(crate) fn key(&mut self, key: Key, down: bool) -> bool {
         change(&mut self.keys, key, down)
     }
 
     /// Whether the button's state changes by this.
-    pub(super) fn button(&mut self, button: Button, down: bool) -> bool {
+    pub(crate) fn button(&mut self, button: Button, down: bool) -> bool {
         change(&mut self.buttons, button, down)
     }
 
     /// Whether a finger can do this: touch where it does not, or go on where it does.
-    pub(super) fn touch(&mut self, phase: TouchPhase, finger: u8) -> bool {
+    pub(crate) fn touch(&mut self, phase: TouchPhase, finger: u8) -> bool {
         match phase {
             TouchPhase::Down => self.fingers.len() < MAX_HELD && self.fingers.insert(finger),
             TouchPhase::Move => self.fingers.contains(&finger),
@@ -38,7 +38,7 @@ impl Held {
     }
 
     /// Lets go of everything: the last that went down first.
-    pub(super) fn release(&mut self) -> Vec<Input> {
+    pub(crate) fn release(&mut self) -> Vec<Input> {
         let keys = self.keys.drain(..).rev();
         let mut inputs: Vec<_> = keys.map(|key| Input::Key { key, down: false }).collect();
         let buttons = self.buttons.drain(..).rev();

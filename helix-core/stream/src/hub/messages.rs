@@ -98,8 +98,11 @@ impl Hub {
     }
 
     fn take_over(&mut self, id: ViewerId, actions: &mut Vec<Action>) {
-        let looks_on = self.viewers.get(&id).is_none_or(|viewer| viewer.looks_on);
-        if looks_on || self.controls == Some(id) {
+        if self.viewers.get(&id).is_none_or(|viewer| viewer.looks_on) {
+            return;
+        }
+        actions.push(Action::Interrupt);
+        if self.controls == Some(id) {
             return;
         }
         if let Some(before) = self.controls.replace(id) {

@@ -112,6 +112,7 @@ impl Hub {
         let newest = self.newest;
         let (mut wanted, mut key) = (false, false);
         let mut rates = Vec::new();
+        let mut most_fps = 1;
         for (id, viewer) in &mut self.viewers {
             if viewer.codec != codec || !viewer.watches() {
                 continue;
@@ -124,6 +125,7 @@ impl Hub {
             }
             plan.watched = true;
             rates.push(viewer.pacing.target());
+            most_fps = most_fps.max(viewer.fps);
             let needs = viewer.seen < newest || viewer.pacing.needs_key();
             if verdict == Verdict::Send && needs && newest > 0 {
                 wanted = true;
@@ -134,7 +136,7 @@ impl Hub {
             return;
         };
         // A frame earlier by a tenth than the rate says is not too early: clocks are not exact.
-        let fps = u32::from(self.options.fps.clamp(1, 240));
+        let fps = u32::from(self.options.fps.clamp(1, 240).min(most_fps));
         let between = Duration::from_secs(1) / fps * 9 / 10;
         match open.encoded.map(|at| at + between).filter(|at| *at > now) {
             Some(later) => wake.push(Some(later)),

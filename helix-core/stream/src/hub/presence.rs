@@ -13,8 +13,8 @@ const EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Timer {
     told: Instant,
-    /// Who moved the desktop's pointer since, and where it is now.
-    desktop: Option<(ViewerId, Point)>,
+    /// Who moved the desktop's pointer since, a viewer or a program, and where it is now.
+    desktop: Option<(Option<ViewerId>, Point)>,
     /// Whether another's pointer moved since.
     others: bool,
 }
@@ -26,6 +26,11 @@ impl Timer {
             desktop: None,
             others: false,
         }
+    }
+
+    /// A program moved the desktop's pointer.
+    pub(super) const fn moved(&mut self, at: Point) {
+        self.desktop = Some((None, at));
     }
 }
 
@@ -67,7 +72,7 @@ impl Hub {
             return;
         }
         if self.controls == Some(id) {
-            self.presence.desktop = Some((id, at));
+            self.presence.desktop = Some((Some(id), at));
         } else {
             self.presence.others = true;
         }
@@ -89,7 +94,7 @@ impl Hub {
             let others = self
                 .viewers
                 .iter()
-                .filter(|(id, viewer)| **id != mover && viewer.watches());
+                .filter(|(id, viewer)| Some(**id) != mover && viewer.watches());
             actions.extend(others.map(|(id, _)| Action::Send(*id, Down::Pointer(at))));
         }
         if self.presence.others {

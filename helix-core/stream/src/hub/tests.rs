@@ -664,3 +664,58 @@ fn what_the_pointer_looks_like_is_told_to_all_and_to_who_comes_later() {
     assert!(matches!(&sent[0], Down::Hello(_)));
     assert_eq!(sent[1], Down::Cursor(Cursor::Hidden));
 }
+
+#[test]
+fn taking_over_ends_what_programs_do_also_by_who_has_the_controls_but_not_by_who_looks_on() {
+    let mut room = Room::new();
+    let (one, two) = (room.join(&greeting("one")), room.join(&greeting("two")));
+    let onlooker = room.join(&Greeting {
+        looks_on: true,
+        ..greeting("three")
+    });
+    let mut interrupts = |id: ViewerId| {
+        room.actions.clear();
+        room.say(id, Up::TakeOver);
+        room.actions.contains(&Action::Interrupt)
+    };
+    assert!(interrupts(one), "who has the controls");
+    assert!(interrupts(two), "who takes them");
+    assert!(!interrupts(onlooker));
+    assert_eq!(room.hub.controls(), Some(two));
+}
+
+#[test]
+fn all_are_shown_where_a_program_moves_the_pointer() {
+    let mut room = Room::new();
+    let (one, two) = (room.join(&greeting("one")), room.join(&greeting("two")));
+    room.pass(Duration::from_secs(1));
+    let at = Point { x: 7, y: 8 };
+    room.hub.moved(at);
+    room.encode();
+    for id in [one, two] {
+        assert!(room.sent(id).contains(&Down::Pointer(at)));
+    }
+}
+
+#[test]
+fn one_that_wants_few_pictures_gets_few_unless_others_want_more_of_the_same() {
+    let mut room = Room::new();
+    let slow = room.join(&greeting("slow"));
+    room.hub.set_fps(slow, 10);
+    let in_a_second = |room: &mut Room| {
+        let mut pictures = 0;
+        for _ in 0..60 {
+            pictures += room.frame().len();
+            let newest = room.frames(slow).last().copied();
+            if let Some((sequence, _)) = newest {
+                room.painted(slow, sequence);
+            }
+        }
+        pictures
+    };
+    let alone = in_a_second(&mut room);
+    assert!((9..=11).contains(&alone), "{alone}");
+    room.join(&greeting("fast"));
+    let together = in_a_second(&mut room);
+    assert!(together > 50, "{together}");
+}

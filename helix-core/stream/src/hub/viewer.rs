@@ -25,6 +25,8 @@ pub(super) struct Viewer {
     pub(super) heard: u32,
     pub(super) pacing: Pacing,
     pub(super) held: Held,
+    /// Pictures a second that it wants at most.
+    pub(super) fps: u16,
     /// Where its pointer is, if it is in the picture.
     pub(super) pointer: Option<Point>,
     /// The number of what it was sent last, or would have been.
@@ -54,6 +56,7 @@ impl Viewer {
             heard: 0,
             pacing: Pacing::new(pacing, now),
             held: Held::default(),
+            fps: u16::MAX,
             pointer: None,
             sequence: 0,
             seen: 0,

@@ -13,13 +13,17 @@ use helix_proto::{
 };
 use serde::Deserialize;
 
-use super::{Media, viewer};
-use crate::{ErrorKind, screenshot::Format};
+use super::{Media, automation, clipboard, recording, viewer, windows};
+use crate::{Error, ErrorKind, screenshot::Format};
 
 pub(super) fn router(media: Media) -> Router {
     Router::new()
         .route("/desktop", get(desktop))
         .route("/screenshot", get(screenshot))
+        .merge(automation::routes())
+        .merge(clipboard::routes())
+        .merge(recording::routes())
+        .merge(windows::routes())
         .with_state(media)
 }
 
@@ -44,6 +48,8 @@ struct Screenshot {
     format: Format,
     #[serde(default = "usual_quality")]
     quality: u8,
+    #[serde(default)]
+    cursor: bool,
 }
 
 const fn usual_quality() -> u8 {
@@ -54,26 +60,37 @@ async fn screenshot(
     State(media): State<Media>,
     query: Result<Query<Screenshot>, QueryRejection>,
 ) -> Response {
-    let Query(Screenshot { format, quality }) = match query {
+    let Query(Screenshot {
+        format,
+        quality,
+        cursor,
+    }) = match query {
         Ok(query) => query,
         Err(why) => return failed(ErrorCode::BadRequest, why.body_text()),
     };
     if !(1..=100).contains(&quality) {
         return failed(ErrorCode::Invalid, "quality is 1 to 100".to_owned());
     }
-    match media.screenshot(format, quality).await {
+    match media.screenshot(format, quality, cursor).await {
         Ok(file) => ([(header::CONTENT_TYPE, format.mime())], file).into_response(),
-        Err(why) => {
-            let code = match why.kind() {
-                ErrorKind::Ended | ErrorKind::Timeout => ErrorCode::Unavailable,
-                _ => ErrorCode::Internal,
-            };
-            failed(code, why.to_string())
-        }
+        Err(why) => refused(&why),
     }
 }
 
-fn failed(code: ErrorCode, message: String) -> Response {
+/// Why something was not done.
+pub(super) fn refused(why: &Error) -> Response {
+    let code = match why.kind() {
+        ErrorKind::Unsupported => ErrorCode::Unsupported,
+        ErrorKind::Invalid => ErrorCode::Invalid,
+        ErrorKind::NotFound => ErrorCode::NotFound,
+        ErrorKind::Conflict => ErrorCode::Conflict,
+        ErrorKind::Ended | ErrorKind::Timeout => ErrorCode::Unavailable,
+        ErrorKind::Failed => ErrorCode::Internal,
+    };
+    failed(code, why.to_string())
+}
+
+pub(super) fn failed(code: ErrorCode, message: String) -> Response {
     let status = StatusCode::from_u16(code.http_status());
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let error = ApiError::new(code, message);

@@ -6,13 +6,14 @@ use std::{
     time::Instant,
 };
 
-use helix_proto::desktop::{Clipboard, Codec, Size};
+use helix_proto::desktop::{Clipboard, Codec, Point, Size};
 use tokio::sync::watch;
 
 use super::outbox::Outbox;
 use crate::{
+    Error,
     hub::{self, Action, Hub, ViewerId},
-    input::InputSink,
+    input::{Input, InputSink},
 };
 
 /// The hub, and where what it says goes.
@@ -22,6 +23,7 @@ pub(super) struct State {
     pasted: watch::Sender<Option<Clipboard>>,
     resize: watch::Sender<Option<Size>>,
     listened: watch::Sender<bool>,
+    interrupts: watch::Sender<()>,
 }
 
 /// Whoever holds this does at once what the hub says, so that it stays in order.
@@ -30,27 +32,34 @@ pub(super) struct Inner {
     pub(super) hub: Hub,
     outboxes: BTreeMap<ViewerId, Arc<Outbox>>,
     input: Option<Arc<dyn InputSink>>,
+    /// Where the desktop's pointer was moved to last.
+    pointer: Option<Point>,
     pasted: watch::Sender<Option<Clipboard>>,
     resize: watch::Sender<Option<Size>>,
     listened: watch::Sender<bool>,
+    interrupts: watch::Sender<()>,
 }
 
 impl State {
     pub(super) fn new(options: hub::Options, size: Size, codecs: &[Codec], now: Instant) -> Self {
         let (pasted, resize) = (watch::Sender::new(None), watch::Sender::new(None));
         let listened = watch::Sender::new(false);
+        let interrupts = watch::Sender::new(());
         Self {
             inner: Mutex::new(Inner {
                 hub: Hub::new(options, size, codecs, now),
                 outboxes: BTreeMap::new(),
                 input: None,
+                pointer: None,
                 pasted: pasted.clone(),
                 resize: resize.clone(),
                 listened: listened.clone(),
+                interrupts: interrupts.clone(),
             }),
             pasted,
             resize,
             listened,
+            interrupts,
         }
     }
 
@@ -59,7 +68,9 @@ impl State {
     }
 
     pub(super) fn set_input(&self, input: Option<Arc<dyn InputSink>>) {
-        self.lock().input = input;
+        let mut state = self.lock();
+        state.input = input;
+        state.pointer = None;
     }
 
     /// What a viewer puts into the clipboard; the last, if several come at once.
@@ -75,6 +86,11 @@ impl State {
     /// Whether somebody listens to the sound.
     pub(super) fn listened(&self) -> watch::Receiver<bool> {
         self.listened.subscribe()
+    }
+
+    /// Changes when what programs are doing to the desktop is to end.
+    pub(super) fn interrupts(&self) -> watch::Receiver<()> {
+        self.interrupts.subscribe()
     }
 }
 
@@ -96,8 +112,7 @@ impl Inner {
             match action {
                 Action::Send(id, message) => self.send(id, message),
                 Action::Input(id, input) => {
-                    let sent = self.input.as_ref().map(|sink| sink.send(input));
-                    if let Some(Err(why)) = sent {
+                    if let Some(Err(why)) = self.send_input(input) {
                         refusals.extend(self.hub.refused(id, &why.to_string(), now));
                     }
                 }
@@ -110,6 +125,7 @@ impl Inner {
                 Action::Listen(on) => {
                     self.listened.send_replace(on);
                 }
+                Action::Interrupt => self.interrupt(),
             }
         }
         for refusal in refusals {
@@ -117,6 +133,35 @@ impl Inner {
                 self.send(id, message);
             }
         }
+    }
+
+    /// Does what a program wants done to the desktop; none where no desktop runs.
+    pub(super) fn input(&mut self, input: Input) -> Option<Result<(), Error>> {
+        if let Input::Move(at) = input {
+            self.hub.moved(at);
+        }
+        self.send_input(input)
+    }
+
+    fn send_input(&mut self, input: Input) -> Option<Result<(), Error>> {
+        let sink = self.input.as_ref()?;
+        match input {
+            Input::Move(at) | Input::Touch { at, .. } => self.pointer = Some(at),
+            // Where that leads, the desktop alone knows.
+            Input::MoveBy { .. } => self.pointer = None,
+            _ => {}
+        }
+        Some(sink.send(input))
+    }
+
+    /// Where the desktop's pointer was moved to last, as far as that is known.
+    pub(super) const fn pointer(&self) -> Option<Point> {
+        self.pointer
+    }
+
+    /// Ends what programs are doing to the desktop.
+    pub(super) fn interrupt(&self) {
+        self.interrupts.send_replace(());
     }
 
     fn send(&self, id: ViewerId, message: helix_proto::desktop::Down) {

@@ -8,11 +8,11 @@ use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
-use helix_proto::desktop::{Down, MALFORMED, Micros, TOO_LARGE, Up};
+use helix_proto::desktop::{Down, Greeting, MALFORMED, Micros, TOO_LARGE, Up};
 use tokio::time::{Instant, timeout};
 
 use super::{Shared, outbox::Outbox};
-use crate::hub::ViewerId;
+use crate::hub::{Full, ViewerId};
 
 /// How long a viewer may take to say who it is.
 const GREET_WITHIN: Duration = Duration::from_secs(10);
@@ -34,10 +34,29 @@ enum End {
 }
 
 /// A viewer that has greeted; it leaves when this is dropped.
-struct Present<'a> {
+pub(super) struct Present<'a> {
     shared: &'a Shared,
-    id: ViewerId,
-    outbox: Arc<Outbox>,
+    pub(super) id: ViewerId,
+    pub(super) outbox: Arc<Outbox>,
+}
+
+impl Present<'_> {
+    /// Does what the viewer says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::message`](crate::hub::Hub::message).
+    pub(super) fn say(&self, message: Up) -> Result<(), &'static str> {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.state.lock();
+        let actions = state
+            .hub
+            .message(self.id, message, self.shared.micros(now), now)?;
+        state.act(actions, now);
+        drop(state);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
 }
 
 impl Drop for Present<'_> {
@@ -102,13 +121,16 @@ async fn greet<'a>(
             "the first message is no Hello".to_owned(),
         ));
     };
+    let joined = join(shared, &greeting);
+    joined.map_err(|full| End::Closed(close_code::AGAIN, full.to_string()))
+}
+
+/// Lets somebody watch.
+pub(super) fn join<'a>(shared: &'a Shared, greeting: &Greeting) -> Result<Present<'a>, Full> {
     let now = shared.clock.now();
     let outbox = Arc::new(Outbox::default());
     let mut state = shared.state.lock();
-    let (id, actions) = state
-        .hub
-        .join(&greeting, now)
-        .map_err(|full| End::Closed(close_code::AGAIN, full.to_string()))?;
+    let (id, actions) = state.hub.join(greeting, now)?;
     state.enter(id, outbox.clone());
     state.act(actions, now);
     drop(state);
@@ -145,7 +167,6 @@ fn decode(message: Bytes) -> Result<Up, End> {
 
 /// Does what the viewer says.
 async fn receive(present: &Present<'_>, up: &mut SplitStream<WebSocket>) -> End {
-    let Present { shared, id, .. } = present;
     loop {
         let message = match timeout(SILENT_FOR, next(up)).await {
             Ok(Ok(Some(message))) => message,
@@ -157,14 +178,9 @@ async fn receive(present: &Present<'_>, up: &mut SplitStream<WebSocket>) -> End 
             Ok(message) => message,
             Err(end) => return end,
         };
-        let now = shared.clock.now();
-        let mut state = shared.state.lock();
-        match state.hub.message(*id, message, shared.micros(now), now) {
-            Ok(actions) => state.act(actions, now),
-            Err(why) => return End::Closed(MALFORMED, why.to_owned()),
+        if let Err(why) = present.say(message) {
+            return End::Closed(MALFORMED, why.to_owned());
         }
-        drop(state);
-        shared.changed.notify_one();
     }
 }
 

@@ -241,7 +241,7 @@ impl Hands {
                 None => return Ok(()),
             }
         } else if key.code() == 0 {
-            self.place(key.keysym())?
+            self.symbol(key.keysym())?
         } else if Keymap::has(key.code()) {
             key.code()
         } else {
@@ -261,9 +261,17 @@ impl Hands {
     fn text(&mut self, text: &str, time: u32) -> Result<(), Error> {
         let mut outcome = Ok(());
         for character in text.chars() {
-            match self.place(keysym::of(character)) {
-                Ok(code) => {
-                    self.keyboard.modifiers(0, 0, 0, 0);
+            let keysym = keysym::of(character);
+            // A key that is down cannot go down.
+            let own = self.keymap.stroke(keysym);
+            let own = own.filter(|(code, _)| !self.down.values().any(|down| down == code));
+            let stroke = match own {
+                Some(stroke) => Ok(stroke),
+                None => self.place(keysym).map(|code| (code, false)),
+            };
+            match stroke {
+                Ok((code, shift)) => {
+                    self.keyboard.modifiers(shift.into(), 0, 0, 0);
                     self.keyboard.key(time, code.into(), 1);
                     self.keyboard.key(time, code.into(), 0);
                 }
@@ -274,13 +282,27 @@ impl Hands {
         outcome
     }
 
+    /// The key of a keysym that was meant. With a modifier that makes a shortcut of it, it is the
+    /// layout's own, where that is known: programs look for shortcuts there.
+    fn symbol(&mut self, keysym: u32) -> Result<u16, Error> {
+        let own = self.keymap.stroke(keysym);
+        match own.filter(|_| self.modifiers.makes_shortcuts()) {
+            Some((code, shift)) if !shift || self.modifiers.has_shift() => Ok(code),
+            _ => self.place(keysym),
+        }
+    }
+
     /// The key of a keysym, after the compositor knows of it.
     fn place(&mut self, keysym: u32) -> Result<u16, Error> {
         let held: Vec<_> = self.down.values().copied().collect();
         let place = self.keymap.place(keysym, &held);
         let place = place.ok_or_else(|| refused(format!("there is no key for {keysym:#x}")))?;
         if place.is_new {
+            // A compositor takes modifiers for known that it has not told the program of, which
+            // has forgotten them with the keymap: both are told of none, then of those that are.
+            self.keyboard.modifiers(0, 0, 0, 0);
             self.give_keymap()?;
+            self.keyboard.modifiers(0, 0, 0, 0);
             self.give_modifiers();
         }
         Ok(place.code)

@@ -11,6 +11,14 @@ const FIRST: u16 = 230;
 const SPARE: usize = 16;
 /// The last key that an XKB keymap has room for.
 const LAST: u16 = 247;
+/// The keys of the layout `us` that give characters, from the first of each row on: what they
+/// give, alone and with Shift.
+const ROWS: [(u16, &str, &str); 4] = [
+    (2, "1234567890-=", "!@#$%^&*()_+"),
+    (16, "qwertyuiop[]", "QWERTYUIOP{}"),
+    (30, "asdfghjkl;'`", "ASDFGHJKL:\"~"),
+    (43, "\\zxcvbnm,./", "|ZXCVBNM<>?"),
+];
 /// The last keysym that there is.
 const LAST_KEYSYM: u32 = 0x1fff_ffff;
 
@@ -42,6 +50,24 @@ impl Keymap {
             spare: [(0, 0); SPARE],
             time: 0,
         })
+    }
+
+    /// The key that gives this character on the layout itself, and whether with Shift: only of
+    /// the layout `us`, whose keys are known here.
+    pub(super) fn stroke(&self, keysym: u32) -> Option<(u16, bool)> {
+        if self.layout != "us" {
+            return None;
+        }
+        let character = char::from_u32(keysym).filter(char::is_ascii_graphic)?;
+        let in_row = |(first, alone, shifted): &(u16, &str, &str)| {
+            let at = |row: &str| row.chars().position(|one| one == character);
+            let (at, shift) = at(alone)
+                .map(|at| (at, false))
+                .or_else(|| at(shifted).map(|at| (at, true)))?;
+            // At most 11 more.
+            Some((first + at as u16, shift))
+        };
+        ROWS.iter().find_map(in_row)
     }
 
     /// Whether there is such a key at all.
@@ -149,6 +175,7 @@ const fn usual(keysym: u32) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keysym;
 
     #[test]
     fn a_keysym_keeps_its_place_and_the_oldest_gives_way() {
@@ -193,6 +220,34 @@ mod tests {
             );
         }
         assert!(!keymap.text().contains("0x"));
+    }
+
+    #[test]
+    fn the_characters_of_a_us_keyboard_are_typed_with_its_own_keys() {
+        let keymap = Keymap::new("us").unwrap();
+        for (character, key) in [
+            ('a', (30, false)),
+            ('Q', (16, true)),
+            ('_', (12, true)),
+            ('\\', (43, false)),
+            ('~', (41, true)),
+            ('?', (53, true)),
+        ] {
+            assert_eq!(
+                keymap.stroke(keysym::of(character)),
+                Some(key),
+                "{character}"
+            );
+        }
+        for character in '!'..='~' {
+            assert!(
+                keymap.stroke(keysym::of(character)).is_some(),
+                "{character}"
+            );
+        }
+        assert_eq!(keymap.stroke(keysym::of('é')), None);
+        assert_eq!(keymap.stroke(0xff0d), None);
+        assert_eq!(Keymap::new("de").unwrap().stroke(keysym::of('a')), None);
     }
 
     #[test]

@@ -49,6 +49,16 @@ impl Modifiers {
         self.down.iter().fold(0, |all, (_, bits)| all | bits)
     }
 
+    /// Whether Shift is down.
+    pub(super) fn has_shift(&self) -> bool {
+        self.depressed() & SHIFT != 0
+    }
+
+    /// Whether one is down that makes shortcuts of keys.
+    pub(super) fn makes_shortcuts(&self) -> bool {
+        self.depressed() & (CONTROL | MOD1 | MOD4) != 0
+    }
+
     /// Those that stay: Caps Lock and Num Lock.
     pub(super) const fn locked(&self) -> u32 {
         self.locked
@@ -82,6 +92,9 @@ mod tests {
         assert!(!modifiers.key(42, false));
         assert!(modifiers.key(54, false));
         assert_eq!(modifiers.depressed(), CONTROL);
+        assert!(modifiers.makes_shortcuts());
+        assert!(modifiers.key(29, false) && modifiers.key(54, true));
+        assert!(!modifiers.makes_shortcuts());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod config;
 mod ipc;
 mod wallpaper;
+mod windows;
 
 use std::{
     ffi::OsString,
@@ -25,13 +26,13 @@ use tokio::{
 };
 
 pub use self::config::{Look, Wallpaper};
-use self::ipc::Ipc;
+use self::{ipc::Ipc, windows::SwayWindows};
 use super::{WaylandClipboard, WaylandInput};
 use crate::{
     Error, ErrorKind,
     capture::{Capture, Want},
     cursor::Cursors,
-    desktop::{Clipboard, Desktop},
+    desktop::{Clipboard, Desktop, Windows},
     input::InputSink,
     serve::Starter,
     wayland,
@@ -106,7 +107,7 @@ impl Starter for SwayStarter {
 /// A Sway that runs.
 pub struct Sway {
     socket: PathBuf,
-    ipc: Ipc,
+    ipc: Arc<Ipc>,
     input: Arc<WaylandInput>,
     clipboard: Arc<WaylandClipboard>,
     clock: Arc<dyn Clock>,
@@ -159,7 +160,7 @@ impl Sway {
         guard.disarm();
         Ok(Self {
             socket,
-            ipc: Ipc::new(place.ipc),
+            ipc: Arc::new(Ipc::new(place.ipc)),
             input: Arc::new(input),
             clipboard: Arc::new(clipboard),
             clock,
@@ -307,6 +308,10 @@ impl Desktop for Sway {
 
     async fn cursors(&self) -> Result<Option<Box<dyn Cursors>>, Error> {
         wayland::cursors(&self.socket).await
+    }
+
+    fn windows(&self) -> Option<Arc<dyn Windows>> {
+        Some(Arc::new(SwayWindows::new(self.ipc.clone())))
     }
 
     async fn resize(&self, size: Size) -> Result<(), Error> {

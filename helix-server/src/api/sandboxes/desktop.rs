@@ -1,5 +1,7 @@
 //! The desktop of a sandbox: relayed.
 
+mod automation;
+
 use axum::response::Response;
 use helix_proto::SandboxId;
 use helix_tunnel::Lane;
@@ -16,6 +18,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(desktop))
         .routes(routes!(screenshot))
+        .merge(automation::routes())
 }
 
 /// Watches and drives a sandbox's desktop: a WebSocket of binary messages, up and down, as
@@ -29,12 +32,13 @@ async fn desktop(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response,
     websocket::connect(relay, &caller, Lane::Media, headers).await
 }
 
-/// One picture of a sandbox's desktop, without its pointer.
+/// One picture of a sandbox's desktop.
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/desktop/screenshot", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"),
-        ("format" = Option<String>, Query, description = "`png` (the default) or `jpeg`"),
-        ("quality" = Option<u8>, Query, description = "1 to 100, of a JPEG")),
-    responses((status = 200, content_type = "image/png"), (status = 400), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+        ("format" = Option<String>, Query, description = "`png` (the default), `jpeg` or `webp`; all but JPEG are exact"),
+        ("quality" = Option<u8>, Query, description = "1 to 100, of a JPEG; 80 if absent"),
+        ("cursor" = Option<bool>, Query, description = "Whether the pointer is in the picture")),
+    responses((status = 200, content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/webp"))), (status = 400), (status = 401), (status = 404), (status = 409), (status = 422), (status = 501), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn screenshot(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
     relay.ask_guest(&caller, Lane::Control).await

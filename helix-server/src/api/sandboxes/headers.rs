@@ -40,12 +40,16 @@ const ANSWERED: [HeaderName; 7] = [
 ];
 
 /// Kinds of content that such an answer may have: none that a browser would run.
-const CONTENT: [&str; 5] = [
+const CONTENT: [&str; 9] = [
     "application/json",
     "application/x-ndjson",
     "application/octet-stream",
     "application/x-tar",
     "text/event-stream",
+    "text/plain;charset=utf-8",
+    "image/png",
+    "image/jpeg",
+    "image/webp",
 ];
 
 /// What a request for a server in the sandbox does not bring along: what is about the
@@ -114,9 +118,10 @@ pub(super) fn answered(status: StatusCode, headers: &HeaderMap) -> (StatusCode, 
         .and_then(|value| value.to_str().ok())
         .map(|value| value.split(';').next().unwrap_or_default().trim());
     if let Some(content) = content {
-        let known = CONTENT
-            .iter()
-            .find(|known| content.eq_ignore_ascii_case(known));
+        let known = CONTENT.iter().find(|known| {
+            let known = known.split(';').next().unwrap_or_default();
+            content.eq_ignore_ascii_case(known)
+        });
         let shown = known.unwrap_or(&"application/octet-stream");
         kept.insert(header::CONTENT_TYPE, HeaderValue::from_static(shown));
     }

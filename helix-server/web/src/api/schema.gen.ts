@@ -719,6 +719,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sandboxes/{id}/desktop/automation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether programs may act on a sandbox's desktop. */
+        get: operations["sandboxes_automation"];
+        /**
+         * Lets programs act on a sandbox's desktop, or ends what they do and refuses more. What runs in
+         *     the sandbox itself can change this, too.
+         */
+        put: operations["sandboxes_set_automation"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/desktop/clipboard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is in the clipboard of a sandbox's desktop, by its type; 204 where nothing was copied. */
+        get: operations["sandboxes_read_clipboard"];
+        /**
+         * Puts text (UTF-8) or a PNG, by the content type, into the clipboard of a sandbox's desktop; a
+         *     little less than 16 MiB at most.
+         */
+        put: operations["sandboxes_write_clipboard"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/desktop/input": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Does things to a sandbox's desktop, one after the other, as a person with keyboard and pointer
+         *     would; answers when all of them are done. Nothing stays pressed, however it ends. Whoever has
+         *     the controls keeps them; when a person takes over, what is left is not done (409).
+         */
+        post: operations["sandboxes_act"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/desktop/recording": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The recording of a sandbox's desktop that runs, or the last one. */
+        get: operations["sandboxes_recording"];
+        put?: never;
+        /**
+         * Begins to record a sandbox's desktop into a file below the sandbox's home, which the files of the
+         *     sandbox have. One recording at a time; those who watch see it among them.
+         */
+        post: operations["sandboxes_begin_recording"];
+        /** Ends the recording of a sandbox's desktop, and answers when its file is whole. */
+        delete: operations["sandboxes_end_recording"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sandboxes/{id}/desktop/screenshot": {
         parameters: {
             query?: never;
@@ -726,10 +811,61 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One picture of a sandbox's desktop, without its pointer. */
+        /** One picture of a sandbox's desktop. */
         get: operations["sandboxes_screenshot"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/desktop/windows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The windows of a sandbox's desktop. What they are called is what programs in it say. */
+        get: operations["sandboxes_windows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/desktop/windows/{window}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks a window of a sandbox's desktop to close; its program may ask back. */
+        post: operations["sandboxes_close_window"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/desktop/windows/{window}/focus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has keys go to a window of a sandbox's desktop, and shows the workspace that it is on. */
+        post: operations["sandboxes_focus_window"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1922,6 +2058,119 @@ export interface components {
             /** @description What to call it. */
             name: string;
         };
+        /** @description One thing that is done to a desktop. Whatever it presses it lets go of. */
+        DesktopAction: {
+            /** @description With which button. */
+            button?: components["schemas"]["MouseButton"];
+            /**
+             * Format: int32
+             * @description How often: 2 is a double click. 1 to 100.
+             */
+            count?: number;
+            /** @description What is held meanwhile. */
+            modifiers?: components["schemas"]["Modifier"][];
+            /** @enum {string} */
+            type: "click";
+            /**
+             * Format: int32
+             * @description Pixels from the left.
+             */
+            x: number;
+            /**
+             * Format: int32
+             * @description Pixels from the top.
+             */
+            y: number;
+        } | {
+            /** @enum {string} */
+            type: "move";
+            /**
+             * Format: int32
+             * @description Pixels from the left.
+             */
+            x: number;
+            /**
+             * Format: int32
+             * @description Pixels from the top.
+             */
+            y: number;
+        } | {
+            /** @description With which button. */
+            button?: components["schemas"]["MouseButton"];
+            /**
+             * Format: int32
+             * @description How long the way takes, in milliseconds, up to 10,000.
+             */
+            duration_ms?: number;
+            /** @description What is held meanwhile. */
+            modifiers?: components["schemas"]["Modifier"][];
+            /** @description 2 to 256 places. */
+            path: components["schemas"]["Position"][];
+            /** @enum {string} */
+            type: "drag";
+        } | {
+            at?: components["schemas"]["Position"] | null;
+            /**
+             * Format: int32
+             * @description Notches to the right, up to 100; to the left if negative.
+             */
+            dx?: number;
+            /**
+             * Format: int32
+             * @description Notches down, up to 100; up if negative.
+             */
+            dy?: number;
+            /** @description What is held meanwhile. */
+            modifiers?: components["schemas"]["Modifier"][];
+            /** @enum {string} */
+            type: "scroll";
+        } | {
+            /** @description Up to 10,000 characters in all actions together, without other control characters. */
+            text: string;
+            /** @enum {string} */
+            type: "type";
+        } | {
+            /**
+             * Format: int32
+             * @description How often. 1 to 100.
+             */
+            count?: number;
+            /**
+             * @description X11's names of keysyms (`Return`, `Page_Down`, `F5`, `é`), joined by `+`; also `ctrl`,
+             *     `alt`, `shift`, `super`, `enter`, `esc`.
+             */
+            keys: string;
+            /** @enum {string} */
+            type: "key";
+        } | {
+            /**
+             * Format: int32
+             * @description Milliseconds.
+             */
+            ms: number;
+            /** @enum {string} */
+            type: "wait";
+        };
+        /** @description Whether programs may act on a desktop. */
+        DesktopAutomation: {
+            /** @description Where they may not, actions under way end, and further ones are refused. */
+            allowed: boolean;
+        };
+        /** @description What is to be done to a desktop, one after the other. */
+        DesktopInput: {
+            /** @description 1 to 256 of them, which take half a minute at most. */
+            actions: components["schemas"]["DesktopAction"][];
+        };
+        /** @description All actions were done. */
+        DesktopInputDone: {
+            /** @description How many. */
+            actions: number;
+            /**
+             * Format: int32
+             * @description How long that took.
+             */
+            took_ms: number;
+        };
         /**
          * @description What draws a desktop.
          * @enum {string}
@@ -1941,6 +2190,36 @@ export interface components {
              * @description Pixels across that it begins with, 320 to 7,680.
              */
             width: number;
+        };
+        /**
+         * @description A window. What it is called is what a program in the sandbox says: data, of 1,000 characters
+         *     at most.
+         */
+        DesktopWindow: {
+            /** @description Of which application it is. */
+            app_id: string;
+            /** @description Whether keys go to it. */
+            focused: boolean;
+            /** @description Whether it fills the desktop. */
+            fullscreen: boolean;
+            /**
+             * Format: int64
+             * @description Its number, for as long as it is open.
+             */
+            id: number;
+            /** @description Where it is. */
+            rectangle: components["schemas"]["Rectangle"];
+            /** @description What is written on it. */
+            title: string;
+            /** @description Whether it is on a workspace that is shown. */
+            visible: boolean;
+            /** @description The workspace that it is on. */
+            workspace: string;
+        };
+        /** @description The windows of a desktop. */
+        DesktopWindows: {
+            /** @description In the desktop's own order; 1,000 at most. */
+            windows: components["schemas"]["DesktopWindow"][];
         };
         /** @description One device as it is now. */
         Device: {
@@ -2046,7 +2325,7 @@ export interface components {
          * @description What went wrong, for programs. The HTTP status follows from it.
          * @enum {string}
          */
-        ErrorCode: "bad_request" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "payload_too_large" | "invalid" | "too_many_requests" | "internal" | "upstream" | "unavailable" | "timeout" | "insufficient_storage";
+        ErrorCode: "bad_request" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "payload_too_large" | "invalid" | "too_many_requests" | "internal" | "unsupported" | "upstream" | "unavailable" | "timeout" | "insufficient_storage";
         /** @description The body of every error answer of `/api/v1`. */
         ErrorEnvelope: {
             /** @description The error. */
@@ -2673,6 +2952,16 @@ export interface components {
             /** @description Its base URL, without `/v1`. */
             url: string;
         };
+        /**
+         * @description A key that is held while something else is done.
+         * @enum {string}
+         */
+        Modifier: "shift" | "ctrl" | "alt" | "super";
+        /**
+         * @description A button of the pointer.
+         * @enum {string}
+         */
+        MouseButton: "left" | "middle" | "right" | "back" | "forward";
         /** @description Moves a file or directory. */
         MoveRequest: {
             /** @description Which, percent-encoded as everywhere. */
@@ -2871,6 +3160,19 @@ export interface components {
             /** @description Sorted by port. At most 1,024. */
             ports: components["schemas"]["Port"][];
         };
+        /** @description A pixel of a desktop. */
+        Position: {
+            /**
+             * Format: int32
+             * @description Pixels from the left.
+             */
+            x: number;
+            /**
+             * Format: int32
+             * @description Pixels from the top.
+             */
+            y: number;
+        };
         /**
          * @description Who goes first. Within a priority, who waited longest.
          * @enum {string}
@@ -2933,6 +3235,104 @@ export interface components {
             /** @description For people: what it waits for. */
             reason: string;
             user_id?: components["schemas"]["UserId"] | null;
+        };
+        /** @description The recording of a desktop that runs, or the last one. */
+        Recording: {
+            /**
+             * Format: int64
+             * @description What it takes on the disk so far.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description How long it is.
+             */
+            duration_ms: number;
+            /** @description What the file is. */
+            format: components["schemas"]["RecordingFormat"];
+            /** @description The file, absolute, as the sandbox's files have it. */
+            path: string;
+            /** @description Why it ended, or failed; empty while it runs. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description Milliseconds since the Unix epoch.
+             */
+            started_ms: number;
+            /** @description How it is. */
+            state: components["schemas"]["RecordingState"];
+        };
+        /**
+         * @description What a recording's file is.
+         * @enum {string}
+         */
+        RecordingFormat: "mp4" | "webm";
+        /** @description Begins a recording. */
+        RecordingRequest: {
+            /**
+             * @description What the file is; MP4 if absent.
+             * @default mp4
+             */
+            format: components["schemas"]["RecordingFormat"];
+            /**
+             * Format: int32
+             * @description Pictures a second at most, 1 to 60; 30 if absent. Viewers of the same codec get as many as
+             *     they ask for, and then the recording has those, too.
+             * @default null
+             */
+            fps: number | null;
+            /**
+             * Format: int32
+             * @description Kilobits a second at most, 100 to 50,000; 4,000 if absent.
+             * @default null
+             */
+            kbits: number | null;
+            /**
+             * Format: int64
+             * @description Bytes after which it ends by itself, up to 16 GiB; 1 GiB if absent.
+             * @default null
+             */
+            max_bytes: number | null;
+            /**
+             * Format: int32
+             * @description Seconds after which it ends by itself, 1 to 14,400; 3,600 if absent.
+             * @default null
+             */
+            max_seconds: number | null;
+            /**
+             * @description Where, below the user's home; in `Recordings` if absent. Directories that are missing are
+             *     made; a link on the way, or a file that is there already, is refused.
+             * @default null
+             */
+            path: string | null;
+        };
+        /**
+         * @description How a recording is.
+         * @enum {string}
+         */
+        RecordingState: "recording" | "finished" | "failed";
+        /** @description A part of a desktop, in pixels. It may reach beyond it. */
+        Rectangle: {
+            /**
+             * Format: int32
+             * @description Down.
+             */
+            height: number;
+            /**
+             * Format: int32
+             * @description Across.
+             */
+            width: number;
+            /**
+             * Format: int32
+             * @description From the left.
+             */
+            x: number;
+            /**
+             * Format: int32
+             * @description From the top.
+             */
+            y: number;
         };
         /** @description Signs in with a one-time link. */
         RedeemLinkRequest: {
@@ -5752,14 +6152,9 @@ export interface operations {
             };
         };
     };
-    sandboxes_screenshot: {
+    sandboxes_automation: {
         parameters: {
-            query?: {
-                /** @description `png` (the default) or `jpeg` */
-                format?: string;
-                /** @description 1 to 100, of a JPEG */
-                quality?: number;
-            };
+            query?: never;
             header?: never;
             path: {
                 /** @description The sandbox */
@@ -5774,7 +6169,63 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "image/png": unknown;
+                    "application/json": components["schemas"]["DesktopAutomation"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_set_automation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DesktopAutomation"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DesktopAutomation"];
                 };
             };
             400: {
@@ -5796,6 +6247,655 @@ export interface operations {
                 content?: never;
             };
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_read_clipboard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                    "image/png": number[];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_write_clipboard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/png": number[];
+                "text/plain": string;
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_act: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DesktopInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DesktopInputDone"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recording"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_begin_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecordingRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recording"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_end_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recording"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_screenshot: {
+        parameters: {
+            query?: {
+                /** @description `png` (the default), `jpeg` or `webp`; all but JPEG are exact */
+                format?: string;
+                /** @description 1 to 100, of a JPEG; 80 if absent */
+                quality?: number;
+                /** @description Whether the pointer is in the picture */
+                cursor?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": number[];
+                    "image/jpeg": number[];
+                    "image/webp": number[];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_windows: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DesktopWindows"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_close_window: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description Its number */
+                window: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_focus_window: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+                /** @description Its number */
+                window: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            501: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -15,10 +15,12 @@ use crate::{Error, ErrorKind};
 const MAGIC: &[u8; 6] = b"i3-ipc";
 /// Runs a command.
 const COMMAND: u32 = 0;
+/// Tells of everything that is on the desktop.
+const TREE: u32 = 4;
 /// How long an answer may take.
 const WITHIN: Duration = Duration::from_secs(5);
 /// What an answer has at most.
-const MOST: u32 = 1 << 20;
+const MOST: u32 = 8 << 20;
 
 /// Sway's own socket. Each command has a connection of its own.
 #[derive(Debug)]
@@ -40,15 +42,7 @@ impl Ipc {
 
     /// Runs a command.
     pub(super) async fn command(&self, command: &str) -> Result<(), Error> {
-        let answer = timeout(WITHIN, self.ask(command)).await;
-        let answer = answer.map_err(|_| {
-            let why = format!("sway does not answer `{command}` within 5 s");
-            Error::new(ErrorKind::Timeout, why)
-        })?;
-        let answer = answer.map_err(|why| {
-            let why = format!("cannot tell sway `{command}`: {why}");
-            Error::new(ErrorKind::Ended, why)
-        })?;
+        let answer = self.answer(COMMAND, command).await?;
         let outcomes: Vec<Outcome> = serde_json::from_slice(&answer)
             .map_err(|why| Error::failed(format!("sway answers `{command}` with nonsense"), why))?;
         match outcomes.into_iter().find(|outcome| !outcome.success) {
@@ -60,12 +54,29 @@ impl Ipc {
         }
     }
 
-    async fn ask(&self, command: &str) -> io::Result<Vec<u8>> {
+    /// Everything that is on the desktop, as JSON.
+    pub(super) async fn tree(&self) -> Result<Vec<u8>, Error> {
+        self.answer(TREE, "").await
+    }
+
+    async fn answer(&self, kind: u32, command: &str) -> Result<Vec<u8>, Error> {
+        let answer = timeout(WITHIN, self.ask(kind, command)).await;
+        let answer = answer.map_err(|_| {
+            let why = format!("sway does not answer `{command}` within 5 s");
+            Error::new(ErrorKind::Timeout, why)
+        })?;
+        answer.map_err(|why| {
+            let why = format!("cannot tell sway `{command}`: {why}");
+            Error::new(ErrorKind::Ended, why)
+        })
+    }
+
+    async fn ask(&self, kind: u32, command: &str) -> io::Result<Vec<u8>> {
         let mut socket = UnixStream::connect(&self.path).await?;
         let length = u32::try_from(command.len()).map_err(io::Error::other)?;
         let mut message = MAGIC.to_vec();
         message.extend(length.to_ne_bytes());
-        message.extend(COMMAND.to_ne_bytes());
+        message.extend(kind.to_ne_bytes());
         message.extend(command.as_bytes());
         socket.write_all(&message).await?;
         let mut head = [0; 14];

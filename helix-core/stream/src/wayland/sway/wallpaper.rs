@@ -28,7 +28,7 @@ pub(super) fn png(size: Size) -> Result<Vec<u8>, Error> {
             pixels.extend(colour(x, y, width, height));
         }
     }
-    screenshot::png(&pixels, size, png::ColorType::Rgb)
+    screenshot::png(&pixels, png::ColorType::Rgb, size)
 }
 
 #[expect(
