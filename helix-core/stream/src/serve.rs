@@ -7,13 +7,16 @@
 //! |---|---|
 //! | `GET /desktop` | the WebSocket of `docs/desktop-protocol.md` |
 //! | `GET /screenshot?format=png\|jpeg&quality=1..100` | one picture, without the pointer |
+//! | `GET /thumbnail` | a small picture, the same for all who ask; 304 while nothing has changed |
 //!
 //! Whoever can reach the router may do all of it: who may is the control plane's concern.
 
+mod held;
 mod outbox;
 mod pictures;
 mod routes;
 mod state;
+mod thumbnail;
 mod viewer;
 
 use std::{
@@ -27,12 +30,19 @@ use axum::Router;
 use helix_base::{Backoff, BackoffPolicy, Clock, Retry as _, TaskGroup};
 use helix_proto::desktop::{Micros, NoticeCode, Size};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
-use self::state::State;
+pub use self::thumbnail::Thumbnail;
+use self::{state::State, thumbnail::Thumbnails};
 use crate::{
     Error, ErrorKind, desktop::Desktop, encode::Encoders, hub, pacing::BitsPerSecond, screenshot,
 };
+
+/// How long what is put into the clipboard may hold input back.
+const PUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a desktop is served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +85,7 @@ struct Shared {
     changed: Notify,
     /// The desktop that runs.
     desktop: watch::Sender<Option<Arc<dyn Desktop>>>,
+    thumbnails: Thumbnails,
     tasks: TaskGroup,
 }
 
@@ -97,6 +108,7 @@ impl Media {
             rate: options.hub.pacing.start,
             changed: Notify::new(),
             desktop: watch::Sender::new(None),
+            thumbnails: Thumbnails::new(),
             tasks: tasks.clone(),
         });
         let (running, draining) = (shared.clone(), tasks.draining_token().clone());
@@ -128,12 +140,26 @@ impl Media {
         format: screenshot::Format,
         quality: u8,
     ) -> Result<Vec<u8>, Error> {
-        let desktop = self.shared.desktop.borrow().clone();
-        let desktop =
-            desktop.ok_or_else(|| Error::new(ErrorKind::Ended, "the desktop is starting"))?;
-        let mut capture = desktop.capture().await?;
+        let mut capture = self.desktop()?.capture().await?;
         let shot = capture.next(crate::capture::Want::Now).await?;
         screenshot::file(&shot, format, quality)
+    }
+
+    /// A small picture of the desktop as it looked at most a second ago. One is made for all who
+    /// ask, and none while nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ended`] where no desktop runs now, [`ErrorKind::Timeout`] where it gives no
+    /// picture.
+    pub async fn thumbnail(&self) -> Result<Thumbnail, Error> {
+        let (desktop, shared) = (self.desktop()?, &self.shared);
+        shared.thumbnails.get(desktop, &*shared.clock).await
+    }
+
+    fn desktop(&self) -> Result<Arc<dyn Desktop>, Error> {
+        let desktop = self.shared.desktop.borrow().clone();
+        desktop.ok_or_else(|| Error::new(ErrorKind::Ended, "the desktop is starting"))
     }
 }
 
@@ -176,7 +202,8 @@ impl Shared {
         starter: &dyn Starter,
     ) -> Result<std::convert::Infallible, Error> {
         let desktop = starter.start().await?;
-        self.state.set_input(Some(desktop.input()));
+        let clipboard = desktop.clipboard().is_some();
+        self.state.set_input(Some(desktop.input()), clipboard);
         self.desktop.send_replace(Some(desktop.clone()));
         self.notice(NoticeCode::Well, "");
         let why = tokio::select! {
@@ -185,7 +212,7 @@ impl Shared {
             why = self.clipboard(&*desktop) => why,
             why = self.resizes(&*desktop) => why,
         };
-        self.state.set_input(None);
+        self.state.set_input(None, false);
         Err(why)
     }
 
@@ -234,10 +261,12 @@ impl Shared {
             loop {
                 // The sender lives as long as this does.
                 let _ = pasted.changed().await;
-                let content = pasted.borrow_and_update().clone();
-                if let Some(content) = content
-                    && let Err(why) = clipboard.put(content).await
-                {
+                let Some((number, content)) = pasted.borrow_and_update().clone() else {
+                    continue;
+                };
+                let put = timeout(PUT_WITHIN, clipboard.put(content)).await;
+                self.state.put(number, self.clock.now());
+                if let Ok(Err(why)) = put {
                     return why;
                 }
             }

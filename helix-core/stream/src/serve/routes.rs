@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     extract::{Query, State, WebSocketUpgrade, rejection::QueryRejection},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -13,13 +13,14 @@ use helix_proto::{
 };
 use serde::Deserialize;
 
-use super::{Media, viewer};
-use crate::{ErrorKind, screenshot::Format};
+use super::{Media, Thumbnail, viewer};
+use crate::{Error, ErrorKind, screenshot::Format};
 
 pub(super) fn router(media: Media) -> Router {
     Router::new()
         .route("/desktop", get(desktop))
         .route("/screenshot", get(screenshot))
+        .route("/thumbnail", get(thumbnail))
         .with_state(media)
 }
 
@@ -63,14 +64,33 @@ async fn screenshot(
     }
     match media.screenshot(format, quality).await {
         Ok(file) => ([(header::CONTENT_TYPE, format.mime())], file).into_response(),
-        Err(why) => {
-            let code = match why.kind() {
-                ErrorKind::Ended | ErrorKind::Timeout => ErrorCode::Unavailable,
-                _ => ErrorCode::Internal,
-            };
-            failed(code, why.to_string())
-        }
+        Err(why) => no_picture(&why),
     }
+}
+
+async fn thumbnail(State(media): State<Media>, headers: HeaderMap) -> Response {
+    let Thumbnail { jpeg, tag } = match media.thumbnail().await {
+        Ok(thumbnail) => thumbnail,
+        Err(why) => return no_picture(&why),
+    };
+    let known = headers.get_all(header::IF_NONE_MATCH).iter();
+    let known = known
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|known| known.trim() == tag);
+    if known {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
+    }
+    let kind = Format::Jpeg.mime().to_owned();
+    ([(header::CONTENT_TYPE, kind), (header::ETAG, tag)], jpeg).into_response()
+}
+
+fn no_picture(why: &Error) -> Response {
+    let code = match why.kind() {
+        ErrorKind::Ended | ErrorKind::Timeout => ErrorCode::Unavailable,
+        _ => ErrorCode::Internal,
+    };
+    failed(code, why.to_string())
 }
 
 fn failed(code: ErrorCode, message: String) -> Response {

@@ -9,17 +9,17 @@ use std::{
 use helix_proto::desktop::{Clipboard, Codec, Size};
 use tokio::sync::watch;
 
-use super::outbox::Outbox;
+use super::{held::Held, outbox::Outbox};
 use crate::{
     hub::{self, Action, Hub, ViewerId},
-    input::InputSink,
+    input::{Input, InputSink},
 };
 
 /// The hub, and where what it says goes.
 #[derive(Debug)]
 pub(super) struct State {
     inner: Mutex<Inner>,
-    pasted: watch::Sender<Option<Clipboard>>,
+    pasted: watch::Sender<Option<(u64, Clipboard)>>,
     resize: watch::Sender<Option<Size>>,
 }
 
@@ -29,7 +29,8 @@ pub(super) struct Inner {
     pub(super) hub: Hub,
     outboxes: BTreeMap<ViewerId, Arc<Outbox>>,
     input: Option<Arc<dyn InputSink>>,
-    pasted: watch::Sender<Option<Clipboard>>,
+    held: Held,
+    pasted: watch::Sender<Option<(u64, Clipboard)>>,
     resize: watch::Sender<Option<Size>>,
 }
 
@@ -41,6 +42,7 @@ impl State {
                 hub: Hub::new(options, size, codecs, now),
                 outboxes: BTreeMap::new(),
                 input: None,
+                held: Held::default(),
                 pasted: pasted.clone(),
                 resize: resize.clone(),
             }),
@@ -53,12 +55,22 @@ impl State {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set_input(&self, input: Option<Arc<dyn InputSink>>) {
-        self.lock().input = input;
+    /// What takes input from now on, and whether [`put`](Self::put) will be said to it.
+    pub(super) fn set_input(&self, input: Option<Arc<dyn InputSink>>, clipboard: bool) {
+        let mut inner = self.lock();
+        inner.input = input;
+        inner.held.restart(clipboard);
     }
 
-    /// What a viewer puts into the clipboard; the last, if several come at once.
-    pub(super) fn pasted(&self) -> watch::Receiver<Option<Clipboard>> {
+    /// The clipboard has what was put into it, or cannot have it: input may follow.
+    pub(super) fn put(&self, number: u64, now: Instant) {
+        let mut inner = self.lock();
+        let inputs = inner.held.done(number);
+        inner.do_inputs(inputs, now);
+    }
+
+    /// What a viewer puts into the clipboard, numbered; the last, if several come at once.
+    pub(super) fn pasted(&self) -> watch::Receiver<Option<(u64, Clipboard)>> {
         self.pasted.subscribe()
     }
 
@@ -81,22 +93,30 @@ impl Inner {
 
     /// Does what the hub says.
     pub(super) fn act(&mut self, actions: Vec<Action>, now: Instant) {
-        let mut refusals = Vec::new();
         for action in actions {
             match action {
                 Action::Send(id, message) => self.send(id, message),
                 Action::Input(id, input) => {
-                    let sent = self.input.as_ref().map(|sink| sink.send(input));
-                    if let Some(Err(why)) = sent {
-                        refusals.extend(self.hub.refused(id, &why.to_string(), now));
-                    }
+                    let inputs = self.held.input(id, input);
+                    self.do_inputs(inputs, now);
                 }
                 Action::Copy(content) => {
-                    self.pasted.send_replace(Some(content));
+                    let number = self.held.put();
+                    self.pasted.send_replace(Some((number, content)));
                 }
                 Action::Resize(size) => {
                     self.resize.send_replace(Some(size));
                 }
+            }
+        }
+    }
+
+    fn do_inputs(&mut self, inputs: Vec<(ViewerId, Input)>, now: Instant) {
+        let mut refusals = Vec::new();
+        for (id, input) in inputs {
+            let sent = self.input.as_ref().map(|sink| sink.send(input));
+            if let Some(Err(why)) = sent {
+                refusals.extend(self.hub.refused(id, &why.to_string(), now));
             }
         }
         for refusal in refusals {

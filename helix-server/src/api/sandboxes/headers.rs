@@ -40,12 +40,14 @@ const ANSWERED: [HeaderName; 7] = [
 ];
 
 /// Kinds of content that such an answer may have: none that a browser would run.
-const CONTENT: [&str; 5] = [
+const CONTENT: [&str; 7] = [
     "application/json",
     "application/x-ndjson",
     "application/octet-stream",
     "application/x-tar",
     "text/event-stream",
+    "image/jpeg",
+    "image/png",
 ];
 
 /// What a request for a server in the sandbox does not bring along: what is about the
@@ -123,6 +125,8 @@ pub(super) fn answered(status: StatusCode, headers: &HeaderMap) -> (StatusCode, 
     kept.insert(header::CONTENT_SECURITY_POLICY, DATA_POLICY);
     let status = match status {
         StatusCode::UNAUTHORIZED => StatusCode::BAD_GATEWAY,
+        // It leads nowhere.
+        StatusCode::NOT_MODIFIED => status,
         status if status.is_redirection() => StatusCode::BAD_GATEWAY,
         status => status,
     };
@@ -277,5 +281,10 @@ mod tests {
         assert_eq!(kept["content-type"], "application/json");
         assert_eq!(status, 502);
         assert_eq!(answered(StatusCode::FOUND, &html).0, 502);
+        let unchanged = answered(StatusCode::NOT_MODIFIED, &map(&[("etag", "\"1\"")]));
+        assert_eq!(
+            (unchanged.0.as_u16(), &unchanged.1["etag"]),
+            (304, &HeaderValue::from_static("\"1\""))
+        );
     }
 }
