@@ -27,7 +27,7 @@ use tokio::sync::{RwLock, Semaphore, broadcast, mpsc, oneshot, watch};
 use self::log::Log;
 pub(crate) use self::{
     driver::{Driver, Start},
-    usage::{InUse, Usage},
+    usage::{Counts, InUse, Usage},
 };
 use crate::{
     HostOptions, authorities::Authorities, failure::answer_of, machine::Machine, records::Records,
@@ -227,7 +227,7 @@ impl Sandbox {
     /// # Errors
     ///
     /// It does not run, or has too many requests.
-    pub(crate) fn enter(&self) -> Result<(Arc<dyn Environment>, InUse), ApiError> {
+    pub(crate) fn enter(&self, counts: Counts) -> Result<(Arc<dyn Environment>, InUse), ApiError> {
         match self.inner.status.borrow().state {
             SandboxState::Running => {}
             SandboxState::Paused => return Err(self.conflict("is paused", "resume it first")),
@@ -248,7 +248,11 @@ impl Sandbox {
             );
             return Err(ApiError::new(ErrorCode::TooManyRequests, message));
         };
-        let in_use = InUse::new(&self.inner.usage, &self.inner.shared.clock, place);
+        let (usage, clock) = (&self.inner.usage, &self.inner.shared.clock);
+        let in_use = match counts {
+            Counts::Use => InUse::new(usage, clock, place),
+            Counts::Glance => InUse::glance(usage, clock, place),
+        };
         Ok((self.environment()?, in_use))
     }
 

@@ -41,6 +41,8 @@ export default defineConfig({
       fullyParallel: true,
     },
     { name: 'sandboxes', testMatch: 'sandboxes.spec.ts', dependencies: ['journey'] },
+    // On the host that joined there.
+    { name: 'desktop', testMatch: 'desktop.spec.ts', dependencies: ['sandboxes'] },
     { name: 'ports', testMatch: 'ports.spec.ts' },
     { name: 'tunnel', testMatch: 'tunnel.spec.ts', dependencies: ['journey'] },
   ],

@@ -17,7 +17,8 @@ use crate::{Error, capture::Capture, cursor::Cursors, input::InputSink};
 /// - [`copied`](Self::copied) gives what a program of the desktop copied, not what
 ///   [`put`](Self::put) put there; of several that came meanwhile, the last.
 /// - Dropping [`copied`](Self::copied) loses nothing.
-/// - What is put can be pasted until something else is copied.
+/// - What is put can be pasted until something else is copied, and already by a key that goes
+///   down when [`put`](Self::put) has returned.
 /// - Contents of other kinds than the protocol has, and beyond its bounds, do not come.
 #[async_trait]
 pub trait Clipboard: fmt::Debug + Send + Sync + 'static {
@@ -28,7 +29,7 @@ pub trait Clipboard: fmt::Debug + Send + Sync + 'static {
     /// [`ErrorKind::Ended`](crate::ErrorKind::Ended) where the desktop is gone.
     async fn copied(&self) -> Result<Content, Error>;
 
-    /// Puts something there.
+    /// Puts something there, and returns when it is there.
     ///
     /// # Errors
     ///

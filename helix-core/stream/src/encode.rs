@@ -63,6 +63,12 @@ pub trait Encoder: fmt::Debug + Send + 'static {
 
     /// What it aims at, at sixty pictures a second.
     fn set_rate(&mut self, rate: BitsPerSecond);
+
+    /// Whether a picture that the rate made coarse comes out better when it is encoded again,
+    /// and costs next to nothing when it cannot be any better.
+    fn refines(&self) -> bool {
+        false
+    }
 }
 
 /// Makes encoders.

@@ -49,7 +49,7 @@ pub const MAX_VIEWERS: usize = 128;
 
 /// The number of a viewer; never that of another before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ViewerId(u32);
+pub struct ViewerId(pub(crate) u32);
 
 impl fmt::Display for ViewerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,6 +106,10 @@ pub struct Hub {
 struct Open {
     description: Description,
     encoded: Option<Instant>,
+    /// Which picture that was, how often it was encoded again, and when it is to be once more.
+    of: u64,
+    refined: u8,
+    refine: Option<Instant>,
 }
 
 impl Hub {
@@ -182,6 +186,9 @@ impl Hub {
         let open = Open {
             description,
             encoded: None,
+            of: 0,
+            refined: 0,
+            refine: None,
         };
         self.open.insert(codec, open);
         let mut actions = Vec::new();

@@ -35,6 +35,8 @@ pub use self::options::{BitsPerSecond, Options};
 /// Queueing of more than this, twice in a row, is too much: three refreshes of a screen, which
 /// is what decoders and painting vary by.
 const QUEUED: Duration = Duration::from_millis(50);
+/// What takes less than this at the rate that is aimed at does not queue on its own account.
+const LITTLE: Duration = Duration::from_millis(5);
 /// What the rate falls to, of what is delivered.
 const FALL: f64 = 0.85;
 /// What is used of a way that carries no more, so that it empties what has queued.
@@ -232,7 +234,7 @@ impl Pacing {
         let delivered = (self.delivered - newest.delivered) as f64 * 8.0;
         let rate = delivered / over.as_secs_f64().max(0.001);
         self.rate.add(rate, newest.idle, self.delay.least(), now);
-        self.follow(took, rate, newest.idle, now);
+        self.follow(took, (rate, delivered), newest.idle, now);
         if self.on_its_way.is_empty() && self.behind {
             self.caught_up();
         } else if self
@@ -315,9 +317,14 @@ impl Pacing {
         self.between = (self.between * 2).min(MOST_BETWEEN);
     }
 
-    fn follow(&mut self, took: Duration, rate: f64, idle: bool, now: Instant) {
+    /// `rate` is what was delivered per second, and `delivered` how much, both in bits.
+    fn follow(&mut self, took: Duration, (rate, delivered): (f64, f64), idle: bool, now: Instant) {
         let queued = took.saturating_sub(self.delay.least().unwrap_or_default());
         if queued > QUEUED {
+            // So little is late for another reason than that the way is full.
+            if idle && delivered < self.target * LITTLE.as_secs_f64() {
+                return;
+            }
             self.queued = self.queued.saturating_add(1);
             let lately = |(at, _): (Instant, f64)| now.saturating_duration_since(at) < took;
             if self.queued >= 2 && !self.fell.is_some_and(lately) {

@@ -1,10 +1,13 @@
 //! One picture of a desktop, as a file.
 
+mod thumbnail;
+
 use helix_proto::desktop::{Point, Size};
 use image_webp::WebPEncoder;
 use jpeg_encoder::ColorType;
 use serde::{Deserialize, Serialize};
 
+pub use self::thumbnail::thumbnail;
 use crate::{Error, capture::Shot, encode::stills};
 
 /// How a picture is kept.

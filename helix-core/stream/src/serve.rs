@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `GET /desktop` | the WebSocket of `docs/desktop-protocol.md` |
 //! | `GET /screenshot?format=png\|jpeg\|webp&quality=1..100&cursor=false` | one picture |
+//! | `GET /thumbnail` | a small picture, the same for all who ask; 304 while nothing has changed |
 //! | `POST /input`, `GET` and `PUT /automation` | what programs do, and whether they may |
 //! | `GET` and `PUT /clipboard` | what is copied, by its type |
 //! | `GET /windows`, `POST /windows/{window}/focus` and `/close` | the windows |
@@ -16,12 +17,14 @@
 
 mod automation;
 mod clipboard;
+mod held;
 mod outbox;
 mod pictures;
 mod recording;
 mod routes;
 mod sound;
 mod state;
+mod thumbnail;
 mod viewer;
 mod windows;
 
@@ -37,13 +40,20 @@ use axum::Router;
 use helix_base::{Backoff, BackoffPolicy, Clock, Retry as _, TaskGroup};
 use helix_proto::desktop::{Micros, NoticeCode, Size};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
-use self::state::State;
+pub use self::thumbnail::Thumbnail;
+use self::{state::State, thumbnail::Thumbnails};
 use crate::{
     Error, ErrorKind, desktop::Desktop, encode::Encoders, hub, pacing::BitsPerSecond, screenshot,
     sound::Sound,
 };
+
+/// How long what is put into the clipboard may hold input back.
+const PUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a desktop is served.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +106,7 @@ struct Shared {
     automation: automation::Automation,
     clipboard: clipboard::Held,
     recorder: recording::Recorder,
+    thumbnails: Thumbnails,
     tasks: TaskGroup,
 }
 
@@ -123,6 +134,7 @@ impl Media {
             automation: automation::Automation::default(),
             clipboard: clipboard::Held::new(options.hub.clipboard),
             recorder: recording::Recorder::new(options.recordings.clone()),
+            thumbnails: Thumbnails::new(),
             tasks: tasks.clone(),
         });
         let (running, draining) = (shared.clone(), tasks.draining_token().clone());
@@ -163,11 +175,23 @@ impl Media {
         quality: u8,
         pointer: bool,
     ) -> Result<Vec<u8>, Error> {
-        let desktop = self.shared.running()?;
-        let mut capture = desktop.capture().await?;
+        let mut capture = self.shared.running()?.capture().await?;
         let shot = capture.next(crate::capture::Want::Now).await?;
         let pointer = self.shared.state.lock().pointer().filter(|_| pointer);
         screenshot::file(&shot, format, quality, pointer)
+    }
+
+    /// A small picture of the desktop as it looked at most a second ago. One is made for all who
+    /// ask, and none while nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ended`] where no desktop runs now, [`ErrorKind::Timeout`] where it gives no
+    /// picture.
+    pub async fn thumbnail(&self) -> Result<Thumbnail, Error> {
+        let shared = &self.shared;
+        let desktop = shared.running()?;
+        shared.thumbnails.get(desktop, &*shared.clock).await
     }
 }
 
@@ -217,7 +241,8 @@ impl Shared {
     ) -> Result<std::convert::Infallible, Error> {
         let desktop = starter.start().await?;
         self.clipboard.forget();
-        self.state.set_input(Some(desktop.input()));
+        let clipboard = desktop.clipboard().is_some();
+        self.state.set_input(Some(desktop.input()), clipboard);
         self.desktop.send_replace(Some(desktop.clone()));
         self.notice(NoticeCode::Well, "");
         let why = tokio::select! {
@@ -227,7 +252,7 @@ impl Shared {
             why = self.cursors(&*desktop) => why,
             why = self.resizes(&*desktop) => why,
         };
-        self.state.set_input(None);
+        self.state.set_input(None, false);
         Err(why)
     }
 
@@ -296,12 +321,14 @@ impl Shared {
             loop {
                 // The sender lives as long as this does.
                 let _ = pasted.changed().await;
-                let content = pasted.borrow_and_update().clone();
-                if let Some(content) = content {
-                    self.clipboard.keep(&content);
-                    if let Err(why) = clipboard.put(content).await {
-                        return why;
-                    }
+                let Some((number, content)) = pasted.borrow_and_update().clone() else {
+                    continue;
+                };
+                self.clipboard.keep(&content);
+                let put = timeout(PUT_WITHIN, clipboard.put(content)).await;
+                self.state.put(number, self.clock.now());
+                if let Ok(Err(why)) = put {
+                    return why;
                 }
             }
         };

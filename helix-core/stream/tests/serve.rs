@@ -50,6 +50,7 @@ impl Starter for Patterns {
 struct World {
     tasks: TaskGroup,
     patterns: Arc<Patterns>,
+    media: Media,
     at: SocketAddr,
 }
 
@@ -76,6 +77,7 @@ impl World {
         let world = Self {
             tasks,
             patterns,
+            media,
             at,
         };
         eventually(|| world.patterns.running.lock().unwrap().is_some()).await;
@@ -88,8 +90,13 @@ impl World {
 
     /// Status, type and body of an answer.
     async fn get(&self, path: &str) -> (u16, String, Vec<u8>) {
+        self.ask(path, "").await
+    }
+
+    /// With more headers, each a line.
+    async fn ask(&self, path: &str, more: &str) -> (u16, String, Vec<u8>) {
         let mut socket = TcpStream::connect(self.at).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{more}connection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).await.unwrap();
@@ -437,5 +444,35 @@ fn a_screenshot_is_the_desktop_as_a_file() {
             let (status, ..) = world.get(&format!("/screenshot{wrong}")).await;
             assert!((400..=422).contains(&status), "{wrong}: {status}");
         }
+    });
+}
+
+#[test]
+fn a_thumbnail_is_made_once_for_all_and_anew_when_the_desktop_has_changed() {
+    with(async |world| {
+        let first = world.media.thumbnail().await.unwrap();
+        assert_eq!(first.jpeg[..3], [0xff, 0xd8, 0xff]);
+        let same = world.media.thumbnail().await.unwrap();
+        assert_eq!(same.tag, first.tag);
+        let (status, kind, body) = world.get("/thumbnail").await;
+        assert_eq!((status, kind.as_str()), (200, "image/jpeg"));
+        assert_eq!(body, first.jpeg);
+        let known = format!("if-none-match: \"other\", {}\r\n", first.tag);
+        let (status, _, body) = world.ask("/thumbnail", &known).await;
+        assert_eq!((status, body.len()), (304, 0));
+        // The block turns white.
+        let input = world.pattern().input();
+        let key = Key::new(30, 0).unwrap();
+        input.send(Input::Key { key, down: true }).unwrap();
+        let changed = async {
+            loop {
+                let (status, _, body) = world.ask("/thumbnail", &known).await;
+                if status == 200 {
+                    return body;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        assert_ne!(timeout(SOON, changed).await.unwrap(), first.jpeg);
     });
 }

@@ -22,7 +22,11 @@ use tokio::time::timeout;
 
 use self::{body::Watched, upgrade::Upgrade};
 use super::{Failed, sandbox_id};
-use crate::{Handle, failure::answer_of, sandbox::InUse};
+use crate::{
+    Handle,
+    failure::answer_of,
+    sandbox::{Counts, InUse},
+};
 
 /// How long a connection to what runs inside may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -42,7 +46,7 @@ async fn relayed(handle: &Handle, mut request: Request<Body>) -> Result<Response
     let sandbox = handle.find(id)?;
     let shared = handle.sandboxes.shared();
     let within = shared.options.relay.response_timeout;
-    let (environment, in_use) = sandbox.enter()?;
+    let (environment, in_use) = sandbox.enter(counts(&uri))?;
     sandbox.furnished().await;
     let upgrade = Upgrade::of(&mut request);
     let (mut head, body) = request.into_parts();
@@ -83,6 +87,15 @@ fn target(uri: &Uri) -> Result<(SandboxId, Uri), ApiError> {
     };
     let uri = Uri::try_from(format!("/{rest}")).map_err(wrong)?;
     Ok((sandbox_id(id)?, uri))
+}
+
+/// Small pictures of desktops are asked for as long as a page with many of them is open: nobody
+/// uses those sandboxes by that.
+fn counts(uri: &Uri) -> Counts {
+    match uri.path() {
+        "/desktop/thumbnail" => Counts::Glance,
+        _ => Counts::Use,
+    }
 }
 
 /// Sends one request on a connection of its own: it is a local socket, and what runs

@@ -37,6 +37,15 @@ impl Usage {
     }
 }
 
+/// Whether a request is a use of the sandbox, which keeps it from being idle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts {
+    /// It is one.
+    Use,
+    /// It only looks from outside.
+    Glance,
+}
+
 /// A request under way: the sandbox is in use for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct InUse {
@@ -58,6 +67,20 @@ impl InUse {
             usage: Arc::clone(usage),
             clock: Arc::clone(clock),
             counted: true,
+            _place: place,
+        }
+    }
+
+    /// A request that is no use of the sandbox, such as one for what others are shown of it.
+    pub(super) fn glance(
+        usage: &Arc<Usage>,
+        clock: &Arc<dyn Clock>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            usage: Arc::clone(usage),
+            clock: Arc::clone(clock),
+            counted: false,
             _place: place,
         }
     }
@@ -102,6 +125,20 @@ pub(super) fn cpu_millis(last: &SandboxStats, now: &SandboxStats) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_glance_is_no_use_however_long_it_takes() {
+        let usage = Arc::new(Usage::new(7));
+        let clock: Arc<dyn Clock> = Arc::new(helix_base::SystemClock);
+        let places = Arc::new(tokio::sync::Semaphore::new(2));
+        let place = || Arc::clone(&places).try_acquire_owned().unwrap();
+        let glance = InUse::glance(&usage, &clock, place());
+        assert_eq!(usage.last(clock.now_ms()), 7);
+        drop(glance);
+        assert_eq!(usage.last(clock.now_ms()), 7);
+        let _in_use = InUse::new(&usage, &clock, place());
+        assert!(usage.last(clock.now_ms()) > 7);
+    }
 
     #[test]
     fn processor_time_is_counted_between_measurements() {

@@ -51,6 +51,23 @@ const MEMBERS: Shown[] = [
   },
   { name: 'sandboxes', open: withSandboxes('/sandboxes') },
   {
+    name: 'the wall of desktops',
+    open: async (page) => {
+      await withSandboxes('/sandboxes')(page);
+      await page.getByText('Desktops', { exact: true }).click();
+      await expect(page.getByText('No picture now')).toBeVisible();
+      await expect(page.getByRole('listitem').locator('img')).toHaveCount(1);
+    },
+  },
+  {
+    name: 'a desktop out of reach',
+    open: async (page) => {
+      await withSandboxes(sandboxPath(1, 'desktop'))(page);
+      await expect(page.getByText('The desktop could not be reached')).toBeVisible();
+    },
+  },
+  { name: 'the desktop of a paused sandbox', open: withSandboxes(sandboxPath(4, 'desktop')) },
+  {
     name: 'creating a sandbox',
     open: async (page) => {
       await withSandboxes('/sandboxes')(page);

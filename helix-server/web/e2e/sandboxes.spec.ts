@@ -45,25 +45,6 @@ async function type(line: string): Promise<void> {
   await page.keyboard.press('Enter');
 }
 
-/** The colour right below the middle of the desktop's picture, where the pointer is not. */
-async function colourOfDesktop(): Promise<string> {
-  const canvas = page.locator('canvas').filter({ visible: true });
-  if ((await canvas.count()) === 0) return 'nothing';
-  const picture = (await canvas.screenshot()).toString('base64');
-  return page.evaluate(async (encoded) => {
-    const bytes = Uint8Array.from(atob(encoded), (char) => char.charCodeAt(0));
-    const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
-    const surface = new OffscreenCanvas(1, 1).getContext('2d');
-    if (!surface) return 'nothing';
-    surface.drawImage(bitmap, -bitmap.width * 0.6, -bitmap.height * 0.7);
-    const [red = 0, green = 0, blue = 0] = surface.getImageData(0, 0, 1, 1).data;
-    if (Math.max(red, green, blue) < 90) return `dark (${red}, ${green}, ${blue})`;
-    if (green > 180 && red < 90 && blue < 90) return 'green';
-    if (blue > 180 && red < 90 && green < 90) return 'blue';
-    return `other (${red}, ${green}, ${blue})`;
-  }, picture);
-}
-
 async function chooseInMenu(item: string): Promise<void> {
   await page.getByRole('button', { name: 'More actions' }).click();
   await page.getByRole('menuitem', { name: item }).click();
@@ -205,38 +186,6 @@ test('what it uses and what was said about it is seen', async () => {
   await expect(memory.getByText(/^\d.* [KM]iB$/)).toBeVisible();
   await tab('Log');
   await expect(page.getByRole('region', { name: 'Log of the sandbox' })).toBeVisible();
-});
-
-test('a desktop is watched and typed into, and comes back when its page is reloaded', async () => {
-  const workshop = page.url();
-  const id = await page.evaluate(async () => {
-    const made = await fetch('/api/v1/sandboxes', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ name: 'desk', desktop: { width: 640, height: 360 } }),
-    });
-    return ((await made.json()) as { id: string }).id;
-  });
-  await page.goto(`/sandboxes/${id}`);
-  await expect(facts()).toHaveText('Running', DONE);
-  await tab('Desktop');
-  // The terminal is painted, by which what it draws is known.
-  const paint = async (colour: string) => {
-    await page.locator('canvas').click();
-    await page.keyboard.type(String.raw`printf '\e[48;2;${colour}m'; clear`);
-    await page.keyboard.press('Enter');
-  };
-  await expect.poll(colourOfDesktop, DONE).toMatch(/^dark/);
-  await paint('0;255;0');
-  await expect.poll(colourOfDesktop, DONE).toBe('green');
-  await page.screenshot({ path: test.info().outputPath('desktop.png') });
-  await page.reload();
-  await expect.poll(colourOfDesktop, DONE).toBe('green');
-  await paint('0;0;255');
-  await expect.poll(colourOfDesktop, DONE).toBe('blue');
-  await page.evaluate((sandbox) => fetch(`/api/v1/sandboxes/${sandbox}`, { method: 'DELETE' }), id);
-  await page.goto(workshop);
-  await expect(facts()).toHaveText('Running', DONE);
 });
 
 /** How often a second the sound that was played last swings; 0 while there is not enough of it. */

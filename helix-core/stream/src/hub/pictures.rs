@@ -17,6 +17,12 @@ const STATS: Duration = Duration::from_secs(1);
 /// No viewer makes the others' rate smaller than theirs by more than this.
 const SHARE: u64 = 4;
 
+/// A picture that stays is encoded again after this long, as often as this at most, until there
+/// is next to nothing to add to it.
+const REFINE_AFTER: Duration = Duration::from_millis(120);
+const REFINEMENTS: u8 = 12;
+const NEXT_TO_NOTHING: usize = 600;
+
 /// What is to be done next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -47,6 +53,8 @@ pub struct Picture {
     pub codec: Codec,
     /// What came out.
     pub encoded: Encoded,
+    /// Whether encoding the same again may make it better.
+    pub refines: bool,
     /// When it was captured, by the media process's clock.
     pub captured: Micros,
     /// How long capturing took.
@@ -110,6 +118,8 @@ impl Hub {
         actions: &mut Vec<Action>,
     ) {
         let newest = self.newest;
+        let refine = self.open.get(&codec).and_then(|open| open.refine);
+        let due = refine.is_some_and(|at| at <= now);
         let (mut wanted, mut key) = (false, false);
         let mut rates = Vec::new();
         let mut most_fps = 1;
@@ -126,11 +136,14 @@ impl Hub {
             plan.watched = true;
             rates.push(viewer.pacing.target());
             most_fps = most_fps.max(viewer.fps);
-            let needs = viewer.seen < newest || viewer.pacing.needs_key();
+            let needs = viewer.seen < newest || viewer.pacing.needs_key() || due;
             if verdict == Verdict::Send && needs && newest > 0 {
                 wanted = true;
                 key |= viewer.pacing.needs_key();
             }
+        }
+        if plan.watched && !due {
+            wake.push(refine);
         }
         let Some(open) = self.open.get(&codec).filter(|_| wanted) else {
             return;
@@ -155,6 +168,14 @@ impl Hub {
         };
         // What counts is when it began: the next may come that much after it.
         open.encoded = now.checked_sub(picture.encode).or(Some(now));
+        open.refined = match open.of {
+            of if of == self.newest && !picture.encoded.key => open.refined.saturating_add(1),
+            _ => 0,
+        };
+        open.of = self.newest;
+        let little = open.refined > 0 && picture.encoded.picture.len() < NEXT_TO_NOTHING;
+        let again = picture.refines && !little && open.refined < REFINEMENTS;
+        open.refine = again.then(|| now + REFINE_AFTER);
         let size = open.description.size;
         self.stats.any = true;
         self.stats.encode = picture.encode;

@@ -80,6 +80,7 @@ impl Room {
                     picture: Bytes::from_static(&[7; 2_000]),
                     key,
                 },
+                refines: false,
                 captured: Micros(1),
                 capture: Duration::ZERO,
                 encode: Duration::ZERO,
@@ -602,6 +603,7 @@ fn an_encoder_that_takes_a_while_takes_nothing_from_the_rate_of_pictures() {
             picture: Bytes::from_static(b"x"),
             key: false,
         },
+        refines: false,
         captured: Micros(1),
         capture: Duration::ZERO,
         encode: Duration::from_millis(10),
@@ -718,4 +720,49 @@ fn one_that_wants_few_pictures_gets_few_unless_others_want_more_of_the_same() {
     room.join(&greeting("fast"));
     let together = in_a_second(&mut room);
     assert!(together > 50, "{together}");
+}
+
+#[test]
+fn a_picture_that_stays_is_made_better_until_there_is_nothing_to_add() {
+    let mut room = Room::new();
+    let one = room.join(&greeting("one"));
+    room.encode();
+    let encoded = |bytes| Picture {
+        codec: Codec::H264,
+        encoded: Encoded {
+            picture: vec![7; bytes].into(),
+            key: false,
+        },
+        refines: true,
+        captured: Micros(1),
+        capture: Duration::ZERO,
+        encode: Duration::ZERO,
+    };
+    room.pass(Duration::from_millis(17));
+    room.hub.captured(size());
+    room.hub.encoded(&encoded(100), room.now);
+    // Small as it was, it may be coarse: the first that is small again is not.
+    for (times, bytes) in [(1, 5_000), (2, 5_000), (3, 100)] {
+        assert_eq!(room.hub.plan(room.now).0.work, [], "{times}");
+        room.pass(Duration::from_millis(120));
+        let (plan, _) = room.hub.plan(room.now);
+        assert_eq!(plan.work.len(), 1, "{times}");
+        assert!(!plan.work[0].key);
+        room.hub.encoded(&encoded(bytes), room.now);
+        let sequence = 2 + times;
+        room.say(one, Up::Painted { sequence, queue: 0 });
+    }
+    room.pass(Duration::from_secs(10));
+    assert_eq!(room.hub.plan(room.now).0.work, []);
+    // However large they are, they come to an end.
+    room.hub.captured(size());
+    let mut times = 0;
+    while !room.hub.plan(room.now).0.work.is_empty() {
+        room.hub.encoded(&encoded(5_000), room.now);
+        times += 1;
+        let sequence = 5 + times;
+        room.say(one, Up::Painted { sequence, queue: 0 });
+        room.pass(Duration::from_millis(120));
+    }
+    assert_eq!(times, 13);
 }

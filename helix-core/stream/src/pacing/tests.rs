@@ -171,3 +171,17 @@ fn one_that_fell_behind_and_is_lost_recovers_without_painting() {
     assert_eq!(pacing.verdict(late), Verdict::Send);
     assert!(pacing.needs_key() && !pacing.is_behind());
 }
+
+#[test]
+fn small_pictures_that_come_late_say_nothing_about_the_rate() {
+    let (mut pacing, mut now) = pacing();
+    let before = pacing.target();
+    for sequence in 1..=100 {
+        pacing.sent(sequence, 200, sequence == 1, now);
+        // A busy machine: some take far longer than others.
+        now += ms(if sequence % 3 == 0 { 5 } else { 120 });
+        pacing.painted(sequence, 0, now);
+        now += ms(100);
+    }
+    assert!(pacing.target() >= before, "{}", pacing.target());
+}

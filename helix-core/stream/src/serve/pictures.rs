@@ -151,6 +151,7 @@ impl Pictures<'_> {
         let picture = Picture {
             codec,
             encoded,
+            refines: encoder.refines(),
             captured: self.shared.micros(self.latest.captured),
             capture: self.latest.took,
             encode: now.saturating_duration_since(began),

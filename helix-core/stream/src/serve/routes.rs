@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     extract::{Query, State, WebSocketUpgrade, rejection::QueryRejection},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -13,13 +13,14 @@ use helix_proto::{
 };
 use serde::Deserialize;
 
-use super::{Media, automation, clipboard, recording, viewer, windows};
+use super::{Media, Thumbnail, automation, clipboard, recording, viewer, windows};
 use crate::{Error, ErrorKind, screenshot::Format};
 
 pub(super) fn router(media: Media) -> Router {
     Router::new()
         .route("/desktop", get(desktop))
         .route("/screenshot", get(screenshot))
+        .route("/thumbnail", get(thumbnail))
         .merge(automation::routes())
         .merge(clipboard::routes())
         .merge(recording::routes())
@@ -75,6 +76,23 @@ async fn screenshot(
         Ok(file) => ([(header::CONTENT_TYPE, format.mime())], file).into_response(),
         Err(why) => refused(&why),
     }
+}
+
+async fn thumbnail(State(media): State<Media>, headers: HeaderMap) -> Response {
+    let Thumbnail { jpeg, tag } = match media.thumbnail().await {
+        Ok(thumbnail) => thumbnail,
+        Err(why) => return refused(&why),
+    };
+    let known = headers.get_all(header::IF_NONE_MATCH).iter();
+    let known = known
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|known| known.trim() == tag);
+    if known {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
+    }
+    let kind = Format::Jpeg.mime().to_owned();
+    ([(header::CONTENT_TYPE, kind), (header::ETAG, tag)], jpeg).into_response()
 }
 
 /// Why something was not done.

@@ -9,7 +9,7 @@ use std::{
 use helix_proto::desktop::{Clipboard, Codec, Point, Size};
 use tokio::sync::watch;
 
-use super::outbox::Outbox;
+use super::{held::Held, outbox::Outbox};
 use crate::{
     Error,
     hub::{self, Action, Hub, ViewerId},
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct State {
     inner: Mutex<Inner>,
-    pasted: watch::Sender<Option<Clipboard>>,
+    pasted: watch::Sender<Option<(u64, Clipboard)>>,
     resize: watch::Sender<Option<Size>>,
     listened: watch::Sender<bool>,
     interrupts: watch::Sender<()>,
@@ -34,7 +34,8 @@ pub(super) struct Inner {
     input: Option<Arc<dyn InputSink>>,
     /// Where the desktop's pointer was moved to last.
     pointer: Option<Point>,
-    pasted: watch::Sender<Option<Clipboard>>,
+    held: Held,
+    pasted: watch::Sender<Option<(u64, Clipboard)>>,
     resize: watch::Sender<Option<Size>>,
     listened: watch::Sender<bool>,
     interrupts: watch::Sender<()>,
@@ -51,6 +52,7 @@ impl State {
                 outboxes: BTreeMap::new(),
                 input: None,
                 pointer: None,
+                held: Held::default(),
                 pasted: pasted.clone(),
                 resize: resize.clone(),
                 listened: listened.clone(),
@@ -67,14 +69,23 @@ impl State {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set_input(&self, input: Option<Arc<dyn InputSink>>) {
-        let mut state = self.lock();
-        state.input = input;
-        state.pointer = None;
+    /// What takes input from now on, and whether [`put`](Self::put) will be said to it.
+    pub(super) fn set_input(&self, input: Option<Arc<dyn InputSink>>, clipboard: bool) {
+        let mut inner = self.lock();
+        inner.input = input;
+        inner.pointer = None;
+        inner.held.restart(clipboard);
     }
 
-    /// What a viewer puts into the clipboard; the last, if several come at once.
-    pub(super) fn pasted(&self) -> watch::Receiver<Option<Clipboard>> {
+    /// The clipboard has what was put into it, or cannot have it: input may follow.
+    pub(super) fn put(&self, number: u64, now: Instant) {
+        let mut inner = self.lock();
+        let inputs = inner.held.done(number);
+        inner.do_inputs(inputs, now);
+    }
+
+    /// What a viewer puts into the clipboard, numbered; the last, if several come at once.
+    pub(super) fn pasted(&self) -> watch::Receiver<Option<(u64, Clipboard)>> {
         self.pasted.subscribe()
     }
 
@@ -107,17 +118,16 @@ impl Inner {
 
     /// Does what the hub says.
     pub(super) fn act(&mut self, actions: Vec<Action>, now: Instant) {
-        let mut refusals = Vec::new();
         for action in actions {
             match action {
                 Action::Send(id, message) => self.send(id, message),
                 Action::Input(id, input) => {
-                    if let Some(Err(why)) = self.send_input(input) {
-                        refusals.extend(self.hub.refused(id, &why.to_string(), now));
-                    }
+                    let inputs = self.held.input(id, input);
+                    self.do_inputs(inputs, now);
                 }
                 Action::Copy(content) => {
-                    self.pasted.send_replace(Some(content));
+                    let number = self.held.put();
+                    self.pasted.send_replace(Some((number, content)));
                 }
                 Action::Resize(size) => {
                     self.resize.send_replace(Some(size));
@@ -126,6 +136,15 @@ impl Inner {
                     self.listened.send_replace(on);
                 }
                 Action::Interrupt => self.interrupt(),
+            }
+        }
+    }
+
+    fn do_inputs(&mut self, inputs: Vec<(ViewerId, Input)>, now: Instant) {
+        let mut refusals = Vec::new();
+        for (id, input) in inputs {
+            if let Some(Err(why)) = self.send_input(input) {
+                refusals.extend(self.hub.refused(id, &why.to_string(), now));
             }
         }
         for refusal in refusals {

@@ -1,7 +1,7 @@
 //! The clipboard, by wlr-data-control.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     future::Future,
     io,
@@ -20,7 +20,7 @@ use rustix::pipe::PipeFlags;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::unix::pipe,
-    sync::{Mutex, mpsc, watch},
+    sync::{Mutex, mpsc, oneshot, watch},
     time::timeout,
 };
 use wayland_client::{
@@ -29,6 +29,7 @@ use wayland_client::{
     delegate_noop, event_created_child,
     globals::GlobalListContents,
     protocol::{
+        wl_callback::{self, WlCallback},
         wl_registry::{self, WlRegistry},
         wl_seat::WlSeat,
     },
@@ -59,9 +60,12 @@ const TYPES: usize = 64;
 
 /// The clipboard of a compositor.
 pub struct WaylandClipboard {
-    put: mpsc::Sender<Content>,
+    put: mpsc::Sender<Put>,
     copied: Mutex<watch::Receiver<Option<Content>>>,
 }
+
+/// What is put there, and whom to tell when it is there.
+type Put = (Content, oneshot::Sender<()>);
 
 impl fmt::Debug for WaylandClipboard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,6 +101,7 @@ impl WaylandClipboard {
             say,
             tasks: tasks.clone(),
             source: None,
+            putting: VecDeque::new(),
         };
         tasks.spawn("desktop clipboard", async move {
             let why = Box::pin(keeper.run()).await;
@@ -126,7 +131,9 @@ impl Clipboard for WaylandClipboard {
     }
 
     async fn put(&self, content: Content) -> Result<(), Error> {
-        self.put.send(content).await.map_err(|_| gone())
+        let (done, put) = oneshot::channel();
+        self.put.send((content, done)).await.map_err(|_| gone())?;
+        put.await.map_err(|_| gone())
     }
 }
 
@@ -139,6 +146,8 @@ struct Selection {
     selected: Option<Offer>,
     /// Programs that paste what was put here: which, the type, and where it goes.
     pastes: Vec<(Source, String, OwnedFd)>,
+    /// How many of the things that were said it has answered.
+    answered: usize,
 }
 
 type Reading = Pin<Box<dyn Future<Output = io::Result<Option<Content>>> + Send>>;
@@ -150,11 +159,13 @@ struct Keeper {
     queue: QueueHandle<Selection>,
     manager: Manager,
     device: Device,
-    puts: mpsc::Receiver<Content>,
+    puts: mpsc::Receiver<Put>,
     say: watch::Sender<Option<Content>>,
     tasks: TaskGroup,
     /// What was put last, and is offered.
     source: Option<(Source, Arc<Content>)>,
+    /// Who waits until the compositor has taken what they put.
+    putting: VecDeque<oneshot::Sender<()>>,
 }
 
 impl Keeper {
@@ -171,6 +182,10 @@ impl Keeper {
                 dispatched = self.line.dispatch() => {
                     if let Err(why) = dispatched {
                         return why;
+                    }
+                    for _ in 0..std::mem::take(&mut self.line.state.answered) {
+                        // Whoever does not wait any more need not know.
+                        let _ = self.putting.pop_front().map(|put| put.send(()));
                     }
                     for (source, mime, to) in std::mem::take(&mut self.line.state.pastes) {
                         self.paste(&source, &mime, to);
@@ -189,7 +204,10 @@ impl Keeper {
                     }
                 }
                 content = self.puts.recv() => match content {
-                    Some(content) => self.put(content),
+                    Some((content, done)) => {
+                        self.put(content);
+                        self.putting.push_back(done);
+                    }
                     None => return gone(),
                 },
             }
@@ -207,6 +225,7 @@ impl Keeper {
             Content::Png(_) => source.offer(Content::PNG.to_owned()),
         }
         self.device.set_selection(Some(&source));
+        self.connection.display().sync(&self.queue, ());
         self.source = Some((source, Arc::new(content)));
     }
 
@@ -345,6 +364,19 @@ impl Dispatch<Source, ()> for Selection {
             source::Event::Cancelled => source.destroy(),
             _ => {}
         }
+    }
+}
+
+impl Dispatch<WlCallback, ()> for Selection {
+    fn event(
+        state: &mut Self,
+        _: &WlCallback,
+        _: wl_callback::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        state.answered += 1;
     }
 }
 

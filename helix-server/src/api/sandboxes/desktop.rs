@@ -19,6 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(desktop))
         .routes(routes!(screenshot))
         .merge(automation::routes())
+        .routes(routes!(thumbnail))
 }
 
 /// Watches and drives a sandbox's desktop: a WebSocket of binary messages, up and down, as
@@ -42,4 +43,16 @@ async fn desktop(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response,
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn screenshot(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
     relay.ask_guest(&caller, Lane::Control).await
+}
+
+/// A small picture of a sandbox's desktop, at most a second old, without its pointer: a JPEG of at
+/// most 480 × 480 pixels. It is made once for all who ask, and not while nothing has changed; to
+/// look at it does not count as using the sandbox.
+#[utoipa::path(get, path = "/api/v1/sandboxes/{id}/desktop/thumbnail", tag = "sandboxes",
+    params(("id" = SandboxId, Path, description = "The sandbox"),
+        ("if-none-match" = Option<String>, Header, description = "The `etag` of the one that is known")),
+    responses((status = 200, content_type = "image/jpeg"), (status = 304, description = "It has not changed"), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
+async fn thumbnail(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller, Lane::Media).await
 }

@@ -128,6 +128,8 @@ pub(super) fn answered(status: StatusCode, headers: &HeaderMap) -> (StatusCode, 
     kept.insert(header::CONTENT_SECURITY_POLICY, DATA_POLICY);
     let status = match status {
         StatusCode::UNAUTHORIZED => StatusCode::BAD_GATEWAY,
+        // It leads nowhere.
+        StatusCode::NOT_MODIFIED => status,
         status if status.is_redirection() => StatusCode::BAD_GATEWAY,
         status => status,
     };
@@ -282,5 +284,10 @@ mod tests {
         assert_eq!(kept["content-type"], "application/json");
         assert_eq!(status, 502);
         assert_eq!(answered(StatusCode::FOUND, &html).0, 502);
+        let unchanged = answered(StatusCode::NOT_MODIFIED, &map(&[("etag", "\"1\"")]));
+        assert_eq!(
+            (unchanged.0.as_u16(), &unchanged.1["etag"]),
+            (304, &HeaderValue::from_static("\"1\""))
+        );
     }
 }

@@ -31,14 +31,34 @@ const sandbox = (index: number, more: object) => ({
 
 const RULES = [{ to: '*.example.com', ports: ['443'], protocol: 'tcp' }, { to: '10.1.0.0/16' }];
 
+const DESKTOP = { kind: 'sway', width: 1_280, height: 800 };
+
 const SANDBOXES = [
-  sandbox(1, { name: LONG, docker: true, egress: { mode: 'allow_list', rules: RULES } }),
-  sandbox(2, { state: 'creating', phase: 'isolation', docker: true }),
+  sandbox(1, {
+    name: LONG,
+    docker: true,
+    desktop: DESKTOP,
+    egress: { mode: 'allow_list', rules: RULES },
+  }),
+  sandbox(2, { state: 'creating', phase: 'isolation', docker: true, desktop: DESKTOP }),
   sandbox(3, { state: 'failed', end: { kind: 'internal', message: LONG } }),
-  sandbox(4, { state: 'paused', rootfs: { kind: 'image', image: LONG } }),
+  sandbox(4, { state: 'paused', desktop: DESKTOP, rootfs: { kind: 'image', image: LONG } }),
   sandbox(5, { reachable: false }),
   sandbox(6, { state: 'stopped', end: { kind: 'idle', message: 'nobody used it' } }),
+  sandbox(7, { desktop: DESKTOP }),
+  sandbox(8, {}),
 ];
+
+/** Of one pixel, dark green. */
+const PICTURE = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNgqGb4DwACWAGQAmZ0YwAAAABJRU5ErkJggg==',
+  'base64',
+);
+
+/** What the desktop of sandbox 7 says; that of sandbox 1 has a picture. */
+const NO_PICTURE = {
+  error: { code: 'unavailable', message: `the desktop does not answer: ${LONG}` },
+};
 
 const FILES = [
   ['folder', 'directory'],
@@ -169,6 +189,11 @@ export const withSandboxes = (path: string) => async (page: Page) => {
     /\/api\/v1\/(sandboxes|sandbox-hosts|sandbox-choices|snapshots)/,
     async (route) => {
       const { pathname } = new URL(route.request().url());
+      if (pathname.endsWith('/desktop/thumbnail')) {
+        return pathname.includes(SANDBOX_ID)
+          ? route.fulfill({ contentType: 'image/png', body: PICTURE })
+          : route.fulfill({ status: 503, json: NO_PICTURE });
+      }
       for (const [pattern, figures] of STREAMS) {
         if (pattern.test(pathname)) {
           const body = `data: ${JSON.stringify(figures())}\n\n`;

@@ -266,3 +266,14 @@ it('with another hello, it comes again soon', () => {
   expect(sockets).toHaveLength(2);
   expect(state()).toBe('connecting');
 });
+
+it('comes again at once when somebody wants it, unless it was left', () => {
+  const connection = open();
+  goLive();
+  connection.anew();
+  expect(sockets[0]?.closed?.[0]).toBe(1000);
+  expect(sockets).toHaveLength(2);
+  connection.close();
+  connection.anew();
+  expect(sockets).toHaveLength(2);
+});

@@ -103,6 +103,13 @@ export class DesktopConnection {
     this.#lost(1000);
   }
 
+  /** Leaves and comes again at once, since somebody wants it. */
+  anew(): void {
+    if (this.#state.kind === 'closed') return;
+    this.#abandon(1000);
+    this.#attempt();
+  }
+
   /** Says something, if somebody listens: input that waited would come as a surprise. */
   send(message: Up): void {
     if (this.#state.kind === 'live') this.#socket?.send(encodeUp(message));

@@ -7,6 +7,7 @@ const WELL = {
   notice: null,
   trouble: null,
   controls: true,
+  looksOn: false,
   present: [],
   pictured: true,
 } as const satisfies Parameters<typeof noticesOf>[0];
@@ -65,4 +66,10 @@ it('who has the controls is named', () => {
 it('several things may be said at once', () => {
   const notice = { kind: 'notice', code: 5, text: '' } as const;
   expect(texts({ notice, trouble: 'not-secure', controls: false })).toHaveLength(3);
+});
+
+it('who only looks on is told so, whoever has the controls', () => {
+  const [notice] = noticesOf({ ...WELL, controls: false, looksOn: true }, 1_000);
+  expect(notice?.text).toContain('You only look on');
+  expect(notice?.action?.does).toBe('takePart');
 });

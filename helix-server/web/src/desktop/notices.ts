@@ -10,7 +10,7 @@ export interface Notice {
   tone: 'plain' | 'wait' | 'bad';
   text: string;
   /** What can be done about it. */
-  action?: { label: string; does: 'wake' | 'takeOver' };
+  action?: { label: string; does: 'wake' | 'takeOver' | 'takePart' };
   /** Whether it can be put away. */
   dismissable?: boolean;
 }
@@ -20,6 +20,8 @@ interface Known {
   notice: DownOf<'notice'> | null;
   trouble: Trouble | null;
   controls: boolean;
+  /** Whether this viewer only looks on. */
+  looksOn: boolean;
   present: Present[];
   /** Whether there is a picture. */
   pictured: boolean;
@@ -65,7 +67,7 @@ export function noticesOf(known: Known, now: number): Notice[] {
   if (trouble) {
     notices.push({ key: 'trouble', tone: 'plain', text: TROUBLES[trouble], dismissable: true });
   }
-  if (!known.controls && known.pictured) notices.push(lookingOn(known.present));
+  if (!known.controls && known.pictured) notices.push(lookingOn(known));
   return notices;
 }
 
@@ -100,7 +102,16 @@ function ofConnection({ connection, pictured }: Known, now: number): Notice | nu
   }
 }
 
-function lookingOn(present: Present[]): Notice {
+function lookingOn({ present, looksOn }: Known): Notice {
+  if (looksOn) {
+    return {
+      key: 'controls',
+      tone: 'plain',
+      text: 'You only look on: what you type and click is not sent.',
+      action: { label: 'Take part', does: 'takePart' },
+      dismissable: true,
+    };
+  }
   const holder = present.find(({ controls, you }) => controls && !you);
   const who = holder
     ? `${holder.name || 'Somebody else'} has the controls`

@@ -37,6 +37,8 @@ export class Viewer {
   readonly figures = new Cell<Figures | null>(null);
   /** The most that is wanted, in kbit/s; 0 is no bound. */
   readonly most = new Cell(0);
+  /** Whether this viewer only looks on. */
+  readonly looksOn = new Cell(false);
   /** Whether what it sounds like is played. */
   readonly sound = new Cell(false);
 
@@ -87,6 +89,11 @@ export class Viewer {
     this.#speaker = on ? new Speaker() : undefined;
     this.sound.set(on);
     this.#tell({ kind: 'listen', on });
+  }
+
+  lookOn(on: boolean): void {
+    this.looksOn.set(on);
+    this.#tell({ kind: 'lookOn', on });
   }
 
   wake(): void {

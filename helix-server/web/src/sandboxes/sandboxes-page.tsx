@@ -10,7 +10,7 @@ import {
   TextInput,
   Title,
 } from '@mantine/core';
-import { useDisclosure } from '@mantine/hooks';
+import { useDisclosure, useLocalStorage } from '@mantine/hooks';
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { IconPlus, IconSearch, IconTerminal2 } from '@tabler/icons-react';
 import { useState } from 'react';
@@ -32,12 +32,25 @@ import { RelativeTime } from '../components/time';
 import { CreateSandbox } from './create-sandbox';
 import { describeLimits } from './sandbox-form';
 import { Snapshots } from './snapshots';
+import { Wall } from './wall/wall';
 
 /** From this many on there is something to search in. */
 const SEARCHABLE = 6;
 
+type View = 'list' | 'desktops';
+
+const VIEWS: { value: View; label: string }[] = [
+  { value: 'list', label: 'List' },
+  { value: 'desktops', label: 'Desktops' },
+];
+
 export default function SandboxesPage() {
   const admin = useIsAdmin();
+  const [view, setView] = useLocalStorage<View>({
+    key: 'helix-sandboxes',
+    defaultValue: 'list',
+    getInitialValueInEffect: false,
+  });
   const [everybody, setEverybody] = useState(false);
   const [search, setSearch] = useState('');
   const [creating, { open, close }] = useDisclosure(false);
@@ -45,6 +58,7 @@ export default function SandboxesPage() {
   const sandboxes = list.data?.pages.flatMap((page) => page.items);
   const wanted = search.trim().toLowerCase();
   const shown = sandboxes?.filter((each) => mentions(each, wanted));
+  const some = (sandboxes?.length ?? 0) > 0;
   const searchable = wanted !== '' || (sandboxes?.length ?? 0) >= SEARCHABLE;
   const create = (
     <Button leftSection={<IconPlus size={16} />} onClick={open}>
@@ -56,8 +70,9 @@ export default function SandboxesPage() {
       title="Sandboxes"
       description="Isolated machines to build, run and try things in, each with its own files, network and limits."
       actions={create}
+      wide={view === 'desktops' && some}
     >
-      {(admin || searchable) && (
+      {(admin || some) && (
         <Group mb="md" gap="sm">
           {admin && (
             <SegmentedControl
@@ -70,6 +85,14 @@ export default function SandboxesPage() {
               onChange={(value) => {
                 setEverybody(value === 'everybody');
               }}
+            />
+          )}
+          {some && (
+            <SegmentedControl
+              aria-label="How they are shown"
+              data={VIEWS}
+              value={view}
+              onChange={setView}
             />
           )}
           {searchable && (
@@ -101,15 +124,19 @@ export default function SandboxesPage() {
           </EmptyState>
         </Card>
       )}
-      {sandboxes && shown && sandboxes.length > 0 && (
+      {some && shown?.length === 0 && (
+        <Card>
+          <Text size="sm" c="dimmed">
+            No sandbox that is called “{search.trim()}”.
+          </Text>
+        </Card>
+      )}
+      {shown && shown.length > 0 && view === 'desktops' && (
+        <Wall sandboxes={shown} everybody={everybody} />
+      )}
+      {shown && shown.length > 0 && view === 'list' && (
         <Card padding={0}>
-          {shown.length === 0 ? (
-            <Text size="sm" c="dimmed" p="lg">
-              No sandbox that is called “{search.trim()}”.
-            </Text>
-          ) : (
-            <SandboxTable sandboxes={shown} everybody={everybody} />
-          )}
+          <SandboxTable sandboxes={shown} everybody={everybody} />
         </Card>
       )}
       {list.hasNextPage && (

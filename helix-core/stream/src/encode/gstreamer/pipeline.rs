@@ -229,6 +229,10 @@ impl Encoder for Pipeline {
             }
         }
     }
+
+    fn refines(&self) -> bool {
+        true
+    }
 }
 
 fn sink(element: &'static Element, sender: mpsc::Sender<Outcome>) -> AppSink {

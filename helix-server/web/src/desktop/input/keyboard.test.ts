@@ -81,11 +81,11 @@ describe('the number of a key', () => {
 describe('a keyboard', () => {
   it('tells keys by their places, once each', () => {
     const keys = keyboard();
-    keys.down(key('KeyA', 'q'));
-    keys.down({ ...key('KeyA', 'q'), repeat: true });
-    keys.down(key('KeyA', 'q'));
-    keys.up(key('KeyA', 'q'));
-    keys.up(key('KeyA', 'q'));
+    keys.down(key('KeyA', 'a'));
+    keys.down({ ...key('KeyA', 'a'), repeat: true });
+    keys.down(key('KeyA', 'a'));
+    keys.up(key('KeyA', 'a'));
+    keys.up(key('KeyA', 'a'));
     expect(said).toEqual(['30 down', '30 up']);
   });
 
@@ -146,12 +146,66 @@ describe('a keyboard', () => {
     keys.up(key('MetaLeft', 'Meta'));
     expect(said.slice(3)).toEqual(['125 up', '46 up']);
   });
+});
 
-  it('on Apple’s, CapsLock is pressed each time that it is switched', () => {
+describe('a key that means another character than on the desktop’s keyboard', () => {
+  const SHIFT = key('ShiftLeft', 'Shift');
+  const CONTROL = key('ControlLeft', 'Control');
+  const ALT = key('AltLeft', 'Alt');
+
+  it.each<[string, { code: string; key: string }[], string]>([
+    ['a capital without a Shift', [key('KeyJ', 'J')], 'text J'],
+    ['a capital with one', [SHIFT, key('KeyJ', 'J')], '36 down'],
+    ['a small letter, with Caps Lock and Shift', [SHIFT, key('KeyJ', 'j')], 'text j'],
+    ['a sign of Shift’s without one', [key('Digit1', '!')], 'text !'],
+    ['the same character in another place', [key('KeyY', 'z')], 'text z'],
+    ['one that the desktop’s keyboard lacks', [key('Semicolon', 'ö')], 'text ö'],
+    ['a digit of the number pad', [key('Numpad7', '7')], 'text 7'],
+    ['the same key without Num Lock', [key('Numpad7', 'Home')], '71 down'],
+    ['one that AltGr chooses', [key('AltRight', 'AltGraph'), key('KeyQ', '@')], 'text @'],
+    ['with Ctrl, the letter that is meant', [CONTROL, key('KeyY', 'z')], '0x7a down'],
+    ['with Ctrl, a capital of Caps Lock', [CONTROL, key('KeyC', 'C')], '46 down'],
+    ['with Ctrl, a letter that is none of Latin’s', [CONTROL, key('KeyC', 'с')], '46 down'],
+    ['with Alt, a digit by its place', [ALT, key('Digit1', '&')], '2 down'],
+    ['a name of a key is none', [key('Enter', 'Enter')], '28 down'],
+  ])('%s', (_, presses, last) => {
+    const keys = keyboard();
+    for (const press of presses) keys.down(press);
+    expect(said.at(-1)).toBe(last);
+  });
+
+  it.each([
+    ['@', 'text @'],
+    ['ƒ', '33 down'],
+  ])('on Apple’s, Alt chooses %s', (meaning, last) => {
     const keys = keyboard(true);
-    keys.down(key('CapsLock'));
-    keys.up(key('CapsLock'));
-    expect(said).toEqual(['58 down', '58 up', '58 down', '58 up']);
+    keys.down(ALT);
+    keys.down(key('KeyF', meaning));
+    expect(said.at(-1)).toBe(last);
+  });
+
+  it('is repeated by the browser, and does not go up', () => {
+    const keys = keyboard();
+    keys.down(key('KeyY', 'z'));
+    keys.down({ ...key('KeyY', 'z'), repeat: true });
+    keys.up(key('KeyY', 'z'));
+    expect(said).toEqual(['text z', 'text z']);
+  });
+
+  it('takes what is held for the next key with it', () => {
+    const keys = keyboard();
+    keys.latch('ShiftLeft');
+    keys.down(key('Semicolon', 'ö'));
+    expect(said).toEqual(['42 down', 'text ö', '42 up']);
+  });
+
+  it.each(['CapsLock', 'NumLock', 'Dead'])('%s stays the browser’s own', (own) => {
+    const press = own === 'Dead' ? key('Equal', 'Dead') : key(own, own);
+    const keys = keyboard();
+    expect(isKey(press)).toBe(false);
+    keys.down(press);
+    keys.up(press);
+    expect(said).toEqual([]);
   });
 });
 

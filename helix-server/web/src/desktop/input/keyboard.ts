@@ -1,4 +1,5 @@
 import type { Up } from '../wire';
+import { characterOf, isAscii, isCharacter } from './characters';
 import { evdevOf } from './evdev';
 import { keysymOf } from './keysyms';
 
@@ -12,7 +13,7 @@ export interface KeyPress {
 
 interface Options {
   say: (message: Up) => void;
-  /** Whether it is one of Apple's, which keeps some releases to itself. */
+  /** Whether it is one of Apple's: it keeps some releases to itself, and Alt chooses characters. */
   apple?: boolean;
   /** The keys that are held for the next one, by their codes. */
   onLatched?: (codes: readonly string[]) => void;
@@ -27,14 +28,18 @@ type Key = Pick<Extract<Up, { kind: 'key' }>, 'code' | 'keysym'>;
 const TOGETHER_MS = 5;
 
 /**
- * Keys as they go down and up, told by their place. Each that went down goes up, whatever the
- * browser keeps to itself; the desktop repeats what is held by itself.
+ * Keys as they go down and up, told by their place where that means the same on the desktop's
+ * (US) keyboard, so that programs can hold them. What means another character there, by another
+ * layout, Caps Lock, or a keyboard without a Shift that is told, is told as that character.
+ *
+ * Each that went down goes up, whatever the browser keeps to itself; the desktop repeats what is
+ * held by itself. Locks stay the browser's own: they are in the characters.
  */
 export class Keyboard {
   readonly #say: (message: Up) => void;
   readonly #apple: boolean;
   readonly #onLatched: (codes: readonly string[]) => void;
-  readonly #held = new Map<string, Key & { since: number }>();
+  readonly #held = new Map<string, Key & { since: number; chooses: boolean }>();
   #latched: readonly string[] = [];
 
   constructor({ say, apple = false, onLatched = () => undefined }: Options) {
@@ -44,27 +49,24 @@ export class Keyboard {
   }
 
   down(press: KeyPress): void {
-    const key = keyOf(press);
+    const key = this.#meant(press);
     const id = idOf(press);
-    if (!key || press.repeat === true || this.#held.has(id)) return;
-    if (this.#apple && press.code === 'CapsLock') {
-      this.#tap(key);
+    if (key === 'text') {
+      // The desktop cannot hold a text: the browser repeats it.
+      this.#say({ kind: 'text', text: press.key });
+      this.#unlatch();
       return;
     }
+    if (!key || press.repeat === true || this.#held.has(id)) return;
     const since = press.timeStamp ?? 0;
-    if (press.code === 'AltRight' && press.key === 'AltGraph') this.#undoControl(since);
-    this.#held.set(id, { ...key, since });
+    const chooses = press.code === 'AltRight' && press.key === 'AltGraph';
+    if (chooses) this.#undoControl(since);
+    this.#held.set(id, { ...key, since, chooses });
     this.#say({ kind: 'key', ...key, down: true });
     if (!isModifier(press.code)) this.#unlatch();
   }
 
   up(press: KeyPress): void {
-    const key = keyOf(press);
-    if (this.#apple && press.code === 'CapsLock' && key) {
-      // It goes down when it is switched on, and up when it is switched off.
-      this.#tap(key);
-      return;
-    }
     this.#letGo(idOf(press));
     // While Cmd is held, the releases of other keys are never said.
     if (this.#apple && press.code.startsWith('Meta')) {
@@ -120,6 +122,25 @@ export class Keyboard {
     this.#setLatched([]);
   }
 
+  /** How a key is told. */
+  #meant(press: KeyPress): Key | 'text' | undefined {
+    const { code, key } = press;
+    const place = keyOf(press);
+    if (!place || place.code === 0 || !isCharacter(key)) return place;
+    const shift = this.#holds('Shift');
+    if (characterOf(code, shift) === key) return place;
+    // Apple's keyboards have characters on Alt, but Alt+F is still wanted more often than ƒ.
+    const chosen = this.#held.get('AltRight')?.chooses === true || (this.#apple && isAscii(key));
+    const command =
+      this.#holds('Control') || this.#holds('Meta') || (this.#holds('Alt') && !chosen);
+    if (!command) return 'text';
+    return isShortcutElsewhere(press) ? { code: 0, keysym: keysymOf(key) } : place;
+  }
+
+  #holds(modifier: 'Shift' | 'Control' | 'Alt' | 'Meta'): boolean {
+    return this.#held.has(`${modifier}Left`) || this.#held.has(`${modifier}Right`);
+  }
+
   #tap(key: Key): void {
     this.#say({ kind: 'key', ...key, down: true });
     this.#say({ kind: 'key', ...key, down: false });
@@ -152,12 +173,25 @@ export class Keyboard {
 /** Whether it is a key that a desktop has; others are the browser's. */
 export const isKey = (press: KeyPress): boolean => keyOf(press) !== undefined;
 
+/** The browser's own: dead keys make a character with the next, and locks change what keys mean. */
+const OWN = new Set(['Dead', 'CapsLock', 'NumLock']);
+
 /** By its place, or, where it has none, by its meaning. */
 function keyOf({ code, key }: KeyPress): Key | undefined {
+  if (OWN.has(key) || OWN.has(code)) return undefined;
   const place = evdevOf(code);
   if (place !== 0) return { code: place, keysym: 0 };
   const keysym = keysymOf(key);
   return keysym === 0 ? undefined : { code: 0, keysym };
+}
+
+/**
+ * With Ctrl and the like held, whether the key is another one on the desktop's keyboard. Digits are
+ * meant by their place, and letters that are none of Latin's have no shortcuts.
+ */
+function isShortcutElsewhere({ code, key }: KeyPress): boolean {
+  const there = characterOf(code, false);
+  return isAscii(key) && !code.startsWith('Digit') && key.toLowerCase() !== there;
 }
 
 const idOf = ({ code, key }: KeyPress): string => (code === '' ? `key ${key}` : code);

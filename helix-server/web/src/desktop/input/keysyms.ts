@@ -20,7 +20,6 @@ const NAMED: ReadonlyMap<string, number> = new Map([
   ['AltGraph', 0xfe03],
   ['Shift', 0xffe1],
   ['Control', 0xffe3],
-  ['CapsLock', 0xffe5],
   ['Alt', 0xffe9],
   ['Meta', 0xffeb],
   ...Array.from({ length: 24 }, (_, index): [string, number] => [`F${index + 1}`, 0xffbe + index]),

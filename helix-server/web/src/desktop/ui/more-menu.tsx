@@ -1,6 +1,14 @@
 import { ActionIcon, Menu } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
-import { IconChevronUp, IconDots, IconMouse, IconRefresh, IconUpload } from '@tabler/icons-react';
+import {
+  IconChevronUp,
+  IconDots,
+  IconEye,
+  IconHandFinger,
+  IconMouse,
+  IconRefresh,
+  IconUpload,
+} from '@tabler/icons-react';
 
 import type { Attached } from '../attached';
 import { useCell } from '../cell';
@@ -23,6 +31,7 @@ export function MoreMenu(props: {
   const { attached, onUpload, onHide } = props;
   const { viewer } = attached;
   const most = useCell(viewer.most);
+  const looksOn = useCell(viewer.looksOn);
   return (
     <Menu position="bottom-end" width={270}>
       <Menu.Target>
@@ -34,7 +43,15 @@ export function MoreMenu(props: {
         <Menu.Item leftSection={<IconUpload size={15} />} onClick={onUpload}>
           Upload files
         </Menu.Item>
-        {attached.canLock && (
+        <Menu.Item
+          leftSection={looksOn ? <IconHandFinger size={15} /> : <IconEye size={15} />}
+          onClick={() => {
+            viewer.lookOn(!looksOn);
+          }}
+        >
+          {looksOn ? 'Take part' : 'Look on only'}
+        </Menu.Item>
+        {attached.canLock && !looksOn && (
           <Menu.Item
             leftSection={<IconMouse size={15} />}
             onClick={() => {

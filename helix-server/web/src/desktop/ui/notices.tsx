@@ -19,6 +19,7 @@ export function Notices({ viewer }: { viewer: Viewer }) {
       notice: useCell(viewer.notice),
       trouble: useCell(viewer.trouble),
       controls: useCell(viewer.controls),
+      looksOn: useCell(viewer.looksOn),
       present: useCell(viewer.present),
       pictured,
     },
@@ -81,6 +82,7 @@ function Action({ viewer, notice }: { viewer: Viewer; notice: Notice }) {
       variant="default"
       onClick={() => {
         if (action.does === 'wake') viewer.wake();
+        else if (action.does === 'takePart') viewer.lookOn(false);
         else viewer.say({ kind: 'takeOver' });
       }}
     >

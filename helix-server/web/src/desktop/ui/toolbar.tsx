@@ -142,7 +142,8 @@ export function Toolbar(props: Props) {
 function TakeControls({ viewer }: { viewer: Viewer }) {
   const live = useCell(viewer.connection).kind === 'live';
   const controls = useCell(viewer.controls);
-  if (!live || controls) return null;
+  const looksOn = useCell(viewer.looksOn);
+  if (!live || controls || looksOn) return null;
   return (
     <Tool
       name="Take the controls"

@@ -11,6 +11,9 @@ import {
   type Present,
 } from './messages';
 
+/** The codes of notices begin at 0 and end here. */
+const LAST_NOTICE = 6;
+
 /** One message. Its bytes are not copied: what it holds of them is a view. */
 export function decodeDown(bytes: Uint8Array<ArrayBuffer>): Down {
   if (bytes.length > LARGEST_DOWN) throw new WireError('the message is too large');
@@ -28,18 +31,18 @@ const READERS: Record<number, (from: Reader) => Down> = {
   0x02: (from) => {
     const sequence = from.u32();
     const captured = from.u64();
-    const flags = from.u8();
+    const flags = flagsOf(from, 2);
     const size = picture(from);
     const key = has(flags, 1);
     const recovery = has(flags, 2);
-    return { kind: 'frame', sequence, captured, key, recovery, ...size, picture: from.rest() };
+    return { kind: 'frame', sequence, captured, key, recovery, ...size, picture: pixels(from) };
   },
   0x03: (from) => ({
     kind: 'still',
     sequence: from.u32(),
     captured: from.u64(),
     ...picture(from),
-    jpeg: from.rest(),
+    jpeg: pixels(from),
   }),
   0x04: cursor,
   0x05: (from) => ({ kind: 'pointer', x: from.u16(), y: from.u16() }),
@@ -59,7 +62,7 @@ const READERS: Record<number, (from: Reader) => Down> = {
     viewers: from.u16(),
   }),
   0x09: (from) => ({ kind: 'pong', token: from.u64(), now: from.u64() }),
-  0x0a: (from) => ({ kind: 'notice', code: from.u8(), text: from.str16() }),
+  0x0a: (from) => ({ kind: 'notice', code: noticeOf(from.u8()), text: from.str16() }),
   0x0b: (from) => ({
     kind: 'audio',
     sequence: from.u32(),
@@ -79,7 +82,7 @@ function hello(from: Reader): DownOf<'hello'> {
   const encoder = from.str8();
   const config = from.str8();
   const size = picture(from);
-  const flags = from.u8();
+  const flags = flagsOf(from, 3);
   return {
     kind: 'hello',
     viewer,
@@ -108,7 +111,7 @@ function cursor(from: Reader): DownOf<'cursor'> {
 
 function present(from: Reader): Present {
   const viewer = from.u32();
-  const flags = from.u8();
+  const flags = flagsOf(from, 4);
   return {
     viewer,
     controls: has(flags, 1),
@@ -134,6 +137,24 @@ function codecOf(number: number): Codec {
   const codec = CODECS[number];
   if (codec === undefined) throw new WireError(`no codec has the number ${number}`);
   return codec;
+}
+
+/** Those of which so many are known. */
+function flagsOf(from: Reader, known: number): number {
+  const flags = from.u8();
+  if (flags >> known !== 0) throw new WireError(`a flag that nobody knows in ${flags}`);
+  return flags;
+}
+
+function noticeOf(code: number): number {
+  if (code > LAST_NOTICE) throw new WireError(`no notice has the code ${code}`);
+  return code;
+}
+
+function pixels(from: Reader): Uint8Array<ArrayBuffer> {
+  const rest = from.rest();
+  if (rest.length === 0) throw new WireError('a picture without pixels');
+  return rest;
 }
 
 const has = (flags: number, flag: number): boolean => (flags & flag) !== 0;

@@ -21,6 +21,8 @@ export type ToWorker =
   | { kind: 'framed'; size: Size }
   /** The most that is wanted, in kbit/s, of this connection and of those after it. */
   | { kind: 'bound'; kbits: number }
+  /** Whether it only looks on; said to the desktop by coming again. */
+  | { kind: 'lookOn'; on: boolean }
   /** Whether sound is wanted. */
   | { kind: 'listen'; on: boolean }
   /** Tries at once. */

@@ -47,6 +47,7 @@ export class Session {
   #visible: boolean;
   #kbits = 0;
   #listens = false;
+  #looksOn = false;
   #painted: Size | undefined;
   #trouble: Trouble | null = null;
 
@@ -82,6 +83,11 @@ export class Session {
       case 'bound':
         this.#kbits = message.kbits;
         this.#connection.send({ kind: 'bitrate', kbits: message.kbits });
+        break;
+      case 'lookOn':
+        if (this.#looksOn === message.on) break;
+        this.#looksOn = message.on;
+        this.#connection.anew();
         break;
       case 'listen':
         this.#listens = message.on;
@@ -167,7 +173,7 @@ export class Session {
   #hello(): UpOf<'hello'> {
     return {
       kind: 'hello',
-      looksOn: false,
+      looksOn: this.#looksOn,
       ...this.#frame,
       codecs: this.#codecs,
       name: this.#name,
