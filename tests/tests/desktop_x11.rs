@@ -47,7 +47,7 @@ async fn one_of_x11_is_heard_and_nothing_is_left_when_what_serves_it_is_killed()
         return;
     }
     let world = World::empty(DatabaseKind::Sqlite).await;
-    let host = SandboxHost::join(&world, "10.206.0.0/16").await;
+    let host = SandboxHost::join(&world, "10.213.0.0/16").await;
     let desktop = json!({ "kind": "x11", "width": 640, "height": 360 });
     let sandbox = host
         .sandbox(json!({ "name": "desk", "desktop": desktop }))
