@@ -1,8 +1,6 @@
 //! Desktops through the whole path: what they sound like, and what is left when what serves
 //! them is killed.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{path::Path, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
