@@ -238,7 +238,7 @@ async fn what_a_program_plays_is_heard_and_the_server_is_there_only_meanwhile() 
     let options = pulse::Options {
         program: "pulseaudio".into(),
         runtime_dir: place.path().to_owned(),
-        path: "/usr/bin:/bin".into(),
+        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
     };
     let pulse = Arc::new(Pulse::prepare(options, Arc::new(SystemClock), &tasks).unwrap());
     let server = pulse.server();

@@ -25,7 +25,7 @@ pub(crate) fn server(
     let options = Options {
         program: "pulseaudio".into(),
         runtime_dir: runtime_dir.to_owned(),
-        path: env::var_os("PATH").unwrap_or_default(),
+        env: env::vars_os().collect(),
     };
     match Pulse::prepare(options, Arc::clone(clock), tasks) {
         Ok(pulse) => Some(Arc::new(pulse)),

@@ -155,7 +155,7 @@ fn the_first_message_is_a_hello_and_the_first_picture_a_key_frame() {
     let Down::Hello(hello) = &sent[0] else {
         panic!("{sent:?}");
     };
-    assert!(hello.flags.controls && hello.flags.clipboard && !hello.flags.audio);
+    assert!(hello.flags.controls && hello.flags.clipboard && hello.flags.audio);
     let Some(Down::Frame(frame)) = sent.last() else {
         panic!("{sent:?}");
     };

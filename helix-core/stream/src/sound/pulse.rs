@@ -44,8 +44,8 @@ pub struct Options {
     pub program: PathBuf,
     /// A folder that belongs to the user who runs it, and to nobody else: for its socket.
     pub runtime_dir: PathBuf,
-    /// What it finds programs by.
-    pub path: OsString,
+    /// Its environment, beside what tells it where it is.
+    pub env: Vec<(OsString, OsString)>,
 }
 
 /// A PulseAudio that is started when it is needed.
@@ -117,8 +117,10 @@ fn server(socket: &Path) -> String {
 }
 
 fn is_there(options: &Options) -> bool {
-    let mut folders = std::env::split_paths(&options.path);
-    folders.any(|folder| folder.join(&options.program).is_file())
+    let path = options.env.iter().find(|(name, _)| name == "PATH");
+    path.is_some_and(|(_, path)| {
+        std::env::split_paths(path).any(|folder| folder.join(&options.program).is_file())
+    })
 }
 
 /// The socket of one before is replaced.
@@ -206,9 +208,12 @@ impl Kept {
                 "module-native-protocol-unix auth-anonymous=1 auth-cookie-enabled=0 socket={socket}"
             ))
             .env_clear()
-            .env("PATH", &self.options.path)
+            .envs(self.options.env.iter().map(|(name, value)| (name, value)))
             .env("HOME", &self.place)
             .env("XDG_RUNTIME_DIR", &self.options.runtime_dir)
+            // It starts no other server, and no message bus.
+            .env_remove("PULSE_SERVER")
+            .env_remove("DISPLAY")
             .stdin(Stdio::from(listener))
             .stdout(Stdio::null())
             .kill_on_drop(true);

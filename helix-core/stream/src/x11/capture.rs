@@ -1,13 +1,19 @@
 //! Pictures by MIT-SHM, when DAMAGE tells of a change.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use helix_base::Clock;
 use helix_proto::desktop::Size;
 use memmap2::{Mmap, MmapOptions};
+use tokio::{task::JoinHandle, time::timeout};
 use x11rb::{
     connection::Connection as _,
+    errors::ReplyError,
     protocol::{
         Event,
         damage::{ConnectionExt as _, Damage, ReportLevel},
@@ -28,13 +34,17 @@ use crate::{
 
 /// A picture fails when the size changes meanwhile: it is tried again, this often in a row.
 const TRIES: u32 = 20;
+/// How long a picture may take.
+const WITHIN: Duration = Duration::from_secs(5);
 
 /// Pictures of an X server's screen.
 pub struct X11Capture {
     line: Line,
     damage: Damage,
     memory: Option<Shared>,
-    /// Whether something may have changed since the last picture.
+    /// The picture that is being taken, and since when.
+    taking: Option<(JoinHandle<Result<Shared, Error>>, Instant)>,
+    /// Whether something may have changed since the last picture was begun.
     changed: bool,
     clock: Arc<dyn Clock>,
 }
@@ -67,6 +77,7 @@ impl X11Capture {
             line,
             damage,
             memory: None,
+            taking: None,
             changed: true,
             clock,
         })
@@ -90,51 +101,65 @@ impl X11Capture {
         Ok(())
     }
 
-    /// The size that the screen has now, after which every change is told of again.
-    async fn look(&self) -> Result<Size, Error> {
-        let (damage, root) = (self.damage, self.line.root);
-        let look = move |connection: &Connection| {
-            let told = connection.damage_subtract(damage, x11rb::NONE, x11rb::NONE);
-            told.map_err(gone)?;
-            let geometry = connection.get_geometry(root).map_err(gone)?;
-            geometry.reply().map_err(gone)
+    /// Begins to take a picture, which goes on when nobody waits for it.
+    fn begin(&mut self) {
+        let connection = Arc::clone(&self.line.connection);
+        let (root, damage, memory) = (self.line.root, self.damage, self.memory.take());
+        self.changed = false;
+        let take = move || take(&connection, root, damage, memory);
+        let taking = tokio::task::spawn_blocking(take);
+        self.taking = Some((taking, self.clock.now()));
+    }
+
+    /// Waits for the picture that is being taken; since when it was.
+    async fn taken(&mut self) -> Result<Option<Instant>, Error> {
+        let Some((taking, since)) = &mut self.taking else {
+            return Ok(None);
         };
-        let GetGeometryReply { width, height, .. } = ask(&self.line.connection, look).await?;
-        Size::new(width, height).ok_or_else(|| {
+        let since = *since;
+        let taken = timeout(WITHIN, taking).await;
+        self.taking = None;
+        let taken = taken.map_err(|_| {
+            let why = "the X server gives no picture for 5 s";
+            Error::new(ErrorKind::Timeout, why)
+        })?;
+        self.memory = Some(taken.map_err(gone)??);
+        Ok(Some(since))
+    }
+}
+
+/// Has the server write a picture into this memory, or into other where the size has changed.
+fn take(
+    connection: &Connection,
+    root: u32,
+    damage: Damage,
+    mut memory: Option<Shared>,
+) -> Result<Shared, Error> {
+    for _ in 0..TRIES {
+        // Every change after this is told of again.
+        let told = connection.damage_subtract(damage, x11rb::NONE, x11rb::NONE);
+        told.map_err(gone)?;
+        let geometry = connection.get_geometry(root).map_err(gone)?;
+        let GetGeometryReply { width, height, .. } = geometry.reply().map_err(gone)?;
+        let size = Size::new(width, height).ok_or_else(|| {
             let why = format!("a screen of {width}x{height} is too large");
             Error::new(ErrorKind::Unsupported, why)
-        })
-    }
-
-    /// Memory for a picture of this size.
-    async fn remember(&mut self, size: Size) -> Result<Seg, Error> {
-        if let Some(memory) = self.memory.as_ref().filter(|memory| memory.size == size) {
-            return Ok(memory.segment);
-        }
-        let before = self.memory.take().map(|memory| memory.segment);
-        let share = move |connection: &Connection| share(connection, size, before);
-        let memory = ask(&self.line.connection, share).await?;
-        let segment = memory.segment;
-        self.memory = Some(memory);
-        Ok(segment)
-    }
-
-    /// Has the server write a picture; none where the size is another by now.
-    async fn copy(&mut self) -> Result<Option<Size>, Error> {
-        let size = self.look().await?;
-        let (segment, root) = (self.remember(size).await?, self.line.root);
-        let copy = move |connection: &Connection| {
-            let (width, height) = (size.width(), size.height());
-            let format = ImageFormat::Z_PIXMAP.into();
-            let asked = connection.shm_get_image(root, 0, 0, width, height, !0, format, segment, 0);
-            match asked.map_err(gone)?.reply() {
-                Ok(_) => Ok(Some(size)),
-                Err(x11rb::errors::ReplyError::X11Error(_)) => Ok(None),
-                Err(why) => Err(gone(why)),
-            }
+        })?;
+        let shared = match memory.take() {
+            Some(shared) if shared.size == size => shared,
+            before => share(connection, size, before.map(|before| before.segment))?,
         };
-        ask(&self.line.connection, copy).await
+        let (format, segment) = (ImageFormat::Z_PIXMAP.into(), shared.segment);
+        let asked = connection.shm_get_image(root, 0, 0, width, height, !0, format, segment, 0);
+        match asked.map_err(gone)?.reply() {
+            Ok(_) => return Ok(shared),
+            // The size is another by now.
+            Err(ReplyError::X11Error(_)) => memory = Some(shared),
+            Err(why) => return Err(gone(why)),
+        }
     }
+    let why = format!("the X server failed to copy its picture {TRIES} times");
+    Err(Error::new(ErrorKind::Failed, why))
 }
 
 fn prepare(connection: &Connection, root: u32) -> Result<Damage, Error> {
@@ -181,35 +206,29 @@ fn share(connection: &Connection, size: Size, before: Option<Seg>) -> Result<Sha
 #[async_trait]
 impl Capture for X11Capture {
     async fn next(&mut self, want: Want) -> Result<Shot<'_>, Error> {
-        self.catch_up()?;
-        while want == Want::Changed && !self.changed {
-            let event = self.line.event().await?;
-            self.note(&event)?;
-            self.catch_up()?;
+        if want == Want::Now {
+            // One that was begun before is not of now.
+            self.taken().await?;
+            self.begin();
         }
-        let captured = self.clock.now();
-        let mut tries = 0;
-        let size = loop {
-            // Dropped while it waits, it has still to be given.
-            self.changed = true;
-            if let Some(size) = self.copy().await? {
-                break size;
+        self.catch_up()?;
+        while self.taking.is_none() {
+            if self.changed {
+                self.begin();
+            } else {
+                let event = self.line.event().await?;
+                self.note(&event)?;
+                self.catch_up()?;
             }
-            tries += 1;
-            if tries == TRIES {
-                let why = format!("the X server failed to copy its picture {TRIES} times");
-                return Err(Error::new(ErrorKind::Failed, why));
-            }
-        };
-        self.changed = false;
-        // What came with the answers is of before or after: it counts once more at worst.
-        let Some(memory) = &self.memory else {
-            return Err(Error::new(ErrorKind::Failed, "a picture without memory"));
-        };
+        }
+        let since = self.taken().await?;
+        let picture = since.zip(self.memory.as_ref());
+        let (captured, memory) =
+            picture.ok_or_else(|| Error::new(ErrorKind::Failed, "a picture without memory"))?;
         Ok(Shot {
             pixels: &memory.map,
-            stride: usize::from(size.width()) * 4,
-            size,
+            stride: usize::from(memory.size.width()) * 4,
+            size: memory.size,
             captured,
             took: self.clock.now().saturating_duration_since(captured),
         })
