@@ -361,3 +361,6 @@ fn fitting(turn: TurnId, content: Vec<Content>) -> Result<Vec<Content>, Refusal>
         _ => Err(Refusal::TooLarge),
     }
 }
+
+#[cfg(test)]
+mod tests;

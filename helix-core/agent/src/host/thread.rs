@@ -411,3 +411,6 @@ fn cut(text: &str) -> String {
     const MOST: usize = 16 * MAX_NAME;
     text[..text.floor_char_boundary(MOST)].to_owned()
 }
+
+#[cfg(test)]
+mod tests;

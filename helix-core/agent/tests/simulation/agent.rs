@@ -56,7 +56,7 @@ pub(crate) struct Agent {
     /// Each turn that it ended itself, and how much it said in it.
     pub(crate) done: BTreeMap<TurnId, (TurnEnd, u32)>,
     ready: bool,
-    hung: bool,
+    pub(crate) hung: bool,
     work: Option<Work>,
     words: u32,
 }

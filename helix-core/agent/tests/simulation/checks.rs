@@ -217,6 +217,9 @@ pub(crate) fn check(world: &World) -> Tally {
             tally.read(entry);
         }
         at_rest(world, kept, &view);
+        for entry in &kept.log[world.settled_from[index]..] {
+            silent(&agents, entry);
+        }
         for (_, turn) in world.asked.iter().filter(|(at, _)| *at == index) {
             let end = view.ends.get(turn);
             assert!(end.is_some(), "{turn} was taken and never ended");
@@ -270,6 +273,22 @@ fn prompted_once(agents: &[&Agent]) {
         assert!(
             prompted.insert(*turn),
             "an agent was prompted twice: {turn}"
+        );
+    }
+}
+
+/// When nothing breaks, an agent is silent only if it hangs: none waits for a word that was lost.
+fn silent(agents: &[&Agent], entry: &Entry) {
+    if let Entry::TurnEnded {
+        turn,
+        end: TurnEnd::Failed { reason },
+    } = entry
+        && reason.contains("said nothing for")
+    {
+        let hangs = |agent: &&Agent| agent.hung && agent.prompts.contains(turn);
+        assert!(
+            agents.iter().any(hangs),
+            "{turn}: its agent was left to wait"
         );
     }
 }

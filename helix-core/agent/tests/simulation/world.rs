@@ -61,6 +61,8 @@ pub(crate) struct World {
     pub(crate) decided: Vec<(ThreadId, u64, PermissionAnswer)>,
     /// Prompts that were taken, by conversation.
     pub(crate) asked: Vec<(usize, TurnId)>,
+    /// Where each log was when nothing broke any more.
+    pub(crate) settled_from: Vec<usize>,
     fuse: Fuse,
     manners: Manners,
     agents_survive: f64,
@@ -154,6 +156,7 @@ impl World {
             unwanted: BTreeSet::new(),
             decided: Vec::new(),
             asked: Vec::new(),
+            settled_from: Vec::new(),
             fuse: Fuse::default(),
             manners,
             agents_survive,
@@ -440,14 +443,12 @@ impl World {
         while !self.host.up || !self.control.up {
             self.restart();
         }
+        let logs = self.control.kept.iter().map(|kept| kept.log.len());
+        self.settled_from = logs.collect();
         for _ in 0..2_000 {
             self.notice();
             self.connect();
-            let mut busy = true;
-            while busy {
-                busy = self.deliver_up() | self.deliver_down();
-                busy |= self.agents_work() | self.host_listens();
-            }
+            self.work();
             self.people_are_done();
             let quiet = self
                 .network
@@ -461,6 +462,18 @@ impl World {
             }
         }
         panic!("it does not come to rest: {self:#?}");
+    }
+
+    /// Everything is done that can be without time passing.
+    fn work(&mut self) {
+        for _ in 0..20_000 {
+            let mut busy = self.deliver_up() | self.deliver_down();
+            busy |= self.agents_work() | self.host_listens();
+            if !busy {
+                return;
+            }
+        }
+        panic!("there is always something to do: {self:#?}");
     }
 
     /// Whatever waits for people is decided.
