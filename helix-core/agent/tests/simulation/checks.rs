@@ -217,6 +217,7 @@ pub(crate) fn check(world: &World) -> Tally {
             tally.read(entry);
         }
         at_rest(world, kept, &view);
+        in_time(world, kept);
         for entry in &kept.log[world.settled_from[index]..] {
             silent(&agents, entry);
         }
@@ -253,7 +254,15 @@ fn at_rest(world: &World, kept: &Kept, view: &View) {
     assert!(kept.saved.permissions().is_empty() && view.open.is_empty());
     if let Some(thread) = kept.saved.thread() {
         assert_eq!(thread.accepted, thread.last_number, "a command is stuck");
-        let held = world.host.disk[&thread.id].as_ref().unwrap().held();
+        let saved = world.host.disk[&thread.id].as_ref().unwrap();
+        let record = saved.record();
+        assert!(
+            record.turn.is_none() && record.next.is_none(),
+            "a turn is stuck"
+        );
+        assert!(record.permissions.is_empty(), "a request is left open");
+        assert!(record.tells.is_empty(), "the agent was not told");
+        let held = saved.held();
         assert_eq!(held.last_seq, thread.acknowledged, "an event is stuck");
         assert_eq!(held.first_seq, held.last_seq + 1, "an event is kept");
         assert!(!kept.over);
@@ -277,14 +286,35 @@ fn prompted_once(agents: &[&Agent]) {
     }
 }
 
+/// A count-down that is told is over when it says, or as soon as there is a control plane.
+fn in_time(world: &World, kept: &Kept) {
+    let mut counting = None;
+    for (entry, at_ms) in kept.log.iter().zip(&kept.at_ms) {
+        if let Some(ends_at_ms) = counting {
+            let started = world.control.starts.contains(at_ms);
+            assert!(*at_ms <= ends_at_ms || started, "{entry:?} came at {at_ms}");
+        }
+        match entry {
+            Entry::TurnWaiting { ends_at_ms, .. } => counting = Some(*ends_at_ms),
+            Entry::TurnRunning { .. } | Entry::TurnGoesOn { .. } | Entry::TurnEnded { .. } => {
+                counting = None;
+            }
+            _ => {}
+        }
+    }
+}
+
 /// When nothing breaks, an agent is silent only if it hangs: none waits for a word that was lost.
 fn silent(agents: &[&Agent], entry: &Entry) {
     if let Entry::TurnEnded {
         turn,
         end: TurnEnd::Failed { reason },
     } = entry
-        && reason.contains("said nothing for")
     {
+        assert!(!reason.contains("did not take"), "{turn}: it was not sent");
+        if !reason.contains("said nothing for") {
+            return;
+        }
         let hangs = |agent: &&Agent| agent.hung && agent.prompts.contains(turn);
         assert!(
             agents.iter().any(hangs),
@@ -306,7 +336,16 @@ fn true_end(world: &World, agents: &[&Agent], view: &View, turn: TurnId, end: &T
         TurnEnd::Cancelled => {
             assert!(world.unwanted.contains(&turn), "{turn}: nobody wanted that");
         }
-        TurnEnd::Failed { reason } => assert!(!reason.is_empty()),
+        TurnEnd::Failed { reason } => {
+            assert!(!reason.is_empty());
+            if reason.contains("the agent ended") {
+                let lives = |agent: &&&Agent| agent.alive && agent.prompts.contains(&turn);
+                assert!(
+                    !agents.iter().any(|agent| lives(&agent)),
+                    "{turn}: its agent lives"
+                );
+            }
+        }
     }
 }
 

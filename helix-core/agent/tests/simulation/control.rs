@@ -17,6 +17,8 @@ use crate::{network::Network, world::Fuse};
 pub(crate) struct Kept {
     pub(crate) saved: Saved,
     pub(crate) log: Vec<Entry>,
+    /// When each entry was stored.
+    pub(crate) at_ms: Vec<u64>,
     pub(crate) over: bool,
     machine: Option<Conversation>,
 }
@@ -26,6 +28,8 @@ pub(crate) struct Control {
     pub(crate) up: bool,
     pub(crate) kept: Vec<Kept>,
     pub(crate) connection: Option<usize>,
+    /// When it was started anew.
+    pub(crate) starts: Vec<u64>,
     greeted: bool,
     threads: u64,
 }
@@ -62,6 +66,7 @@ impl Control {
             up: true,
             kept: (0..conversations).map(kept).collect(),
             connection: None,
+            starts: Vec::new(),
             greeted: false,
             threads: 0,
         }
@@ -84,6 +89,7 @@ impl Control {
 
     pub(crate) fn start(&mut self, around: &mut Around<'_>) {
         self.up = true;
+        self.starts.push(around.now_ms);
         for index in 0..self.kept.len() {
             let saved = self.kept[index].saved.clone();
             let saved = if around.network.writes {
@@ -252,6 +258,7 @@ impl Control {
             kept.saved.apply(&change);
             if let Change::Log { entry } = change {
                 kept.log.push(*entry);
+                kept.at_ms.push(around.now_ms);
             }
         }
         let (stored, machine) = (&kept.saved, kept.machine.as_ref().unwrap().saved());

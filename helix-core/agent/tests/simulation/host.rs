@@ -43,6 +43,8 @@ pub(crate) struct Host {
     pub(crate) connection: Option<usize>,
     threads: BTreeMap<ThreadId, Thread>,
     said: VecDeque<Said>,
+    /// What is said once time has passed.
+    late: Vec<Said>,
     reading: BTreeMap<ThreadId, Reading>,
 }
 
@@ -77,6 +79,7 @@ impl Host {
         self.up = false;
         self.threads.clear();
         self.said.clear();
+        self.late.clear();
         self.reading.clear();
         self.hang_up(around);
         let Around {
@@ -183,6 +186,7 @@ impl Host {
         for id in self.ids() {
             self.tell(id, Input::Tick, around);
         }
+        self.said.extend(self.late.drain(..));
     }
 
     fn tell(&mut self, id: ThreadId, input: Input, around: &mut Around<'_>) {
@@ -350,19 +354,20 @@ impl Host {
                 }
             }
             Effect::Stop { run } => {
-                if around.random.random_bool(0.05) {
-                    // It does not stop.
+                let said = Said {
+                    thread: id,
+                    run,
+                    fact: Fact::Exited("stopped".to_owned()),
+                };
+                if around.random.random_bool(0.1) {
+                    // It does not stop while anybody waits for that.
+                    self.late.push(said);
                     return;
                 }
                 if let Some(agent) = self.agents.get_mut(&id).filter(|agent| agent.run == run) {
                     agent.alive = false;
                 }
-                let fact = Fact::Exited("stopped".to_owned());
-                self.said.push_back(Said {
-                    thread: id,
-                    run,
-                    fact,
-                });
+                self.said.push_back(said);
             }
             Effect::Read { run, on } => {
                 if let Some(reading) = self.reading.get_mut(&id).filter(|now| now.run == run) {

@@ -449,7 +449,9 @@ impl World {
             self.notice();
             self.connect();
             self.work();
-            self.people_are_done();
+            if self.people_decide() {
+                continue;
+            }
             let quiet = self
                 .network
                 .connections
@@ -476,18 +478,22 @@ impl World {
         panic!("there is always something to do: {self:#?}");
     }
 
-    /// Whatever waits for people is decided.
-    fn people_are_done(&mut self) {
+    /// Whatever waits for people is decided. False: nothing does.
+    fn people_decide(&mut self) -> bool {
+        let mut decided = false;
         for index in 0..self.control.kept.len() {
             let saved = &self.control.kept[index].saved;
             let held = saved.held().is_some();
             if let Some(request) = saved.permissions().keys().next().copied() {
                 self.two_answer(index, request);
+                decided = true;
             }
             if held {
                 self.act(index, Act::Release);
+                decided = true;
             }
         }
+        decided
     }
 
     fn last_word(&mut self) {
