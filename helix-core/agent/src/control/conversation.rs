@@ -22,33 +22,29 @@ mod flight;
 pub use acts::{Act, Refusal};
 
 /// Bounds of a conversation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Of each turn.
     pub turn: turn::Limits,
     /// How long a request for a permission is open.
-    pub permission: Permission,
+    pub permission: Duration,
+    /// How many requests for a permission are open.
+    pub permissions: usize,
     /// How many prompts wait.
-    pub queue: Queue,
+    pub queue: usize,
+    /// How many commands a host may leave unaccepted before its thread is given up.
+    pub commands: usize,
 }
 
-/// How long a request for a permission is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Permission(pub Duration);
-
-impl Default for Permission {
+impl Default for Limits {
     fn default() -> Self {
-        Self(Duration::from_secs(12 * 3_600))
-    }
-}
-
-/// How many prompts wait at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Queue(pub usize);
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self(64)
+        Self {
+            turn: turn::Limits::default(),
+            permission: Duration::from_secs(12 * 3_600),
+            permissions: 64,
+            queue: 64,
+            commands: 256,
+        }
     }
 }
 
@@ -283,6 +279,10 @@ impl Conversation {
         let Some(thread) = &self.saved.thread else {
             return;
         };
+        if self.saved.commands.len() >= self.limits.commands {
+            self.thread_over("the sandbox's host does not take what it is sent");
+            return;
+        }
         let number = thread.last_number + 1;
         let command = Numbered { number, command };
         self.change(Change::Command {

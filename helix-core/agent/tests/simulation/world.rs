@@ -382,6 +382,7 @@ impl World {
             let option = option.to_owned();
             let answer = PermissionAnswer::Selected { option };
             let act = Act::Answer {
+                thread,
                 request,
                 answer: answer.clone(),
             };
@@ -414,7 +415,13 @@ impl World {
     /// Time passes, and whoever asked to be told of a moment is.
     fn pass(&mut self, ms: u64) {
         let until = self.now_ms + ms;
+        let mut ticks = 0;
         while let Some((at, host)) = self.next_tick().filter(|(at, _)| *at <= until) {
+            ticks += 1;
+            assert!(
+                ticks < 10_000,
+                "somebody wants to be told of {at} again and again"
+            );
             self.now_ms = self.now_ms.max(at);
             if host {
                 host!(self, host, around => host.tick(around));

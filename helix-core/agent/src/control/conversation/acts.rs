@@ -1,7 +1,7 @@
 //! What people want.
 
 use helix_proto::{
-    TurnId,
+    ThreadId, TurnId,
     agents::{
         Command, Content, Entry, HeldBecause, PermissionAnswer, QueuedPrompt, TurnEnd, WantedBy,
     },
@@ -54,7 +54,9 @@ pub enum Act {
     KeepWaiting,
     /// An answer to a request for a permission.
     Answer {
-        /// Its sequence number.
+        /// The thread that it is in.
+        thread: ThreadId,
+        /// Its sequence number there.
         request: u64,
         /// How.
         answer: PermissionAnswer,
@@ -106,6 +108,9 @@ pub enum Refusal {
     /// The request does not have that option.
     #[error("the request has no such option")]
     NoSuchOption,
+    /// The host has not taken what it was told before.
+    #[error("the sandbox's host has not taken what it was told before: try again later")]
+    HostBehind,
     /// No agent was started yet.
     #[error("there is no agent yet: it is started with the first prompt")]
     NoAgent,
@@ -153,7 +158,11 @@ impl Conversation {
                 self.turn_on(Happening::Heard);
                 Ok(())
             }
-            Act::Answer { request, answer } => self.decide(request, answer),
+            Act::Answer {
+                thread,
+                request,
+                answer,
+            } => self.decide(thread, request, answer),
             Act::SetMode { mode } => self.tell_agent(Command::SetMode { mode }),
             Act::SetModel { model } => self.tell_agent(Command::SetModel { model }),
             Act::Stop { restart } => self.tell_agent(Command::Stop { restart }),
@@ -175,7 +184,7 @@ impl Conversation {
             return Ok(());
         }
         let content = fitting(turn, content)?;
-        if self.saved.queue.len() >= self.limits.queue.0 {
+        if self.saved.queue.len() >= self.limits.queue {
             return Err(Refusal::QueueFull);
         }
         let prompt = QueuedPrompt {
@@ -280,8 +289,15 @@ impl Conversation {
         self.change(Change::Held { because });
     }
 
-    fn decide(&mut self, request: u64, answer: PermissionAnswer) -> Result<(), Refusal> {
+    fn decide(
+        &mut self,
+        thread: ThreadId,
+        request: u64,
+        answer: PermissionAnswer,
+    ) -> Result<(), Refusal> {
         let open = self.saved.permissions.get(&request);
+        // One of an earlier thread may have had the same number.
+        let open = open.filter(|_| self.is_thread(thread));
         let open = open.ok_or(Refusal::AlreadyAnswered)?;
         if let PermissionAnswer::Selected { option } = &answer
             && !open.options.contains(option)
@@ -298,6 +314,10 @@ impl Conversation {
         }
         if command.check().is_err() {
             return Err(Refusal::TooLarge);
+        }
+        // The other half is for what must be said.
+        if self.saved.commands.len() >= self.limits.commands / 2 {
+            return Err(Refusal::HostBehind);
         }
         self.command(command);
         Ok(())

@@ -98,7 +98,8 @@ impl Conversation {
             .saved
             .turn
             .as_ref()
-            .filter(|turn| !turn.is_being_cancelled());
+            .filter(|turn| !turn.is_being_cancelled())
+            .filter(|_| self.saved.permissions.len() < self.limits.permissions);
         let Some(turn) = wanted.map(|turn| turn.id()) else {
             // Nobody would answer.
             if let Some(id) = self.saved.thread.as_ref().map(|thread| thread.id) {
@@ -112,7 +113,7 @@ impl Conversation {
             }
             return;
         };
-        let open = u64::try_from(self.limits.permission.0.as_millis()).unwrap_or(u64::MAX);
+        let open = u64::try_from(self.limits.permission.as_millis()).unwrap_or(u64::MAX);
         let ends_at_ms = self.now_ms.saturating_add(open);
         let permission = Permission {
             options,
@@ -146,7 +147,12 @@ impl Conversation {
             }
             Wanted::Cancel { turn } => self.carry_out(Act::Cancel { turn }, Some(by)),
             Wanted::Answer { request, answer } => {
-                self.carry_out(Act::Answer { request, answer }, Some(by))
+                let act = Act::Answer {
+                    thread,
+                    request,
+                    answer,
+                };
+                self.carry_out(act, Some(by))
             }
         };
         // What came too late for everybody else did so for an editor, too.

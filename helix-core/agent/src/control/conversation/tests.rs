@@ -153,6 +153,14 @@ fn failed(reason: &str) -> TurnEnd {
     }
 }
 
+fn answering(request: u64, answer: PermissionAnswer) -> Act {
+    Act::Answer {
+        thread: thread(),
+        request,
+        answer,
+    }
+}
+
 fn yes() -> PermissionAnswer {
     PermissionAnswer::Selected {
         option: "yes".into(),
@@ -268,15 +276,21 @@ fn a_permission_is_answered_once_whoever_is_first() {
     };
     let answer = other;
     assert_eq!(
-        bench.refused(Act::Answer { request, answer }),
+        bench.refused(answering(request, answer)),
         Refusal::NoSuchOption
     );
+    let elsewhere = Act::Answer {
+        thread: ThreadId::from_parts(7, 7),
+        request,
+        answer: yes(),
+    };
+    assert_eq!(bench.refused(elsewhere), Refusal::AlreadyAnswered);
     let answer = yes();
-    bench.act(Act::Answer { request, answer });
+    bench.act(answering(request, answer));
     assert!(matches!(bench.commands()[..], [Command::Answer { .. }]));
     let answer = PermissionAnswer::Cancelled;
     assert_eq!(
-        bench.refused(Act::Answer { request, answer }),
+        bench.refused(answering(request, answer)),
         Refusal::AlreadyAnswered
     );
     // What the host says of it is nothing new.
@@ -469,4 +483,38 @@ fn prompts_have_a_bound_in_size_and_in_number() {
         content: vec![Content::text("do")],
     };
     assert_eq!(bench.refused(more), Refusal::QueueFull);
+}
+
+#[test]
+fn a_host_that_takes_no_commands_is_given_up_before_they_pile_up() {
+    let mut bench = Bench::running();
+    let mode = || Act::SetMode {
+        mode: "plan".into(),
+    };
+    for _ in 0..128 {
+        bench.act(mode());
+    }
+    assert_eq!(bench.refused(mode()), Refusal::HostBehind);
+    // An editor that wants too much, and a host that takes no answer to it.
+    for _ in 0..64 + 128 {
+        let content = vec![Content::text("more")];
+        bench.event(EventBody::Wanted(Wanted::Prompt { content }));
+    }
+    assert!(bench.conversation.known().is_some());
+    let content = vec![Content::text("more")];
+    bench.event(EventBody::Wanted(Wanted::Prompt { content }));
+    assert!(bench.conversation.known().is_none());
+    assert_eq!(bench.in_flight(), None);
+}
+
+#[test]
+fn requests_for_permissions_have_a_bound() {
+    let mut bench = Bench::running();
+    for _ in 0..64 {
+        bench.asks();
+    }
+    let request = bench.asks();
+    let answer = PermissionAnswer::Cancelled;
+    assert_eq!(bench.commands(), [Command::Answer { request, answer }]);
+    assert_eq!(bench.conversation.saved().permissions().len(), 64);
 }

@@ -8,6 +8,9 @@ use helix_proto::{
 use super::{Agent, Effect, Tell, Thread};
 use crate::{Gap, host::Underway};
 
+/// What an agent has not been told yet, at most, before it is not told of modes and models.
+const TELLS: usize = 64;
+
 impl Thread {
     pub(super) fn command(&mut self, command: Numbered) -> Result<(), Gap> {
         let Numbered { number, command } = command;
@@ -140,11 +143,12 @@ impl Thread {
     }
 
     fn set(&mut self, tell: Tell) {
-        if self.record.agent == Agent::Ready && self.find_by_ms.is_none() {
+        let room = self.record.tells.len() < TELLS;
+        if self.record.agent == Agent::Ready && self.find_by_ms.is_none() && room {
             self.tell(tell);
         } else {
             self.append(EventBody::Notice {
-                text: "mode and model can be set while the agent runs".to_owned(),
+                text: "mode and model can be set while the agent runs and listens".to_owned(),
             });
         }
     }
