@@ -21,6 +21,7 @@ pub(crate) struct Manners {
     pub(crate) hangs: f64,
     pub(crate) ignores_cancel: f64,
     pub(crate) asks: f64,
+    pub(crate) does_not_wait: f64,
 }
 
 impl Manners {
@@ -31,6 +32,7 @@ impl Manners {
         hangs: 0.0,
         ignores_cancel: 0.0,
         asks: 0.1,
+        does_not_wait: 0.0,
     };
 }
 
@@ -117,6 +119,9 @@ impl Agent {
         if random.random_bool(manners.hangs) {
             self.hung = true;
         } else if work.waits.is_some() {
+            if random.random_bool(manners.does_not_wait) {
+                work.waits = None;
+            }
             return false;
         } else if work.left == 0 {
             let end = TurnEnd::Completed {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use helix_agent::{
     Step,
-    host::{Change, Effect, Fact, Input, Limits, Saved, Thread},
+    host::{Change, Effect, Fact, Input, Limits, Saved, Steps, Threads},
 };
 use helix_proto::{
     ThreadId,
-    agents::{Command, Down, Up, VERSION},
+    agents::{Down, EventBody, Up},
 };
 use rand::{RngExt as _, rngs::StdRng};
 
@@ -41,7 +41,7 @@ pub(crate) struct Host {
     pub(crate) agents: BTreeMap<ThreadId, Agent>,
     pub(crate) past_agents: Vec<Agent>,
     pub(crate) connection: Option<usize>,
-    threads: BTreeMap<ThreadId, Thread>,
+    threads: Threads,
     said: VecDeque<Said>,
     /// What is said once time has passed.
     late: Vec<Said>,
@@ -77,7 +77,7 @@ impl Host {
 
     pub(crate) fn crash(&mut self, around: &mut Around<'_>) {
         self.up = false;
-        self.threads.clear();
+        self.threads = Threads::default();
         self.said.clear();
         self.late.clear();
         self.reading.clear();
@@ -100,116 +100,71 @@ impl Host {
 
     pub(crate) fn start(&mut self, around: &mut Around<'_>) {
         self.up = true;
-        for (id, saved) in self.disk.clone() {
-            let Some(saved) = saved else { continue };
-            let saved = if around.network.writes {
-                serde_json::from_str(&serde_json::to_string(&saved).unwrap()).unwrap()
-            } else {
-                saved
-            };
-            let (thread, step) = Thread::restore(saved, limits(), around.now_ms);
-            self.threads.insert(id, thread);
-            self.carry_out(id, step, around);
-            if !self.up {
-                return;
-            }
-        }
+        let saved: Vec<Saved> = self.disk.values().flatten().cloned().collect();
+        let saved = if around.network.writes {
+            serde_json::from_str(&serde_json::to_string(&saved).unwrap()).unwrap()
+        } else {
+            saved
+        };
+        let (threads, steps) = Threads::restore(saved, limits(), around.now_ms);
+        self.threads = threads;
+        self.all(steps, around);
     }
 
     /// Dials, and says hello.
     pub(crate) fn dial(&mut self, around: &mut Around<'_>) -> usize {
         let at = around.network.dial();
         self.connection = Some(at);
-        let threads = self.disk.values().flatten().map(Saved::held).collect();
-        let hello = Up::Hello {
-            version: VERSION,
-            threads,
-        };
-        around.network.send_up(at, hello, around.random);
+        self.send(self.threads.hello(), around);
         at
     }
 
     pub(crate) fn lost_connection(&mut self, around: &mut Around<'_>) {
-        self.connection = None;
-        for id in self.ids() {
-            self.tell(id, Input::Disconnected, around);
-        }
+        self.hang_up(around);
+        let steps = self.threads.disconnected(around.now_ms);
+        self.all(steps, around);
     }
 
     pub(crate) fn receive(&mut self, down: Down, around: &mut Around<'_>) {
-        match down {
-            Down::Welcome {
-                threads, forget, ..
-            } => {
-                for known in threads {
-                    let acknowledged = known.acknowledged;
-                    self.tell(known.thread, Input::Connected { acknowledged }, around);
-                }
-                for thread in forget {
-                    self.tell(thread, Input::Forget, around);
-                }
-            }
-            Down::Command { thread, command } => match (self.threads.get(&thread), command.command)
-            {
-                (None, Command::Open(open)) => {
-                    let (opened, step) = Thread::open(thread, *open, limits(), around.now_ms);
-                    self.threads.insert(thread, opened);
-                    self.carry_out(thread, step, around);
-                    let connected = Input::Connected { acknowledged: 0 };
-                    self.tell(thread, connected, around);
-                }
-                (None, _) => self.send(Up::Unknown { thread }, around),
-                (Some(_), again) => {
-                    let command = helix_proto::agents::Numbered {
-                        number: command.number,
-                        command: again,
-                    };
-                    self.tell(thread, Input::Command(command), around);
-                }
-            },
-            Down::Acknowledge { thread, through } => {
-                self.tell(thread, Input::Acknowledged { through }, around);
-            }
-            Down::Forget { thread } => self.tell(thread, Input::Forget, around),
+        let (steps, fits) = self.threads.hears(down, around.now_ms);
+        self.all(steps, around);
+        if fits.is_err() && self.up {
+            self.lost_connection(around);
         }
     }
 
     pub(crate) fn ids(&self) -> Vec<ThreadId> {
-        self.threads.keys().copied().collect()
+        self.threads.ids().collect()
     }
 
     pub(crate) fn next_tick(&self) -> Option<u64> {
-        self.threads.values().filter_map(Thread::next_tick).min()
+        self.threads.next_tick()
     }
 
     pub(crate) fn tick(&mut self, around: &mut Around<'_>) {
-        for id in self.ids() {
-            self.tell(id, Input::Tick, around);
-        }
+        let steps = self.threads.tick(around.now_ms);
+        self.all(steps, around);
         self.said.extend(self.late.drain(..));
     }
 
     fn tell(&mut self, id: ThreadId, input: Input, around: &mut Around<'_>) {
-        if !self.up {
-            return;
+        match self.threads.on(id, input, around.now_ms) {
+            Ok(steps) => self.all(steps, around),
+            Err(_) => self.lost_connection(around),
         }
-        let Some(thread) = self.threads.get_mut(&id) else {
-            return;
-        };
-        match thread.on(input, around.now_ms) {
-            Ok(step) => self.carry_out(id, step, around),
-            Err(_) => {
-                self.hang_up(around);
-                for id in self.ids() {
-                    self.tell(id, Input::Disconnected, around);
-                }
+    }
+
+    fn all(&mut self, steps: Steps, around: &mut Around<'_>) {
+        for (id, step) in steps {
+            if self.up {
+                self.carry_out(id, step, around);
             }
         }
     }
 
     /// An editor wants something.
-    pub(crate) fn editor(&mut self, id: ThreadId, body: helix_proto::agents::EventBody) {
-        if let Some(thread) = self.threads.get(&id)
+    pub(crate) fn editor(&mut self, id: ThreadId, body: EventBody) {
+        if let Some(thread) = self.threads.get(id)
             && let Some(saved) = thread.saved()
         {
             self.said.push_back(Said {
@@ -292,7 +247,7 @@ impl Host {
         for change in &step.changes {
             Saved::apply(kept, change);
         }
-        if let Some(thread) = self.threads.get(&id) {
+        if let Some(thread) = self.threads.get(id) {
             assert_eq!(
                 kept.as_ref(),
                 thread.saved(),
@@ -376,7 +331,6 @@ impl Host {
             }
             Effect::Wanted { .. } | Effect::Unwanted { .. } => {}
             Effect::Removed => {
-                self.threads.remove(&id);
                 self.reading.remove(&id);
             }
         }

@@ -129,6 +129,7 @@ impl World {
             hangs: often(0.05),
             ignores_cancel: often(0.5),
             asks: often(0.5),
+            does_not_wait: often(0.3),
         };
         let faults = Faults {
             double: often(0.2),
