@@ -127,6 +127,11 @@ impl Saved {
         &self.record
     }
 
+    /// Bytes of events that are not acknowledged, about.
+    pub const fn unacknowledged_bytes(&self) -> usize {
+        self.journal.bytes()
+    }
+
     /// Applies a change to what is kept; `None` is a thread that is not there. Whatever stores
     /// threads does as this does.
     pub fn apply(kept: &mut Option<Self>, change: &Change) {

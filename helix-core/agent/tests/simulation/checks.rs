@@ -125,7 +125,7 @@ impl View {
 pub(crate) struct Tally(BTreeMap<&'static str, u32>);
 
 /// What must have happened.
-const HAPPENS: [&str; 21] = [
+const HAPPENS: [&str; 22] = [
     "completed",
     "cancelled",
     "the agent ended",
@@ -147,6 +147,7 @@ const HAPPENS: [&str; 21] = [
     "selected",
     "answered by nobody",
     "an agent went on after its host was restarted",
+    "an agent was not read for a while",
 ];
 
 impl Tally {
@@ -239,6 +240,9 @@ pub(crate) fn check(world: &World) -> Tally {
         if agent.found_again && !agent.done.is_empty() {
             tally.count("an agent went on after its host was restarted");
         }
+    }
+    if world.host.stalls > 0 {
+        tally.count("an agent was not read for a while");
     }
     for _ in world.control.kept.iter().filter(|kept| kept.over) {
         tally.count("a conversation was closed");

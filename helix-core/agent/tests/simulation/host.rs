@@ -43,6 +43,8 @@ pub(crate) struct Host {
     pub(crate) connection: Option<usize>,
     threads: Threads,
     said: VecDeque<Said>,
+    /// How often an agent was not read any more.
+    pub(crate) stalls: u32,
     /// What is said once time has passed.
     late: Vec<Said>,
     reading: BTreeMap<ThreadId, Reading>,
@@ -58,11 +60,16 @@ pub(crate) struct Around<'a> {
     pub(crate) now_ms: u64,
 }
 
+/// Bytes of events that are kept when the agent is not read any more.
+const FULL: usize = 1_200;
+/// What may come on top: what was read last, and what the host itself has to say.
+const ON_TOP: usize = 1_500;
+
 pub(crate) fn limits() -> Limits {
     Limits {
         // Small, so that the window and the end of reading are met.
-        window: 1_500,
-        full: 3_000,
+        window: 600,
+        full: FULL,
         ..Limits::default()
     }
 }
@@ -248,6 +255,8 @@ impl Host {
             Saved::apply(kept, change);
         }
         if let Some(thread) = self.threads.get(id) {
+            let bytes = kept.as_ref().map_or(0, Saved::unacknowledged_bytes);
+            assert!(bytes < FULL + ON_TOP, "{bytes} bytes of events are kept");
             assert_eq!(
                 kept.as_ref(),
                 thread.saved(),
@@ -325,6 +334,7 @@ impl Host {
                 self.said.push_back(said);
             }
             Effect::Read { run, on } => {
+                self.stalls += u32::from(!on);
                 if let Some(reading) = self.reading.get_mut(&id).filter(|now| now.run == run) {
                     reading.on = on;
                 }
