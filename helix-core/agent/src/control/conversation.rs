@@ -93,6 +93,10 @@ impl Conversation {
             turn.resume(now_ms);
         }
         this.turn_on(turn::Happening::HostAway);
+        if this.saved.closed && this.saved.thread.is_none() {
+            // Whoever was told before may not have come to it.
+            this.effect(Effect::Over);
+        }
         let step = this.finish();
         (this, step)
     }

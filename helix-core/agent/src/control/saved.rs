@@ -142,6 +142,11 @@ impl Saved {
         self.held
     }
 
+    /// Whether the conversation is over.
+    pub const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Requests for a permission that are open, by sequence number.
     pub const fn permissions(&self) -> &BTreeMap<u64, Permission> {
         &self.permissions
