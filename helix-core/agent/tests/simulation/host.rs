@@ -78,6 +78,7 @@ impl Host {
     pub(crate) fn new() -> Self {
         Self {
             up: true,
+            threads: Threads::restore(None, limits(), 0).0,
             ..Self::default()
         }
     }

@@ -29,7 +29,7 @@ impl Thread {
     fn fact(&mut self, fact: Fact) {
         match fact {
             Fact::Starting(detail) => {
-                if matches!(self.record.agent, Agent::Starting { .. }) {
+                if self.reading && matches!(self.record.agent, Agent::Starting { .. }) {
                     self.phase(AgentPhase::Starting, &detail);
                 }
             }
@@ -149,8 +149,10 @@ impl Thread {
                 | EventBody::PermissionResolved { .. }
                 | EventBody::Closed
         );
-        // These are the machine's to say.
-        if !own {
+        // What an editor wants while nothing is taken from the agent would pile up.
+        let full = !self.reading && matches!(body, EventBody::Wanted(_));
+        // Turns and requests are the machine's to tell.
+        if !own && !full {
             self.append(body);
         }
     }

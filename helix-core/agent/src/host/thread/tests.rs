@@ -396,6 +396,11 @@ fn an_agent_is_not_read_faster_than_its_events_are_acknowledged() {
         sent < 8,
         "{sent} were sent without a word of acknowledgement"
     );
+    // Nor is an editor listened to.
+    bench.fact(Fact::Said(Box::new(EventBody::Wanted(
+        helix_proto::agents::Wanted::Cancel { turn: turn(1) },
+    ))));
+    assert_eq!(bench.events(), []);
     let through = bench.thread.last_seq() - 5;
     bench.input(Input::Acknowledged { through });
     assert!(
