@@ -1,8 +1,10 @@
 //! The reusable concerns of Helix behind one name.
 //!
-//! Each is a crate of its own and can be used alone; none knows another but [`base`], and
-//! [`isolation`] and [`stream`] the types on the wire.
+//! Each is a crate of its own and can be used alone; none knows another but [`base`] and the
+//! types on the wire.
 //!
+//! - [`agent`]: turns of agents and of chats, the queue of prompts, and what hosts and
+//!   control plane keep of each other until it is stored: pure state machines.
 //! - [`base`]: errors that say whether to retry, task groups with one staged shutdown,
 //!   clock, secrets, backoff, and the one factory for everything that dials out.
 //! - [`isolation`]: sandboxes with their network, names, files, terminals and Docker
@@ -17,6 +19,7 @@
 //! What joins them, and names real engines, devices and databases, are the assemblies:
 //! `helix-runner`, `helix-sandbox` and `helix-server`.
 
+pub use helix_agent as agent;
 pub use helix_base as base;
 pub use helix_isolation as isolation;
 pub use helix_scheduler as scheduler;

@@ -119,6 +119,8 @@ typed_id! {
     SessionId = "ses";
     /// One question and its answer in a session.
     TurnId = "trn";
+    /// A conversation with an agent, as its host has it.
+    ThreadId = "thr";
     /// A machine with devices.
     RunnerId = "run";
     /// A token with which a machine registers itself as a runner.

@@ -9,6 +9,7 @@
 //! Unix epoch (`*_at_ms`), durations as milliseconds (`*_ms`), sizes in bytes
 //! (`*_bytes`), ids as `prefix_ULID`.
 
+pub mod agents;
 pub mod auth;
 pub mod desktop;
 pub mod error;
@@ -29,5 +30,5 @@ pub mod tunnel;
 pub use error::{ApiError, ErrorCode};
 pub use id::{
     ApiKeyId, ExecId, InstanceId, JoinTokenId, ModelId, RequestId, RunnerId, SandboxHostId,
-    SandboxId, SessionId, SnapshotId, TerminalId, TurnId, TypedId, UserId,
+    SandboxId, SessionId, SnapshotId, TerminalId, ThreadId, TurnId, TypedId, UserId,
 };

@@ -9,6 +9,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("helix-proto", 0),
     ("helix-base", 1),
     // The concerns.
+    ("helix-agent", 2),
     ("helix-scheduler", 2),
     ("helix-isolation", 2),
     ("helix-stream", 2),

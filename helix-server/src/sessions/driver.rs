@@ -67,7 +67,7 @@ enum Source {
 
 impl Driver {
     pub(super) fn new(surroundings: Surroundings, turn: Turn, started_seq: u64) -> Self {
-        let machine = Machine::new(turn.id, surroundings.options.clone(), Instant::now());
+        let machine = Machine::new(turn.id, &surroundings.options, Instant::now());
         Self {
             surroundings,
             turn,

@@ -10,7 +10,7 @@ fn turn() -> TurnId {
 }
 
 fn machine(now: Instant) -> Machine {
-    Machine::new(turn(), SessionOptions::default(), now)
+    Machine::new(turn(), &SessionOptions::default(), now)
 }
 
 fn texts(events: &[SessionEventBody]) -> String {
@@ -110,7 +110,7 @@ async fn an_answer_without_end_fails_at_the_bound() {
         answer_bytes: 10,
         ..SessionOptions::default()
     };
-    let mut machine = Machine::new(turn(), options, now);
+    let mut machine = Machine::new(turn(), &options, now);
     machine.on(Happening::Delta("12345678".into()), now);
     let end = machine.on(Happening::Delta("9ab".into()), now);
     assert_eq!(texts(&end), "12345678");
