@@ -36,6 +36,7 @@ pub(crate) const FOR_DESKTOPS: &[&str] = &[
     "swaybg",
     "foot",
     "firefox-esr",
+    "pcmanfm",
     "xwayland",
     "wl-clipboard",
     "xvfb",
