@@ -1,7 +1,7 @@
 //! What the desktop's bar shows: programs to start by a click, and the time. Sway runs it
 //! and speaks swaybar's protocol with it (`man swaybar-protocol`).
 
-use std::{env, path::Path, process::Stdio, time::Duration};
+use std::{env, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ struct Click {
 
 /// Serves the bar until Sway hangs up.
 pub(crate) async fn run() -> Result<()> {
-    let launchers = launchers(|program| is_there(program));
+    let launchers = launchers(is_there);
     let mut out = stdout();
     out.write_all(b"{\"version\":1,\"click_events\":true}\n[\n")
         .await?;
@@ -106,8 +106,7 @@ fn launchers(is_there: impl Fn(&str) -> bool) -> Vec<Launcher> {
 
 fn is_there(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .any(|folder: std::path::PathBuf| Path::new(&folder).join(program).exists())
+    env::split_paths(&path).any(|folder| folder.join(program).exists())
 }
 
 /// What is shown, from left to right.
