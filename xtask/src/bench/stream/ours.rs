@@ -115,7 +115,7 @@ impl Ours {
     /// Simulated viewers of what scrolls: how late pictures are for them.
     pub(super) fn viewers(&self, workspace: &Workspace) -> Result<BTreeMap<String, Vec<f64>>> {
         let mut samples = BTreeMap::new();
-        let action = json!({ "actions": [{ "type": "key", "key": "2" }] });
+        let action = json!({ "actions": [{ "type": "key", "keys": "2" }] });
         let _: Value = self
             .api
             .post(&format!("{}/desktop/input", self.path()), &action)?;
