@@ -22,6 +22,11 @@ const SHARE: u64 = 4;
 const REFINE_AFTER: Duration = Duration::from_millis(120);
 const REFINEMENTS: u8 = 12;
 const NEXT_TO_NOTHING: usize = 600;
+/// It is encoded so many times seldomer than one that moves, so that each may be that much
+/// larger on the same line; and more than this rate is not needed for it. At the rate of a slow
+/// line, what an encoder may spend on a picture is next to nothing, and it would stay coarse.
+const ROOM: u64 = 7;
+const ENOUGH: BitsPerSecond = BitsPerSecond(4_000_000);
 
 /// What is to be done next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,7 +125,7 @@ impl Hub {
         let newest = self.newest;
         let refine = self.open.get(&codec).and_then(|open| open.refine);
         let due = refine.is_some_and(|at| at <= now);
-        let (mut wanted, mut key) = (false, false);
+        let (mut wanted, mut fresh, mut key) = (false, false, false);
         let mut rates = Vec::new();
         let mut most_fps = 1;
         for (id, viewer) in &mut self.viewers {
@@ -136,9 +141,10 @@ impl Hub {
             plan.watched = true;
             rates.push(viewer.pacing.target());
             most_fps = most_fps.max(viewer.fps);
-            let needs = viewer.seen < newest || viewer.pacing.needs_key() || due;
-            if verdict == Verdict::Send && needs && newest > 0 {
+            let is_fresh = viewer.seen < newest || viewer.pacing.needs_key();
+            if verdict == Verdict::Send && (is_fresh || due) && newest > 0 {
                 wanted = true;
+                fresh |= is_fresh;
                 key |= viewer.pacing.needs_key();
             }
         }
@@ -156,7 +162,10 @@ impl Hub {
             None => plan.work.push(Work {
                 codec,
                 key,
-                rate: shared(&rates),
+                rate: match shared(&rates) {
+                    rate if fresh => rate,
+                    rate => rate.max(BitsPerSecond(rate.0 * ROOM).min(ENOUGH)),
+                },
             }),
         }
     }

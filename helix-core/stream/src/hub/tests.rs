@@ -4,7 +4,7 @@ use bytes::Bytes;
 use helix_proto::desktop::{Button, Key, Micros, Point, TouchPhase, Up};
 
 use super::*;
-use crate::encode::Encoded;
+use crate::{encode::Encoded, pacing::BitsPerSecond};
 
 fn size() -> Size {
     Size::new(1280, 720).unwrap()
@@ -726,6 +726,7 @@ fn one_that_wants_few_pictures_gets_few_unless_others_want_more_of_the_same() {
 fn a_picture_that_stays_is_made_better_until_there_is_nothing_to_add() {
     let mut room = Room::new();
     let one = room.join(&greeting("one"));
+    room.say(one, Up::Bitrate(500));
     room.encode();
     let encoded = |bytes| Picture {
         codec: Codec::H264,
@@ -748,6 +749,8 @@ fn a_picture_that_stays_is_made_better_until_there_is_nothing_to_add() {
         let (plan, _) = room.hub.plan(room.now);
         assert_eq!(plan.work.len(), 1, "{times}");
         assert!(!plan.work[0].key);
+        // More than this viewer's line has, as it comes seldom.
+        assert_eq!(plan.work[0].rate, BitsPerSecond(3_500_000));
         room.hub.encoded(&encoded(bytes), room.now);
         let sequence = 2 + times;
         room.say(one, Up::Painted { sequence, queue: 0 });
