@@ -7,12 +7,13 @@
 //! # Rules
 //!
 //! - **Controls**: the first who does not only look on has them; who takes over has them; when
-//!   that one leaves, they go to whoever has been there longest. Input and the clipboard count
-//!   from no one else, and the pointer's position of the others is shown to all.
+//!   that one leaves, they go to whoever has been there longest. From one that says nothing for
+//!   6 s they go to the next that is there, who looks at the picture. Input and the clipboard
+//!   count from no one else, and the pointer's position of the others is shown to all.
 //! - **Programs** act beside whoever has the controls ([`automation`](crate::automation)), until
 //!   somebody takes over: also by taking over what they have already.
-//! - **Held keys**: whatever a viewer holds down is let go of when it says so, leaves, or loses
-//!   the controls, and the hub alone knows what that is.
+//! - **Held keys**: whatever a viewer holds down is let go of when it says so, leaves, loses
+//!   the controls, or says nothing for 6 s, and the hub alone knows what that is.
 //! - **Pictures**: one that is encoded goes to every viewer of the codec that can use it. One
 //!   that has fallen behind ([`pacing`](crate::pacing)) is skipped, and goes on with a key
 //!   frame. It never makes the others wait, and their rate sinks for it to a quarter at most.
@@ -22,6 +23,7 @@
 //!   listens unless one of them does.
 //! - **Bounds**: [`MAX_VIEWERS`] viewers, [`MAX_HELD`] keys, buttons and fingers of each.
 
+mod controls;
 pub(crate) mod held;
 mod messages;
 mod options;
@@ -157,6 +159,7 @@ impl Hub {
         if self.controls.is_none() && !greeting.looks_on {
             self.controls = Some(id);
         }
+        self.mind_absence(now, &mut actions);
         self.greet(id, &mut actions);
         self.tell_presence(&mut actions);
         Ok((id, actions))

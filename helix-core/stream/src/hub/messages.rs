@@ -25,6 +25,7 @@ impl Hub {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return Ok(actions);
         };
+        viewer.said = now;
         match message {
             Up::Hello(_) => return Err("a second Hello"),
             Up::Painted { sequence, queue } => viewer.pacing.painted(sequence, queue, now),
