@@ -78,6 +78,11 @@ pub trait Encoders: fmt::Debug + Send + Sync + 'static {
     /// is known without doing it.
     fn codecs(&self) -> Vec<Codec>;
 
+    /// What a person may do so that there are encoders, where there are none.
+    fn hint(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Opens one.
     ///
     /// # Errors

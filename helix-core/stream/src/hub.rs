@@ -101,6 +101,10 @@ pub struct Hub {
     listened: bool,
     /// What the pointer looks like, where that is known.
     cursor: Option<Cursor>,
+    /// Why there is no desktop now.
+    trouble: Option<Notice>,
+    /// What a person may do where there are no encoders.
+    hint: Option<&'static str>,
 }
 
 /// An encoder that is open.
@@ -131,7 +135,16 @@ impl Hub {
             stats: pictures::Figures::new(now),
             listened: false,
             cursor: None,
+            trouble: None,
+            hint: None,
         }
+    }
+
+    /// With what a person may do where there are no encoders, for those who see stills instead.
+    #[must_use]
+    pub const fn with_hint(mut self, hint: Option<&'static str>) -> Self {
+        self.hint = hint;
+        self
     }
 
     /// Somebody comes.
@@ -238,13 +251,21 @@ impl Hub {
         self.open.remove(&codec);
     }
 
-    /// Something that everybody should see.
-    pub fn notice(&self, code: NoticeCode, text: &str) -> Vec<Action> {
-        let told = self.viewers.iter().filter(|(_, viewer)| viewer.greeted);
+    /// Something that everybody should see; that there is no desktop is told to those who come
+    /// later, too, until all is well again.
+    pub fn notice(&mut self, code: NoticeCode, text: &str) -> Vec<Action> {
         let notice = Notice {
             code,
             text: bounded(text),
         };
+        match code {
+            NoticeCode::Starting | NoticeCode::CompositorEnded => {
+                self.trouble = Some(notice.clone());
+            }
+            NoticeCode::Well => self.trouble = None,
+            _ => {}
+        }
+        let told = self.viewers.iter().filter(|(_, viewer)| viewer.greeted);
         told.map(|(id, _)| Action::Send(*id, Down::Notice(notice.clone())))
             .collect()
     }
@@ -292,6 +313,13 @@ impl Hub {
         if let Some(viewer) = self.viewers.get_mut(&id) {
             viewer.fps = fps;
         }
+    }
+
+    /// Why a viewer that waits for its `Hello` does so in vain: there is no desktop now.
+    pub fn waits_in_vain(&self, id: ViewerId) -> Option<&str> {
+        let waits = self.viewers.get(&id).is_some_and(|viewer| !viewer.greeted);
+        let trouble = self.trouble.as_ref().filter(|_| waits);
+        trouble.map(|trouble| trouble.text.as_str())
     }
 
     /// How many watch.
@@ -343,10 +371,12 @@ impl Hub {
                 names.join(", ")
             }
         };
+        let hint = self.hint.filter(|_| self.codecs.is_empty());
+        let hint = hint.map_or_else(String::new, |hint| format!(" ({hint})"));
         Notice {
             code: NoticeCode::NoEncoder,
             text: format!(
-                "this viewer decodes {}; there are encoders for {}: stills instead of video",
+                "this viewer decodes {}; there are encoders for {}{hint}: stills instead of video",
                 list(&greeting.codecs),
                 list(&self.codecs),
             ),
@@ -381,8 +411,9 @@ impl Hub {
         ));
         let cursor = self.cursor.clone().map(Down::Cursor);
         actions.extend(cursor.map(|cursor| Action::Send(id, cursor)));
-        let notice = viewer.notice.take();
-        actions.extend(notice.map(|notice| Action::Send(id, Down::Notice(notice))));
+        let notices = [viewer.notice.take(), self.trouble.clone()];
+        let notices = notices.into_iter().flatten();
+        actions.extend(notices.map(|notice| Action::Send(id, Down::Notice(notice))));
     }
 }
 

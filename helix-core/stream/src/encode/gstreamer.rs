@@ -35,6 +35,9 @@ use self::{
 use super::{Encoder, Encoders};
 use crate::{Error, ErrorKind, pacing::BitsPerSecond, record::Muxer};
 
+/// What a person may do where there is none.
+const HINT: &str = "install gstreamer1.0-plugins-ugly, for x264";
+
 /// Which encoders are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,12 +58,13 @@ pub struct GStreamer {
 }
 
 impl GStreamer {
-    /// Finds what is there.
+    /// Finds what is there. That there is nothing is a warning: viewers see stills then, and are
+    /// told what to install.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`] where GStreamer does not start, has no encoder that is known
-    /// here, or lacks one that was asked for.
+    /// [`ErrorKind::Unsupported`] where GStreamer does not start, or lacks an encoder that was
+    /// asked for.
     pub fn new(options: &Options) -> Result<Self, Error> {
         let unsupported = |why: String| Error::new(ErrorKind::Unsupported, why);
         gst::init().map_err(|why| unsupported(format!("GStreamer does not start: {why}")))?;
@@ -86,9 +90,10 @@ impl GStreamer {
             elements.extend(ELEMENTS.iter().filter(|element| element.is_registered()));
         }
         if elements.is_empty() {
-            return Err(unsupported(
-                "GStreamer has no encoder: install gstreamer1.0-plugins-ugly (x264)".to_owned(),
-            ));
+            tracing::warn!(
+                hint = HINT,
+                "GStreamer has no encoder: stills instead of video"
+            );
         }
         Ok(Self {
             elements,
@@ -118,6 +123,10 @@ impl Encoders for GStreamer {
         codecs.sort_unstable();
         codecs.dedup();
         codecs
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        self.usable().is_empty().then_some(HINT)
     }
 
     async fn open(

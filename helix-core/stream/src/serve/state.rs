@@ -6,12 +6,13 @@ use std::{
     time::Instant,
 };
 
-use helix_proto::desktop::{Clipboard, Codec, Point, Size};
+use helix_proto::desktop::{Clipboard, Point, Size};
 use tokio::sync::watch;
 
 use super::{held::Held, outbox::Outbox};
 use crate::{
     Error,
+    encode::Encoders,
     hub::{self, Action, Hub, ViewerId},
     input::{Input, InputSink},
 };
@@ -42,13 +43,19 @@ pub(super) struct Inner {
 }
 
 impl State {
-    pub(super) fn new(options: hub::Options, size: Size, codecs: &[Codec], now: Instant) -> Self {
+    pub(super) fn new(
+        options: hub::Options,
+        size: Size,
+        encoders: &dyn Encoders,
+        now: Instant,
+    ) -> Self {
+        let hub = Hub::new(options, size, &encoders.codecs(), now).with_hint(encoders.hint());
         let (pasted, resize) = (watch::Sender::new(None), watch::Sender::new(None));
         let listened = watch::Sender::new(false);
         let interrupts = watch::Sender::new(());
         Self {
             inner: Mutex::new(Inner {
-                hub: Hub::new(options, size, codecs, now),
+                hub,
                 outboxes: BTreeMap::new(),
                 input: None,
                 pointer: None,

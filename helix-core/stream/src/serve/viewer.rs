@@ -16,6 +16,10 @@ use crate::hub::{Full, ViewerId};
 
 /// How long a viewer may take to say who it is.
 const GREET_WITHIN: Duration = Duration::from_secs(10);
+/// How long a viewer waits for its `Hello` where there is no desktop, and how often that is
+/// looked at from then on.
+const DESKTOP_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the way is kept open, and a connection that is gone found out.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 /// One that has said nothing of its own for this long is gone. What answers the pings may be a
@@ -79,6 +83,7 @@ pub(super) async fn serve(shared: &Shared, socket: WebSocket) {
             let end = tokio::select! {
                 end = send(&present, &mut down) => end,
                 end = receive(&present, &mut up) => end,
+                end = waited_in_vain(&present) => end,
                 () = present.outbox.overflow() => {
                     End::Closed(close_code::POLICY, "it reads too slowly".to_owned())
                 }
@@ -197,6 +202,18 @@ async fn receive(present: &Present<'_>, up: &mut SplitStream<WebSocket>) -> End 
         }
         if let Err(why) = present.say(message) {
             return End::Closed(MALFORMED, why.to_owned());
+        }
+    }
+}
+
+/// Ends when the viewer has waited for long enough where there is no desktop.
+async fn waited_in_vain(present: &Present<'_>) -> End {
+    let mut look = tokio::time::interval_at(Instant::now() + DESKTOP_WITHIN, LOOK_EVERY);
+    loop {
+        look.tick().await;
+        let state = present.shared.state.lock();
+        if let Some(why) = state.hub.waits_in_vain(present.id) {
+            return End::Closed(close_code::AGAIN, why.to_owned());
         }
     }
 }

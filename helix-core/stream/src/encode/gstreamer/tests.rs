@@ -128,6 +128,20 @@ fn difference(one: &[u8], other: &[u8]) -> f64 {
 }
 
 #[tokio::test]
+async fn where_there_is_nothing_it_says_what_to_install() {
+    let nothing = GStreamer {
+        elements: Vec::new(),
+        named: false,
+        broken: Mutex::default(),
+    };
+    assert_eq!(nothing.codecs(), []);
+    let hint = nothing.hint().unwrap();
+    assert!(hint.contains("install gstreamer1.0-plugins-ugly"), "{hint}");
+    let refused = nothing.open(Codec::H264, size(), RATE).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
 async fn what_comes_out_is_decoded_at_once_to_what_went_in() {
     for (name, codec, decoder) in SOFTWARE {
         let mut encoder = open(name, codec).await;
