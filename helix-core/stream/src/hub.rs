@@ -68,8 +68,8 @@ pub enum Action {
     Input(ViewerId, Input),
     /// Into the desktop's clipboard.
     Copy(Clipboard),
-    /// The desktop gets another size.
-    Resize(Size),
+    /// The desktop gets another size, which a viewer wants.
+    Resize(ViewerId, Size),
     /// The desktop's sound is listened to from now on, or not any more.
     Listen(bool),
     /// A person wants the desktop to themselves: what programs are doing to it ends.
@@ -245,6 +245,27 @@ impl Hub {
         actions
     }
 
+    /// The desktop has another size, for which there are encoders for these codecs: also for one
+    /// that has failed before. All encoders are to be opened anew.
+    pub fn resized(&mut self, size: Size, codecs: &[Codec]) {
+        self.size = size;
+        self.open.clear();
+        self.codecs = codecs.to_vec();
+        for viewer in self.viewers.values_mut() {
+            let codec = best(codecs, &viewer.greeting);
+            if viewer.codec != codec {
+                viewer.codec = codec;
+                viewer.greeted = false;
+                viewer.pacing.missed();
+            }
+        }
+    }
+
+    /// The desktop's size, as far as it is known here.
+    pub const fn size(&self) -> Size {
+        self.size
+    }
+
     /// The encoder of a codec is closed, since nobody needs it or it has failed; it may be
     /// opened again.
     pub fn closed(&mut self, codec: Codec) {
@@ -270,7 +291,7 @@ impl Hub {
             .collect()
     }
 
-    /// Input of a viewer was refused by the desktop.
+    /// What a viewer wants of the desktop was refused: input, or another size.
     pub fn refused(&mut self, id: ViewerId, why: &str, now: Instant) -> Vec<Action> {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return Vec::new();
@@ -357,9 +378,7 @@ impl Hub {
     }
 
     fn codec_for(&self, greeting: &Greeting) -> Codec {
-        let mut wanted = greeting.codecs.iter().copied();
-        let has = |codec: &Codec| *codec == Codec::Stills || self.codecs.contains(codec);
-        wanted.find(has).unwrap_or(Codec::Stills)
+        best(&self.codecs, greeting)
     }
 
     fn no_encoder(&self, greeting: &Greeting) -> Notice {
@@ -415,6 +434,13 @@ impl Hub {
         let notices = notices.into_iter().flatten();
         actions.extend(notices.map(|notice| Action::Send(id, Down::Notice(notice))));
     }
+}
+
+/// The codec that a viewer gets where there are encoders for these.
+fn best(codecs: &[Codec], greeting: &Greeting) -> Codec {
+    let mut wanted = greeting.codecs.iter().copied();
+    let has = |codec: &Codec| *codec == Codec::Stills || codecs.contains(codec);
+    wanted.find(has).unwrap_or(Codec::Stills)
 }
 
 /// Text for a notice: its beginning, where it is long.

@@ -265,13 +265,18 @@ impl Shared {
         loop {
             // The sender lives as long as this does.
             let _ = resized.changed().await;
-            let Some(size) = *resized.borrow_and_update() else {
+            let Some((id, size)) = *resized.borrow_and_update() else {
                 continue;
             };
             match desktop.resize(size).await {
                 Ok(()) => {}
                 Err(why) if why.kind() == ErrorKind::Ended => return why,
-                Err(why) => self.notice(NoticeCode::InputRefused, &why.to_string()),
+                Err(why) => {
+                    let now = self.clock.now();
+                    let mut state = self.state.lock();
+                    let actions = state.hub.refused(id, &why.to_string(), now);
+                    state.act(actions, now);
+                }
             }
         }
     }

@@ -312,8 +312,8 @@ fn another_size_comes_with_a_second_hello() {
         let mut viewer = world.join(&[Codec::H264]).await;
         viewer.frame().await;
         // An odd side becomes even.
-        viewer.say(&Up::Resize(Size::new(323, 123).unwrap())).await;
-        let size = Size::new(322, 122).unwrap();
+        viewer.say(&Up::Resize(Size::new(323, 243).unwrap())).await;
+        let size = Size::new(322, 242).unwrap();
         let hello =
             |heard: &Down| matches!(heard, Down::Hello(hello) if hello.size == size).then_some(());
         viewer.until(hello).await;

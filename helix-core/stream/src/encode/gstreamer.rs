@@ -15,6 +15,7 @@ mod muxer;
 mod pipeline;
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     sync::{Mutex, PoisonError},
 };
@@ -53,8 +54,9 @@ pub struct GStreamer {
     elements: Vec<&'static Element>,
     /// Whether they were asked for by name.
     named: bool,
-    /// Those that were there and could not be opened.
-    broken: Mutex<Vec<&'static str>>,
+    /// Those that were there and could not be opened, and with how many pixels: of smaller
+    /// pictures they may still take some.
+    broken: Mutex<BTreeMap<&'static str, u32>>,
 }
 
 impl GStreamer {
@@ -102,31 +104,38 @@ impl GStreamer {
         })
     }
 
-    fn usable(&self) -> Vec<&'static Element> {
+    fn usable(&self, size: Size) -> Vec<&'static Element> {
         let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        let elements = self.elements.iter().copied();
-        elements
-            .filter(|element| !broken.contains(&element.factory))
-            .collect()
+        let takes = |element: &&Element| {
+            let refused = broken.get(element.factory);
+            refused.is_none_or(|least| pixels(size) < *least)
+        };
+        self.elements.iter().copied().filter(takes).collect()
     }
 
-    fn is_broken(&self, element: &'static Element) {
+    fn is_broken(&self, element: &'static Element, size: Size) {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        broken.push(element.factory);
+        let least = broken.entry(element.factory).or_insert(u32::MAX);
+        *least = pixels(size).min(*least);
     }
+}
+
+fn pixels(size: Size) -> u32 {
+    u32::from(size.width()) * u32::from(size.height())
 }
 
 #[async_trait]
 impl Encoders for GStreamer {
-    fn codecs(&self) -> Vec<Codec> {
-        let mut codecs: Vec<_> = self.usable().iter().map(|element| element.codec).collect();
+    fn codecs(&self, size: Size) -> Vec<Codec> {
+        let usable = self.usable(size).into_iter();
+        let mut codecs: Vec<_> = usable.map(|element| element.codec).collect();
         codecs.sort_unstable();
         codecs.dedup();
         codecs
     }
 
     fn hint(&self) -> Option<&'static str> {
-        self.usable().is_empty().then_some(HINT)
+        self.elements.is_empty().then_some(HINT)
     }
 
     async fn open(
@@ -136,7 +145,7 @@ impl Encoders for GStreamer {
         rate: BitsPerSecond,
     ) -> Result<Box<dyn Encoder>, Error> {
         let mut last = None;
-        for element in self.usable() {
+        for element in self.usable(size) {
             if element.codec != codec {
                 continue;
             }
@@ -147,7 +156,7 @@ impl Encoders for GStreamer {
                     tracing::warn!(encoder = element.factory, %why, "there, but of no use here");
                     // Of another size it may work.
                     if why.kind() != ErrorKind::Invalid {
-                        self.is_broken(element);
+                        self.is_broken(element, size);
                     }
                     last = Some(why);
                 }

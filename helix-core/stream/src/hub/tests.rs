@@ -1,4 +1,5 @@
 mod absence;
+mod sizes;
 mod trouble;
 
 use std::time::Duration;

@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct State {
     inner: Mutex<Inner>,
     pasted: watch::Sender<Option<(u64, Clipboard)>>,
-    resize: watch::Sender<Option<Size>>,
+    resize: watch::Sender<Option<(ViewerId, Size)>>,
     listened: watch::Sender<bool>,
     interrupts: watch::Sender<()>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Inner {
     pointer: Option<Point>,
     held: Held,
     pasted: watch::Sender<Option<(u64, Clipboard)>>,
-    resize: watch::Sender<Option<Size>>,
+    resize: watch::Sender<Option<(ViewerId, Size)>>,
     listened: watch::Sender<bool>,
     interrupts: watch::Sender<()>,
 }
@@ -49,7 +49,7 @@ impl State {
         encoders: &dyn Encoders,
         now: Instant,
     ) -> Self {
-        let hub = Hub::new(options, size, &encoders.codecs(), now).with_hint(encoders.hint());
+        let hub = Hub::new(options, size, &encoders.codecs(size), now).with_hint(encoders.hint());
         let (pasted, resize) = (watch::Sender::new(None), watch::Sender::new(None));
         let listened = watch::Sender::new(false);
         let interrupts = watch::Sender::new(());
@@ -96,8 +96,8 @@ impl State {
         self.pasted.subscribe()
     }
 
-    /// The size that a viewer wants; the last, if several come at once.
-    pub(super) fn resized(&self) -> watch::Receiver<Option<Size>> {
+    /// The size that a viewer wants, and who; the last, if several come at once.
+    pub(super) fn resized(&self) -> watch::Receiver<Option<(ViewerId, Size)>> {
         self.resize.subscribe()
     }
 
@@ -136,8 +136,8 @@ impl Inner {
                     let number = self.held.put();
                     self.pasted.send_replace(Some((number, content)));
                 }
-                Action::Resize(size) => {
-                    self.resize.send_replace(Some(size));
+                Action::Resize(id, size) => {
+                    self.resize.send_replace(Some((id, size)));
                 }
                 Action::Listen(on) => {
                     self.listened.send_replace(on);

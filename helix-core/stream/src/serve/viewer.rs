@@ -184,7 +184,8 @@ async fn heard(
         Ok(message) => decode(message?),
         Err(_) => {
             let reason = format!("silent for {} s", within.as_secs());
-            Err(End::Closed(close_code::POLICY, reason))
+            // A machine that slept may be awake again.
+            Err(End::Closed(close_code::AGAIN, reason))
         }
     }
 }
@@ -261,7 +262,7 @@ mod tests {
         let Err(End::Closed(code, reason)) = heard(&mut Box::pin(pongs), SILENT_FOR).await else {
             panic!("it is let go");
         };
-        assert_eq!((code, reason.as_str()), (1008, "silent for 30 s"));
+        assert_eq!((code, reason.as_str()), (1013, "silent for 30 s"));
         assert_eq!(began.elapsed(), SILENT_FOR);
     }
 
