@@ -15,6 +15,8 @@ use helix_tests::{
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+/// A viewer says something this often.
+const PING_EVERY: Duration = Duration::from_secs(2);
 /// Until what comes has come.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -85,8 +87,16 @@ async fn one_of_x11_is_heard_and_nothing_is_left_when_what_serves_it_is_killed()
         "head -c 576000 /dev/urandom | pacat --raw --rate=48000 --channels=2 --format=s16le";
     let hear = async {
         let (mut pieces, mut cursor) = (0, false);
+        let mut ping = tokio::time::interval(PING_EVERY);
         while pieces < 50 || !cursor {
-            let message: bytes::Bytes = socket.next().await.unwrap().unwrap().into();
+            let message: bytes::Bytes = tokio::select! {
+                message = socket.next() => message.unwrap().unwrap().into(),
+                _ = ping.tick() => {
+                    let ping = Up::Ping { token: 1 }.encode().unwrap();
+                    socket.send(ping.into()).await.unwrap();
+                    continue;
+                }
+            };
             match Down::decode(message) {
                 // Silence takes a few bytes, noise some hundred.
                 Ok(Down::Audio(audio)) if audio.opus.len() > 100 => pieces += 1,

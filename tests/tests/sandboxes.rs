@@ -441,12 +441,24 @@ async fn a_desktop_is_watched_and_its_picture_taken_through_the_whole_path() {
     host.end().await;
 }
 
-async fn next_frame<M: Into<bytes::Bytes>, E: std::fmt::Debug>(
-    socket: &mut (impl futures_util::Stream<Item = Result<M, E>> + Unpin),
-) -> Frame {
+async fn next_frame<M, E>(
+    socket: &mut (impl futures_util::Stream<Item = Result<M, E>> + futures_util::Sink<M> + Unpin),
+) -> Frame
+where
+    M: Into<bytes::Bytes> + From<bytes::Bytes>,
+    E: std::fmt::Debug,
+{
+    let mut ping = tokio::time::interval(Duration::from_secs(2));
     let frame = async {
         loop {
-            let message: bytes::Bytes = socket.next().await.unwrap().unwrap().into();
+            let message: bytes::Bytes = tokio::select! {
+                message = socket.next() => message.unwrap().unwrap().into(),
+                _ = ping.tick() => {
+                    let ping = Up::Ping { token: 1 }.encode().unwrap();
+                    assert!(socket.send(ping.into()).await.is_ok(), "a ping");
+                    continue;
+                }
+            };
             if let Ok(Down::Frame(frame)) = Down::decode(message) {
                 return frame;
             }

@@ -74,9 +74,14 @@ pub trait Encoder: fmt::Debug + Send + 'static {
 /// Makes encoders.
 #[async_trait]
 pub trait Encoders: fmt::Debug + Send + Sync + 'static {
-    /// For which codecs there are encoders, in no order. What is here can be opened, as far as
-    /// is known without doing it.
-    fn codecs(&self) -> Vec<Codec>;
+    /// For which codecs there are encoders of this size, in no order. What is here can be opened,
+    /// as far as is known without doing it.
+    fn codecs(&self, size: Size) -> Vec<Codec>;
+
+    /// What a person may do so that there are encoders, where there are none.
+    fn hint(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Opens one.
     ///

@@ -7,12 +7,13 @@
 //! # Rules
 //!
 //! - **Controls**: the first who does not only look on has them; who takes over has them; when
-//!   that one leaves, they go to whoever has been there longest. Input and the clipboard count
-//!   from no one else, and the pointer's position of the others is shown to all.
+//!   that one leaves, they go to whoever has been there longest. From one that says nothing for
+//!   6 s they go to the next that is there, who looks at the picture. Input and the clipboard
+//!   count from no one else, and the pointer's position of the others is shown to all.
 //! - **Programs** act beside whoever has the controls ([`automation`](crate::automation)), until
 //!   somebody takes over: also by taking over what they have already.
-//! - **Held keys**: whatever a viewer holds down is let go of when it says so, leaves, or loses
-//!   the controls, and the hub alone knows what that is.
+//! - **Held keys**: whatever a viewer holds down is let go of when it says so, leaves, loses
+//!   the controls, or says nothing for 6 s, and the hub alone knows what that is.
 //! - **Pictures**: one that is encoded goes to every viewer of the codec that can use it. One
 //!   that has fallen behind ([`pacing`](crate::pacing)) is skipped, and goes on with a key
 //!   frame. It never makes the others wait, and their rate sinks for it to a quarter at most.
@@ -22,6 +23,7 @@
 //!   listens unless one of them does.
 //! - **Bounds**: [`MAX_VIEWERS`] viewers, [`MAX_HELD`] keys, buttons and fingers of each.
 
+mod controls;
 pub(crate) mod held;
 mod messages;
 mod options;
@@ -66,8 +68,8 @@ pub enum Action {
     Input(ViewerId, Input),
     /// Into the desktop's clipboard.
     Copy(Clipboard),
-    /// The desktop gets another size.
-    Resize(Size),
+    /// The desktop gets another size, which a viewer wants.
+    Resize(ViewerId, Size),
     /// The desktop's sound is listened to from now on, or not any more.
     Listen(bool),
     /// A person wants the desktop to themselves: what programs are doing to it ends.
@@ -99,6 +101,10 @@ pub struct Hub {
     listened: bool,
     /// What the pointer looks like, where that is known.
     cursor: Option<Cursor>,
+    /// Why there is no desktop now.
+    trouble: Option<Notice>,
+    /// What a person may do where there are no encoders.
+    hint: Option<&'static str>,
 }
 
 /// An encoder that is open.
@@ -129,7 +135,16 @@ impl Hub {
             stats: pictures::Figures::new(now),
             listened: false,
             cursor: None,
+            trouble: None,
+            hint: None,
         }
+    }
+
+    /// With what a person may do where there are no encoders, for those who see stills instead.
+    #[must_use]
+    pub const fn with_hint(mut self, hint: Option<&'static str>) -> Self {
+        self.hint = hint;
+        self
     }
 
     /// Somebody comes.
@@ -157,6 +172,7 @@ impl Hub {
         if self.controls.is_none() && !greeting.looks_on {
             self.controls = Some(id);
         }
+        self.mind_absence(now, &mut actions);
         self.greet(id, &mut actions);
         self.tell_presence(&mut actions);
         Ok((id, actions))
@@ -229,24 +245,53 @@ impl Hub {
         actions
     }
 
+    /// The desktop has another size, for which there are encoders for these codecs: also for one
+    /// that has failed before. All encoders are to be opened anew.
+    pub fn resized(&mut self, size: Size, codecs: &[Codec]) {
+        self.size = size;
+        self.open.clear();
+        self.codecs = codecs.to_vec();
+        for viewer in self.viewers.values_mut() {
+            let codec = best(codecs, &viewer.greeting);
+            if viewer.codec != codec {
+                viewer.codec = codec;
+                viewer.greeted = false;
+                viewer.pacing.missed();
+            }
+        }
+    }
+
+    /// The desktop's size, as far as it is known here.
+    pub const fn size(&self) -> Size {
+        self.size
+    }
+
     /// The encoder of a codec is closed, since nobody needs it or it has failed; it may be
     /// opened again.
     pub fn closed(&mut self, codec: Codec) {
         self.open.remove(&codec);
     }
 
-    /// Something that everybody should see.
-    pub fn notice(&self, code: NoticeCode, text: &str) -> Vec<Action> {
-        let told = self.viewers.iter().filter(|(_, viewer)| viewer.greeted);
+    /// Something that everybody should see; that there is no desktop is told to those who come
+    /// later, too, until all is well again.
+    pub fn notice(&mut self, code: NoticeCode, text: &str) -> Vec<Action> {
         let notice = Notice {
             code,
             text: bounded(text),
         };
+        match code {
+            NoticeCode::Starting | NoticeCode::CompositorEnded => {
+                self.trouble = Some(notice.clone());
+            }
+            NoticeCode::Well => self.trouble = None,
+            _ => {}
+        }
+        let told = self.viewers.iter().filter(|(_, viewer)| viewer.greeted);
         told.map(|(id, _)| Action::Send(*id, Down::Notice(notice.clone())))
             .collect()
     }
 
-    /// Input of a viewer was refused by the desktop.
+    /// What a viewer wants of the desktop was refused: input, or another size.
     pub fn refused(&mut self, id: ViewerId, why: &str, now: Instant) -> Vec<Action> {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return Vec::new();
@@ -291,6 +336,13 @@ impl Hub {
         }
     }
 
+    /// Why a viewer that waits for its `Hello` does so in vain: there is no desktop now.
+    pub fn waits_in_vain(&self, id: ViewerId) -> Option<&str> {
+        let waits = self.viewers.get(&id).is_some_and(|viewer| !viewer.greeted);
+        let trouble = self.trouble.as_ref().filter(|_| waits);
+        trouble.map(|trouble| trouble.text.as_str())
+    }
+
     /// How many watch.
     pub fn viewers(&self) -> usize {
         self.viewers.len()
@@ -326,9 +378,7 @@ impl Hub {
     }
 
     fn codec_for(&self, greeting: &Greeting) -> Codec {
-        let mut wanted = greeting.codecs.iter().copied();
-        let has = |codec: &Codec| *codec == Codec::Stills || self.codecs.contains(codec);
-        wanted.find(has).unwrap_or(Codec::Stills)
+        best(&self.codecs, greeting)
     }
 
     fn no_encoder(&self, greeting: &Greeting) -> Notice {
@@ -340,10 +390,12 @@ impl Hub {
                 names.join(", ")
             }
         };
+        let hint = self.hint.filter(|_| self.codecs.is_empty());
+        let hint = hint.map_or_else(String::new, |hint| format!(" ({hint})"));
         Notice {
             code: NoticeCode::NoEncoder,
             text: format!(
-                "this viewer decodes {}; there are encoders for {}: stills instead of video",
+                "this viewer decodes {}; there are encoders for {}{hint}: stills instead of video",
                 list(&greeting.codecs),
                 list(&self.codecs),
             ),
@@ -378,9 +430,17 @@ impl Hub {
         ));
         let cursor = self.cursor.clone().map(Down::Cursor);
         actions.extend(cursor.map(|cursor| Action::Send(id, cursor)));
-        let notice = viewer.notice.take();
-        actions.extend(notice.map(|notice| Action::Send(id, Down::Notice(notice))));
+        let notices = [viewer.notice.take(), self.trouble.clone()];
+        let notices = notices.into_iter().flatten();
+        actions.extend(notices.map(|notice| Action::Send(id, Down::Notice(notice))));
     }
+}
+
+/// The codec that a viewer gets where there are encoders for these.
+fn best(codecs: &[Codec], greeting: &Greeting) -> Codec {
+    let mut wanted = greeting.codecs.iter().copied();
+    let has = |codec: &Codec| *codec == Codec::Stills || codecs.contains(codec);
+    wanted.find(has).unwrap_or(Codec::Stills)
 }
 
 /// Text for a notice: its beginning, where it is long.

@@ -37,7 +37,7 @@ use std::{
 
 use async_trait::async_trait;
 use axum::Router;
-use helix_base::{Backoff, BackoffPolicy, Clock, Retry as _, TaskGroup};
+use helix_base::{Backoff, BackoffPolicy, Clock, TaskGroup};
 use helix_proto::desktop::{Micros, NoticeCode, Size};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -75,8 +75,8 @@ pub trait Starter: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Where it cannot be started; it is tried again unless the error says that this is no
-    /// use.
+    /// Where it cannot be started: viewers are told why, and it is tried again, more and more
+    /// seldom.
     async fn start(&self) -> Result<Arc<dyn Desktop>, Error>;
 
     /// Where the sound of all its desktops comes from; none where they have none.
@@ -111,8 +111,7 @@ struct Shared {
 }
 
 impl Media {
-    /// Starts the desktop, and keeps it running until the group is shut down or it cannot be
-    /// started for good.
+    /// Starts the desktop, and keeps it running until the group is shut down.
     pub fn start(
         starter: Arc<dyn Starter>,
         encoders: Arc<dyn Encoders>,
@@ -124,7 +123,7 @@ impl Media {
         let mut hub = options.hub;
         hub.audio &= sound.is_some();
         let shared = Arc::new(Shared {
-            state: State::new(hub, starter.size(), &encoders.codecs(), start),
+            state: State::new(hub, starter.size(), &*encoders, start),
             start,
             clock,
             encoders,
@@ -211,35 +210,33 @@ impl Shared {
     /// Starts the desktop again and again.
     async fn keep(self: &Arc<Self>, starter: &dyn Starter) {
         let mut backoff = Backoff::new(BackoffPolicy::default());
+        let mut starting = "the desktop is starting".to_owned();
         loop {
+            self.notice(NoticeCode::Starting, &starting);
             let began = self.clock.now();
-            let Err(why) = Box::pin(self.run(starter)).await;
-            self.desktop.send_replace(None);
-            tracing::warn!(%why, "the desktop has ended");
-            self.notice(
-                NoticeCode::CompositorEnded,
-                &format!("the desktop has ended: {why}"),
-            );
-            if !why.retryability().is_retryable() {
-                tracing::error!(%why, "the desktop cannot be started");
-                return;
-            }
+            let why = match starter.start().await {
+                Ok(desktop) => {
+                    let why = Box::pin(self.run(desktop)).await;
+                    self.desktop.send_replace(None);
+                    format!("the desktop has ended: {why}")
+                }
+                Err(why) => format!("the desktop cannot be started: {why}"),
+            };
+            tracing::warn!("{why}");
+            self.notice(NoticeCode::CompositorEnded, &why);
+            // Whoever comes meanwhile is told what is wrong, too.
+            starting = format!("{why}; starting again");
             // A desktop that ran for a while was well.
             if self.clock.now().saturating_duration_since(began) > Duration::from_secs(30) {
                 backoff.succeeded();
             }
             let delay = backoff.next_delay(&mut rand::rng());
             tokio::time::sleep(delay).await;
-            self.notice(NoticeCode::Starting, "the desktop is starting");
         }
     }
 
     /// Runs one desktop until it ends, and says why.
-    async fn run(
-        self: &Arc<Self>,
-        starter: &dyn Starter,
-    ) -> Result<std::convert::Infallible, Error> {
-        let desktop = starter.start().await?;
+    async fn run(self: &Arc<Self>, desktop: Arc<dyn Desktop>) -> Error {
         self.clipboard.forget();
         let clipboard = desktop.clipboard().is_some();
         self.state.set_input(Some(desktop.input()), clipboard);
@@ -253,7 +250,7 @@ impl Shared {
             why = self.resizes(&*desktop) => why,
         };
         self.state.set_input(None, false);
-        Err(why)
+        why
     }
 
     fn notice(&self, code: NoticeCode, text: &str) {
@@ -268,13 +265,18 @@ impl Shared {
         loop {
             // The sender lives as long as this does.
             let _ = resized.changed().await;
-            let Some(size) = *resized.borrow_and_update() else {
+            let Some((id, size)) = *resized.borrow_and_update() else {
                 continue;
             };
             match desktop.resize(size).await {
                 Ok(()) => {}
                 Err(why) if why.kind() == ErrorKind::Ended => return why,
-                Err(why) => self.notice(NoticeCode::InputRefused, &why.to_string()),
+                Err(why) => {
+                    let now = self.clock.now();
+                    let mut state = self.state.lock();
+                    let actions = state.hub.refused(id, &why.to_string(), now);
+                    state.act(actions, now);
+                }
             }
         }
     }

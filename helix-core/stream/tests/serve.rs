@@ -1,7 +1,15 @@
 //! The pattern, served: viewers on real WebSockets, with an encoder that encodes nothing.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +17,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use helix_base::{SystemClock, TaskGroup};
 use helix_proto::desktop::{Clipboard, Codec, Down, Greeting, Key, NoticeCode, Size, Up};
 use helix_stream::{
-    Error,
+    Error, ErrorKind,
     desktop::Desktop,
     encode::raw::Raw,
     input::Input,
@@ -32,6 +40,8 @@ const SOON: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 struct Patterns {
     running: std::sync::Mutex<Option<Pattern>>,
+    /// None can be started.
+    broken: AtomicBool,
 }
 
 #[async_trait]
@@ -41,6 +51,9 @@ impl Starter for Patterns {
     }
 
     async fn start(&self) -> Result<Arc<dyn Desktop>, Error> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Unsupported, "no paint here"));
+        }
         let pattern = Pattern::new(self.size(), Arc::new(SystemClock));
         *self.running.lock().unwrap() = Some(pattern.clone());
         Ok(Arc::new(pattern))
@@ -299,8 +312,8 @@ fn another_size_comes_with_a_second_hello() {
         let mut viewer = world.join(&[Codec::H264]).await;
         viewer.frame().await;
         // An odd side becomes even.
-        viewer.say(&Up::Resize(Size::new(323, 123).unwrap())).await;
-        let size = Size::new(322, 122).unwrap();
+        viewer.say(&Up::Resize(Size::new(323, 243).unwrap())).await;
+        let size = Size::new(322, 242).unwrap();
         let hello =
             |heard: &Down| matches!(heard, Down::Hello(hello) if hello.size == size).then_some(());
         viewer.until(hello).await;
@@ -353,6 +366,29 @@ fn a_desktop_that_ends_is_started_again_and_viewers_stay() {
         viewer
             .until(|heard| matches!(heard, Down::Frame(frame) if frame.flags.key).then_some(()))
             .await;
+    });
+}
+
+#[test]
+fn who_comes_where_no_desktop_can_be_started_is_told_why() {
+    with(async |world| {
+        let mut viewer = world.join(&[Codec::H264]).await;
+        viewer.frame().await;
+        world.patterns.broken.store(true, Ordering::Relaxed);
+        world.pattern().end();
+        let why = "the desktop cannot be started: no paint here";
+        let told = |heard: &Down| match heard {
+            Down::Notice(notice) if notice.text == why => Some(notice.code),
+            _ => None,
+        };
+        assert_eq!(viewer.until(told).await, NoticeCode::CompositorEnded);
+        // One that cannot be greeted is let go of, and may come again.
+        let (code, reason) = world.join(&[]).await.closed().await;
+        assert_eq!(code, 1013);
+        assert!(reason.starts_with(why), "{reason}");
+        // It is tried again all the same; who was greeted has stayed.
+        world.patterns.broken.store(false, Ordering::Relaxed);
+        viewer.frame().await;
     });
 }
 

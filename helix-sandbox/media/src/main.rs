@@ -1,7 +1,8 @@
 //! The program `helix-media`: the desktop of one sandbox, served on a Unix socket.
 //!
 //! The guest of a sandbox starts it as the sandbox's user and passes viewers on to it. It ends
-//! when it is told to, or when its desktop cannot be started.
+//! when it is told to, or when it cannot serve. A desktop that cannot be started is no end: it is
+//! tried again, more and more seldom, and whoever comes is told why.
 //!
 //! `helix-media mcp` gives the same desktop to an agent in the sandbox; `helix-media bar` is what
 //! its bar shows.

@@ -15,6 +15,7 @@ mod muxer;
 mod pipeline;
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     sync::{Mutex, PoisonError},
 };
@@ -35,6 +36,9 @@ use self::{
 use super::{Encoder, Encoders};
 use crate::{Error, ErrorKind, pacing::BitsPerSecond, record::Muxer};
 
+/// What a person may do where there is none.
+const HINT: &str = "install gstreamer1.0-plugins-ugly, for x264";
+
 /// Which encoders are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,17 +54,19 @@ pub struct GStreamer {
     elements: Vec<&'static Element>,
     /// Whether they were asked for by name.
     named: bool,
-    /// Those that were there and could not be opened.
-    broken: Mutex<Vec<&'static str>>,
+    /// Those that were there and could not be opened, and with how many pixels: of smaller
+    /// pictures they may still take some.
+    broken: Mutex<BTreeMap<&'static str, u32>>,
 }
 
 impl GStreamer {
-    /// Finds what is there.
+    /// Finds what is there. That there is nothing is a warning: viewers see stills then, and are
+    /// told what to install.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`] where GStreamer does not start, has no encoder that is known
-    /// here, or lacks one that was asked for.
+    /// [`ErrorKind::Unsupported`] where GStreamer does not start, or lacks an encoder that was
+    /// asked for.
     pub fn new(options: &Options) -> Result<Self, Error> {
         let unsupported = |why: String| Error::new(ErrorKind::Unsupported, why);
         gst::init().map_err(|why| unsupported(format!("GStreamer does not start: {why}")))?;
@@ -86,9 +92,10 @@ impl GStreamer {
             elements.extend(ELEMENTS.iter().filter(|element| element.is_registered()));
         }
         if elements.is_empty() {
-            return Err(unsupported(
-                "GStreamer has no encoder: install gstreamer1.0-plugins-ugly (x264)".to_owned(),
-            ));
+            tracing::warn!(
+                hint = HINT,
+                "GStreamer has no encoder: stills instead of video"
+            );
         }
         Ok(Self {
             elements,
@@ -97,27 +104,38 @@ impl GStreamer {
         })
     }
 
-    fn usable(&self) -> Vec<&'static Element> {
+    fn usable(&self, size: Size) -> Vec<&'static Element> {
         let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        let elements = self.elements.iter().copied();
-        elements
-            .filter(|element| !broken.contains(&element.factory))
-            .collect()
+        let takes = |element: &&Element| {
+            let refused = broken.get(element.factory);
+            refused.is_none_or(|least| pixels(size) < *least)
+        };
+        self.elements.iter().copied().filter(takes).collect()
     }
 
-    fn is_broken(&self, element: &'static Element) {
+    fn is_broken(&self, element: &'static Element, size: Size) {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        broken.push(element.factory);
+        let least = broken.entry(element.factory).or_insert(u32::MAX);
+        *least = pixels(size).min(*least);
     }
+}
+
+fn pixels(size: Size) -> u32 {
+    u32::from(size.width()) * u32::from(size.height())
 }
 
 #[async_trait]
 impl Encoders for GStreamer {
-    fn codecs(&self) -> Vec<Codec> {
-        let mut codecs: Vec<_> = self.usable().iter().map(|element| element.codec).collect();
+    fn codecs(&self, size: Size) -> Vec<Codec> {
+        let usable = self.usable(size).into_iter();
+        let mut codecs: Vec<_> = usable.map(|element| element.codec).collect();
         codecs.sort_unstable();
         codecs.dedup();
         codecs
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        self.elements.is_empty().then_some(HINT)
     }
 
     async fn open(
@@ -127,7 +145,7 @@ impl Encoders for GStreamer {
         rate: BitsPerSecond,
     ) -> Result<Box<dyn Encoder>, Error> {
         let mut last = None;
-        for element in self.usable() {
+        for element in self.usable(size) {
             if element.codec != codec {
                 continue;
             }
@@ -138,7 +156,7 @@ impl Encoders for GStreamer {
                     tracing::warn!(encoder = element.factory, %why, "there, but of no use here");
                     // Of another size it may work.
                     if why.kind() != ErrorKind::Invalid {
-                        self.is_broken(element);
+                        self.is_broken(element, size);
                     }
                     last = Some(why);
                 }

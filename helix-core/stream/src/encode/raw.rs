@@ -16,7 +16,7 @@ pub struct Raw;
 
 #[async_trait]
 impl Encoders for Raw {
-    fn codecs(&self) -> Vec<Codec> {
+    fn codecs(&self, _size: Size) -> Vec<Codec> {
         vec![Codec::H264]
     }
 

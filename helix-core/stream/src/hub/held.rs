@@ -37,6 +37,11 @@ impl Held {
         }
     }
 
+    /// Whether nothing is held.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.buttons.is_empty() && self.fingers.is_empty()
+    }
+
     /// Lets go of everything: the last that went down first.
     pub(crate) fn release(&mut self) -> Vec<Input> {
         let keys = self.keys.drain(..).rev();

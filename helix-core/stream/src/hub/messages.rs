@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use helix_proto::desktop::{Down, Micros, Size, Up};
+use helix_proto::{
+    desktop::{Down, Micros, Size, Up},
+    sandbox::{DesktopKind, DesktopSpec},
+};
 
 use super::{Action, Hub, ViewerId};
 use crate::{input::Input, pacing::BitsPerSecond};
@@ -25,6 +28,7 @@ impl Hub {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return Ok(actions);
         };
+        viewer.said = now;
         match message {
             Up::Hello(_) => return Err("a second Hello"),
             Up::Painted { sequence, queue } => viewer.pacing.painted(sequence, queue, now),
@@ -46,10 +50,11 @@ impl Hub {
             }
             Up::Release => self.release(id, &mut actions),
             Up::TakeOver => self.take_over(id, &mut actions),
-            Up::Resize(size) => {
-                let size = even(size).filter(|_| self.controls == Some(id));
-                actions.extend(size.map(Action::Resize));
-            }
+            Up::Resize(size) if self.controls == Some(id) => match possible(size) {
+                Ok(size) => actions.push(Action::Resize(id, size)),
+                Err(why) => actions.extend(self.refused(id, &why, now)),
+            },
+            Up::Resize(_) => {}
             Up::Clipboard(content) => {
                 if self.controls == Some(id) && self.options.clipboard {
                     actions.push(Action::Copy(content));
@@ -112,11 +117,17 @@ impl Hub {
     }
 }
 
-/// The size with even sides: most encoders take no others.
-const fn even(size: Size) -> Option<Size> {
+/// The size with even sides, since most encoders take no others; or why no desktop has it.
+fn possible(size: Size) -> Result<Size, String> {
     let (width, height) = (size.width() & !1, size.height() & !1);
-    Size::new(
-        if width < 2 { 2 } else { width },
-        if height < 2 { 2 } else { height },
-    )
+    let spec = DesktopSpec {
+        kind: DesktopKind::default(),
+        width,
+        height,
+    };
+    if let Some((side, range)) = spec.fault() {
+        let (least, most) = range.into_inner();
+        return Err(format!("a desktop's {side} is {least} to {most} pixels"));
+    }
+    Size::new(width, height).ok_or_else(|| format!("no desktop is {size}"))
 }

@@ -103,9 +103,12 @@ impl Hub {
     pub fn plan(&mut self, now: Instant) -> (Plan, Vec<Action>) {
         let mut plan = Plan::default();
         let mut actions = Vec::new();
+        if self.mind_absence(now, &mut actions) {
+            self.tell_presence(&mut actions);
+        }
         self.tell_pointers(now, &mut actions);
         self.tell_stats(now, &mut actions);
-        let mut wake = vec![self.presence_due(), self.stats_due()];
+        let mut wake = vec![self.presence_due(), self.stats_due(), self.absent_due(now)];
         let codecs: Vec<_> = self.open.keys().copied().collect();
         for codec in codecs {
             self.plan_codec(codec, now, &mut plan, &mut wake, &mut actions);

@@ -8,11 +8,16 @@ use super::{Action, Hub, ViewerId};
 
 /// Pointers are shown this often at most.
 const EVERY: Duration = Duration::from_millis(50);
+/// Those of more viewers than this, beside the desktop's own, are shown more seldom: each of them
+/// is told of all.
+const OFTEN: usize = 8;
 
 /// When the pointers are shown next.
 #[derive(Debug)]
 pub(super) struct Timer {
     told: Instant,
+    /// When the others' pointers were.
+    told_others: Instant,
     /// Who moved the desktop's pointer since, a viewer or a program, and where it is now.
     desktop: Option<(Option<ViewerId>, Point)>,
     /// Whether another's pointer moved since.
@@ -23,6 +28,7 @@ impl Timer {
     pub(super) const fn new(now: Instant) -> Self {
         Self {
             told: now,
+            told_others: now,
             desktop: None,
             others: false,
         }
@@ -80,24 +86,31 @@ impl Hub {
 
     /// When pointers have to be told next.
     pub(super) fn presence_due(&self) -> Option<Instant> {
-        let moved = self.presence.others || self.presence.desktop.is_some();
-        moved.then(|| self.presence.told + EVERY)
+        let desktop = self.presence.desktop.map(|_| self.presence.told + EVERY);
+        [desktop, self.others_due()].into_iter().flatten().min()
+    }
+
+    fn others_due(&self) -> Option<Instant> {
+        let times = u32::try_from(self.viewers.len() / OFTEN).unwrap_or(u32::MAX);
+        let every = EVERY.saturating_mul(times.max(1));
+        let moved = self.presence.others;
+        moved.then(|| self.presence.told_others + every)
     }
 
     /// Tells the others of the pointers that moved, where that is due.
     pub(super) fn tell_pointers(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.presence_due().is_none_or(|due| due > now) {
-            return;
-        }
-        self.presence.told = now;
-        if let Some((mover, at)) = self.presence.desktop.take() {
+        let desktop = self.presence.desktop;
+        if let Some((mover, at)) = desktop.filter(|_| self.presence.told + EVERY <= now) {
+            self.presence.told = now;
+            self.presence.desktop = None;
             let others = self
                 .viewers
                 .iter()
                 .filter(|(id, viewer)| Some(**id) != mover && viewer.watches());
             actions.extend(others.map(|(id, _)| Action::Send(*id, Down::Pointer(at))));
         }
-        if self.presence.others {
+        if self.others_due().is_some_and(|due| due <= now) {
+            self.presence.told_others = now;
             self.tell_presence(actions);
         }
     }

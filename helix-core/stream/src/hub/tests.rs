@@ -1,3 +1,7 @@
+mod absence;
+mod sizes;
+mod trouble;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -465,6 +469,27 @@ fn pointers_of_others_are_shown_and_not_too_often() {
 }
 
 #[test]
+fn pointers_of_many_are_shown_more_seldom_and_the_desktops_as_often_as_ever() {
+    let mut room = Room::new();
+    let viewers: Vec<_> = (0..64).map(|_| room.join(&greeting("one"))).collect();
+    room.pass(Duration::from_secs(1));
+    room.actions.clear();
+    for x in 0..1_000 {
+        room.pass(Duration::from_millis(1));
+        for id in &viewers {
+            room.say(*id, Up::Move(Point { x, y: 0 }));
+        }
+        room.encode();
+    }
+    let sent = room.sent(viewers[63]);
+    let count = |is: fn(&&Down) -> bool| sent.iter().filter(is).count();
+    let presences = count(|one| matches!(one, Down::Presence(_)));
+    assert!((2..=4).contains(&presences), "{presences}");
+    let pointers = count(|one| matches!(one, Down::Pointer(_)));
+    assert!((15..=21).contains(&pointers), "{pointers}");
+}
+
+#[test]
 fn the_best_codec_that_there_is_an_encoder_for_is_chosen_and_stills_otherwise() {
     let mut room = Room::new();
     let mut with = |codecs: &[Codec]| {
@@ -554,7 +579,7 @@ fn the_clipboard_goes_to_who_has_the_controls_unless_it_is_switched_off() {
 }
 
 #[test]
-fn the_sixty_fifth_viewer_is_refused() {
+fn one_viewer_more_than_the_bound_is_refused() {
     let mut room = Room::new();
     for _ in 0..MAX_VIEWERS {
         room.join(&greeting("one"));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use helix_proto::desktop::{Codec, Greeting, Notice, Point};
 
-use super::held::Held;
+use super::{controls::ABSENT_AFTER, held::Held};
 use crate::pacing::{Options, Pacing};
 
 /// Between two notices about refused input.
@@ -41,6 +41,8 @@ pub(super) struct Viewer {
     pub(super) slow: bool,
     /// What it is told after its `Hello`.
     pub(super) notice: Option<Notice>,
+    /// When it said something last.
+    pub(super) said: Instant,
     refused: Option<Instant>,
 }
 
@@ -65,8 +67,14 @@ impl Viewer {
             bytes: 0,
             slow: false,
             notice: None,
+            said: now,
             refused: None,
         }
+    }
+
+    /// When it is not there any more, unless it says something until then.
+    pub(super) fn absent_from(&self) -> Instant {
+        self.said + ABSENT_AFTER
     }
 
     /// Whether it takes pictures at all.

@@ -130,7 +130,14 @@ impl Pictures<'_> {
         self.latest.captured = shot.captured;
         self.latest.took = shot.took;
         self.latest.outdated = false;
-        self.shared.state.lock().hub.captured(shot.size);
+        let mut state = self.shared.state.lock();
+        if state.hub.size() != shot.size {
+            // What has failed at the size before may work at this one.
+            self.failures.clear();
+            let codecs = self.shared.encoders.codecs(shot.size);
+            state.hub.resized(shot.size, &codecs);
+        }
+        state.hub.captured(shot.size);
         Ok(())
     }
 

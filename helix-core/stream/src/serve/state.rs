@@ -6,12 +6,13 @@ use std::{
     time::Instant,
 };
 
-use helix_proto::desktop::{Clipboard, Codec, Point, Size};
+use helix_proto::desktop::{Clipboard, Point, Size};
 use tokio::sync::watch;
 
 use super::{held::Held, outbox::Outbox};
 use crate::{
     Error,
+    encode::Encoders,
     hub::{self, Action, Hub, ViewerId},
     input::{Input, InputSink},
 };
@@ -21,7 +22,7 @@ use crate::{
 pub(super) struct State {
     inner: Mutex<Inner>,
     pasted: watch::Sender<Option<(u64, Clipboard)>>,
-    resize: watch::Sender<Option<Size>>,
+    resize: watch::Sender<Option<(ViewerId, Size)>>,
     listened: watch::Sender<bool>,
     interrupts: watch::Sender<()>,
 }
@@ -36,19 +37,25 @@ pub(super) struct Inner {
     pointer: Option<Point>,
     held: Held,
     pasted: watch::Sender<Option<(u64, Clipboard)>>,
-    resize: watch::Sender<Option<Size>>,
+    resize: watch::Sender<Option<(ViewerId, Size)>>,
     listened: watch::Sender<bool>,
     interrupts: watch::Sender<()>,
 }
 
 impl State {
-    pub(super) fn new(options: hub::Options, size: Size, codecs: &[Codec], now: Instant) -> Self {
+    pub(super) fn new(
+        options: hub::Options,
+        size: Size,
+        encoders: &dyn Encoders,
+        now: Instant,
+    ) -> Self {
+        let hub = Hub::new(options, size, &encoders.codecs(size), now).with_hint(encoders.hint());
         let (pasted, resize) = (watch::Sender::new(None), watch::Sender::new(None));
         let listened = watch::Sender::new(false);
         let interrupts = watch::Sender::new(());
         Self {
             inner: Mutex::new(Inner {
-                hub: Hub::new(options, size, codecs, now),
+                hub,
                 outboxes: BTreeMap::new(),
                 input: None,
                 pointer: None,
@@ -89,8 +96,8 @@ impl State {
         self.pasted.subscribe()
     }
 
-    /// The size that a viewer wants; the last, if several come at once.
-    pub(super) fn resized(&self) -> watch::Receiver<Option<Size>> {
+    /// The size that a viewer wants, and who; the last, if several come at once.
+    pub(super) fn resized(&self) -> watch::Receiver<Option<(ViewerId, Size)>> {
         self.resize.subscribe()
     }
 
@@ -129,8 +136,8 @@ impl Inner {
                     let number = self.held.put();
                     self.pasted.send_replace(Some((number, content)));
                 }
-                Action::Resize(size) => {
-                    self.resize.send_replace(Some(size));
+                Action::Resize(id, size) => {
+                    self.resize.send_replace(Some((id, size)));
                 }
                 Action::Listen(on) => {
                     self.listened.send_replace(on);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::{
-    SinkExt as _, StreamExt as _,
+    SinkExt as _, Stream, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
 use helix_proto::desktop::{Down, Greeting, MALFORMED, Micros, TOO_LARGE, Up};
@@ -16,10 +16,17 @@ use crate::hub::{Full, ViewerId};
 
 /// How long a viewer may take to say who it is.
 const GREET_WITHIN: Duration = Duration::from_secs(10);
-/// How often one that says nothing is asked whether it is there.
+/// How long a viewer waits for its `Hello` where there is no desktop, and how often that is
+/// looked at from then on.
+const DESKTOP_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the way is kept open, and a connection that is gone found out.
 const ASK_EVERY: Duration = Duration::from_secs(10);
-/// One that has said nothing for this long is gone.
+/// One that has said nothing of its own for this long is gone. What answers the pings may be a
+/// relay on its way.
 const SILENT_FOR: Duration = Duration::from_secs(30);
+/// The same for one that does not look: browsers wake a page in the background once a minute.
+const HIDDEN_FOR: Duration = Duration::from_secs(150);
 /// Sound that has waited for longer than this, in microseconds, is not sent any more.
 const LATE_SOUND: u64 = 300_000;
 /// How long the last words may take.
@@ -76,6 +83,7 @@ pub(super) async fn serve(shared: &Shared, socket: WebSocket) {
             let end = tokio::select! {
                 end = send(&present, &mut down) => end,
                 end = receive(&present, &mut up) => end,
+                end = waited_in_vain(&present) => end,
                 () = present.outbox.overflow() => {
                     End::Closed(close_code::POLICY, "it reads too slowly".to_owned())
                 }
@@ -110,12 +118,7 @@ async fn greet<'a>(
     shared: &'a Shared,
     up: &mut SplitStream<WebSocket>,
 ) -> Result<Present<'a>, End> {
-    let message = loop {
-        if let Some(message) = next(up).await? {
-            break message;
-        }
-    };
-    let Up::Hello(greeting) = decode(message)? else {
+    let Up::Hello(greeting) = decode(next(up).await?)? else {
         return Err(End::Closed(
             MALFORMED,
             "the first message is no Hello".to_owned(),
@@ -138,16 +141,23 @@ pub(super) fn join<'a>(shared: &'a Shared, greeting: &Greeting) -> Result<Presen
     Ok(Present { shared, id, outbox })
 }
 
-/// The next message; none for one that says nothing of its own.
-async fn next(up: &mut SplitStream<WebSocket>) -> Result<Option<Bytes>, End> {
-    match up.next().await {
-        Some(Ok(Message::Binary(message))) => Ok(Some(message)),
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+/// The next message of the viewer's own.
+async fn next(
+    up: &mut (impl Stream<Item = Result<Message, axum::Error>> + Unpin),
+) -> Result<Bytes, End> {
+    let message = loop {
+        match up.next().await {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            message => break message,
+        }
+    };
+    match message {
+        Some(Ok(Message::Binary(message))) => Ok(message),
         Some(Ok(Message::Text(_))) => {
             let reason = "text, where every message is binary".to_owned();
             Err(End::Closed(close_code::UNSUPPORTED, reason))
         }
-        Some(Ok(Message::Close(_))) | None => Err(End::Left),
+        Some(Ok(Message::Close(_) | Message::Ping(_) | Message::Pong(_))) | None => Err(End::Left),
         Some(Err(error)) if is_too_large(&error) => {
             let reason = "a message beyond all bounds".to_owned();
             Err(End::Closed(TOO_LARGE, reason))
@@ -165,21 +175,46 @@ fn decode(message: Bytes) -> Result<Up, End> {
     Up::decode(message).map_err(|error| End::Closed(error.close_code(), error.to_string()))
 }
 
+/// What the viewer says next, by then.
+async fn heard(
+    up: &mut (impl Stream<Item = Result<Message, axum::Error>> + Unpin),
+    within: Duration,
+) -> Result<Up, End> {
+    match timeout(within, next(up)).await {
+        Ok(message) => decode(message?),
+        Err(_) => {
+            let reason = format!("silent for {} s", within.as_secs());
+            // A machine that slept may be awake again.
+            Err(End::Closed(close_code::AGAIN, reason))
+        }
+    }
+}
+
 /// Does what the viewer says.
 async fn receive(present: &Present<'_>, up: &mut SplitStream<WebSocket>) -> End {
+    let mut within = SILENT_FOR;
     loop {
-        let message = match timeout(SILENT_FOR, next(up)).await {
-            Ok(Ok(Some(message))) => message,
-            Ok(Ok(None)) => continue,
-            Ok(Err(end)) => return end,
-            Err(_) => return End::Closed(close_code::POLICY, "silent for 30 s".to_owned()),
-        };
-        let message = match decode(message) {
+        let message = match heard(up, within).await {
             Ok(message) => message,
             Err(end) => return end,
         };
+        if let Up::Visible(visible) = message {
+            within = if visible { SILENT_FOR } else { HIDDEN_FOR };
+        }
         if let Err(why) = present.say(message) {
             return End::Closed(MALFORMED, why.to_owned());
+        }
+    }
+}
+
+/// Ends when the viewer has waited for long enough where there is no desktop.
+async fn waited_in_vain(present: &Present<'_>) -> End {
+    let mut look = tokio::time::interval_at(Instant::now() + DESKTOP_WITHIN, LOOK_EVERY);
+    loop {
+        look.tick().await;
+        let state = present.shared.state.lock();
+        if let Some(why) = state.hub.waits_in_vain(present.id) {
+            return End::Closed(close_code::AGAIN, why.to_owned());
         }
     }
 }
@@ -212,9 +247,24 @@ async fn send(present: &Present<'_>, down: &mut SplitSink<WebSocket, Message>) -
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
     use helix_proto::desktop::Audio;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_for_whom_something_else_answers_is_silent_all_the_same() {
+        let pongs = stream::unfold((), async |()| {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Some((Ok(Message::Pong(Bytes::new())), ()))
+        });
+        let began = Instant::now();
+        let Err(End::Closed(code, reason)) = heard(&mut Box::pin(pongs), SILENT_FOR).await else {
+            panic!("it is let go");
+        };
+        assert_eq!((code, reason.as_str()), (1013, "silent for 30 s"));
+        assert_eq!(began.elapsed(), SILENT_FOR);
+    }
 
     #[test]
     fn sound_that_has_waited_for_too_long_is_not_sent_and_other_messages_are() {

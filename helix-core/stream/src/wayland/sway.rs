@@ -100,7 +100,14 @@ impl Starter for SwayStarter {
             ..self.options.clone()
         };
         let sway = Sway::start(&options, self.clock.clone(), &self.tasks, self.size.clone());
-        Ok(Arc::new(Box::pin(sway).await?))
+        match Box::pin(sway).await {
+            Ok(sway) => Ok(Arc::new(sway)),
+            Err(why) => {
+                // It may be for the size that a viewer wanted.
+                *self.size.lock().unwrap_or_else(PoisonError::into_inner) = self.options.size;
+                Err(why)
+            }
+        }
     }
 }
 
@@ -315,24 +322,18 @@ impl Desktop for Sway {
     }
 
     async fn resize(&self, size: Size) -> Result<(), Error> {
-        if self.size() == size {
+        let before = self.size();
+        if before == size {
             return Ok(());
         }
-        self.ipc
-            .command(&format!("output {OUTPUT} mode {size}@60Hz"))
-            .await?;
-        // What it says is that it has heard of it: the picture tells when it is so.
-        let mut capture = self.capture().await?;
-        let wait = async {
-            while capture.next(Want::Now).await?.size != size {
-                sleep(LOOK_EVERY).await;
+        if let Err(why) = self.become_large(size).await {
+            // Where that fails as well, the next picture says what it is.
+            let back = self.set_mode(before).await;
+            if let Err(why) = back {
+                tracing::warn!(%why, "sway does not become {before} again");
             }
-            Ok(())
-        };
-        timeout(RESIZE_WITHIN, wait).await.map_err(|_| {
-            let why = format!("sway did not become {size} within 5 s");
-            Error::new(ErrorKind::Timeout, why)
-        })??;
+            return Err(why);
+        }
         *self.size.lock().unwrap_or_else(PoisonError::into_inner) = size;
         Ok(())
     }
@@ -344,5 +345,29 @@ impl Desktop for Sway {
             Err(_) => "sway was stopped".to_owned(),
         };
         Error::new(ErrorKind::Ended, why)
+    }
+}
+
+impl Sway {
+    async fn set_mode(&self, size: Size) -> Result<(), Error> {
+        let command = format!("output {OUTPUT} mode {size}@60Hz");
+        self.ipc.command(&command).await
+    }
+
+    /// Gives it that size, and returns when pictures have it.
+    async fn become_large(&self, size: Size) -> Result<(), Error> {
+        self.set_mode(size).await?;
+        // What it says is that it has heard of it: the picture tells when it is so.
+        let mut capture = self.capture().await?;
+        let wait = async {
+            while capture.next(Want::Now).await?.size != size {
+                sleep(LOOK_EVERY).await;
+            }
+            Ok(())
+        };
+        timeout(RESIZE_WITHIN, wait).await.map_err(|_| {
+            let why = format!("sway did not become {size} within 5 s");
+            Error::new(ErrorKind::Timeout, why)
+        })?
     }
 }

@@ -95,7 +95,14 @@ impl Starter for XvfbStarter {
 
     async fn start(&self) -> Result<Arc<dyn Desktop>, Error> {
         let xvfb = Xvfb::start(&self.options, &self.clock, &self.tasks, &self.size);
-        Ok(Arc::new(Box::pin(xvfb).await?))
+        match Box::pin(xvfb).await {
+            Ok(xvfb) => Ok(Arc::new(xvfb)),
+            Err(why) => {
+                // It may be for the size that a viewer wanted.
+                self.size.send_replace(self.options.size);
+                Err(why)
+            }
+        }
     }
 }
 

@@ -128,6 +128,20 @@ fn difference(one: &[u8], other: &[u8]) -> f64 {
 }
 
 #[tokio::test]
+async fn where_there_is_nothing_it_says_what_to_install() {
+    let nothing = GStreamer {
+        elements: Vec::new(),
+        named: false,
+        broken: Mutex::default(),
+    };
+    assert_eq!(nothing.codecs(size()), []);
+    let hint = nothing.hint().unwrap();
+    assert!(hint.contains("install gstreamer1.0-plugins-ugly"), "{hint}");
+    let refused = nothing.open(Codec::H264, size(), RATE).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
 async fn what_comes_out_is_decoded_at_once_to_what_went_in() {
     for (name, codec, decoder) in SOFTWARE {
         let mut encoder = open(name, codec).await;
@@ -267,6 +281,22 @@ fn what_was_asked_for_and_is_not_there_is_an_error_that_says_what_to_do() {
     }
 }
 
+#[test]
+fn one_that_fails_at_a_size_is_still_there_for_smaller_ones() {
+    let encoders = GStreamer::new(&Options::default()).unwrap();
+    for element in encoders.usable(size()) {
+        if element.codec == Codec::H264 {
+            encoders.is_broken(element, Size::new(1920, 1080).unwrap());
+        }
+    }
+    let has = |width, height| {
+        let codecs = encoders.codecs(Size::new(width, height).unwrap());
+        codecs.contains(&Codec::H264)
+    };
+    assert!(!has(1920, 1080) && !has(3840, 2160));
+    assert!(has(1280, 720));
+}
+
 #[tokio::test]
 async fn odd_sizes_and_unknown_codecs_are_refused_and_the_next_is_still_served() {
     let encoders = GStreamer::new(&Options::default()).unwrap();
@@ -277,7 +307,7 @@ async fn odd_sizes_and_unknown_codecs_are_refused_and_the_next_is_still_served()
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
     encoders.open(Codec::H264, size(), RATE).await.unwrap();
     let codecs = [Codec::H264, Codec::Hevc, Codec::Vp9, Codec::Av1];
-    assert_eq!(encoders.codecs(), codecs);
+    assert_eq!(encoders.codecs(size()), codecs);
 }
 
 #[tokio::test]

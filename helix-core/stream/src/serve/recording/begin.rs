@@ -64,12 +64,12 @@ impl Media {
     pub fn record(&self, asked: &RecordingRequest) -> Result<Recording, Error> {
         let shared = &self.shared;
         let bounds = Bounds::of(asked)?;
-        shared.running()?;
+        let size = shared.running()?.size();
         let unsupported = |why: String| Error::new(ErrorKind::Unsupported, why);
         let below = shared.recorder.below.clone();
         let below = below.ok_or_else(|| unsupported("this desktop is not recorded".to_owned()))?;
         let codec = record::codec(bounds.format);
-        if !shared.encoders.codecs().contains(&codec) {
+        if !shared.encoders.codecs(size).contains(&codec) {
             return Err(unsupported(format!("there is no encoder for {codec} here")));
         }
         let started_ms = shared.clock.now_ms();
