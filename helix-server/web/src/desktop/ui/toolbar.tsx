@@ -37,6 +37,8 @@ interface Props {
   likes: Likes;
   onLikes: (change: Partial<Likes>) => void;
   full: boolean;
+  /** Whether the browser's own keys are the desktop's. */
+  captured: boolean;
   onFull: (full: boolean) => void;
   /** Hides the bar, in full screen. */
   onHide: () => void;
@@ -61,7 +63,7 @@ const VIEW_HINTS: Record<View, string> = {
 
 /** What can be done with a desktop. */
 export function Toolbar(props: Props) {
-  const { attached, likes, onLikes, full, onFull, copied, onCopy } = props;
+  const { attached, likes, onLikes, full, captured, onFull, copied, onCopy } = props;
   return (
     <Group gap={6} role="toolbar" aria-label="Desktop">
       <Tooltip label={VIEW_HINTS[likes.view]}>
@@ -121,6 +123,7 @@ export function Toolbar(props: Props) {
         {attached && <Screenshot viewer={attached.viewer} name={props.name} />}
         <Tool
           name={full ? 'Leave full screen' : 'Full screen'}
+          {...(captured && { label: 'Leave full screen (hold Esc)' })}
           icon={full ? IconMinimize : IconMaximize}
           onClick={() => {
             onFull(!full);
