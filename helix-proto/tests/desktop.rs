@@ -126,6 +126,7 @@ fn down(kind: &str, fields: &Value) -> Down {
             code: match number(fields, "code") {
                 0_u8 => NoticeCode::Well,
                 5 => NoticeCode::Slow,
+                7 => NoticeCode::NoSound,
                 other => panic!("{other}"),
             },
             text: text(fields, "text"),
