@@ -2220,6 +2220,11 @@ export interface components {
         /** @description A desktop for a sandbox. */
         DesktopSpec: {
             /**
+             * @description Whether its clipboard is passed on, to and from viewers and programs outside of it; true if
+             *     absent.
+             */
+            clipboard?: boolean;
+            /**
              * Format: int32
              * @description Pixels down that it begins with, 240 to 4,320.
              */

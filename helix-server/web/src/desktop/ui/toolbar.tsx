@@ -90,19 +90,7 @@ export function Toolbar(props: Props) {
           </Button>
         )}
         {attached && <TakeControls viewer={attached.viewer} />}
-        <Tool
-          label={
-            likes.clipboard
-              ? 'The clipboard is shared with the desktop'
-              : 'The clipboard is not shared'
-          }
-          name="Share the clipboard"
-          icon={likes.clipboard ? IconClipboard : IconClipboardOff}
-          on={likes.clipboard}
-          onClick={() => {
-            onLikes({ clipboard: !likes.clipboard });
-          }}
-        />
+        {attached && <ShareClipboard viewer={attached.viewer} likes={likes} onLikes={onLikes} />}
         {attached && <Sound viewer={attached.viewer} />}
         <Tool
           name="Keys on the screen"
@@ -139,6 +127,24 @@ export function Toolbar(props: Props) {
         )}
       </Group>
     </Group>
+  );
+}
+
+/** Not where the desktop keeps its clipboard to itself. */
+function ShareClipboard(props: { viewer: Viewer } & Pick<Props, 'likes' | 'onLikes'>) {
+  const { viewer, likes, onLikes } = props;
+  if (useCell(viewer.hello)?.clipboard === false) return null;
+  const on = likes.clipboard;
+  return (
+    <Tool
+      label={on ? 'The clipboard is shared with the desktop' : 'The clipboard is not shared'}
+      name="Share the clipboard"
+      icon={on ? IconClipboard : IconClipboardOff}
+      on={on}
+      onClick={() => {
+        onLikes({ clipboard: !on });
+      }}
+    />
   );
 }
 
