@@ -235,6 +235,20 @@ pub struct DesktopSpec {
     pub width: u16,
     /// Pixels down that it begins with, 240 to 4,320.
     pub height: u16,
+    /// Whether its clipboard is passed on, to and from viewers and programs outside of it; true if
+    /// absent.
+    // Not said where it is: a host that knows of no switch takes such a desktop, and refuses others.
+    #[serde(default = "passed_on", skip_serializing_if = "is_passed_on")]
+    pub clipboard: bool,
+}
+
+const fn passed_on() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_passed_on(clipboard: &bool) -> bool {
+    *clipboard
 }
 
 impl DesktopSpec {

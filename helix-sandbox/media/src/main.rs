@@ -29,6 +29,7 @@ use helix_proto::desktop::{MAX_SIDE, Size};
 use helix_stream::{
     desktop::Desktop,
     encode::gstreamer::{self, GStreamer},
+    hub,
     pattern::Pattern,
     serve::{Media, Options, Starter},
     sound::{
@@ -97,6 +98,9 @@ struct Serve {
     /// The keyboard's layout, one of XKB's.
     #[arg(long, default_value = "us")]
     layout: String,
+    /// Keep what is copied in the desktop to itself, and take nothing to paste from outside.
+    #[arg(long)]
+    no_clipboard: bool,
     /// What to log, such as `info` or `helix_stream=debug`.
     #[arg(long, default_value = "info", env = "HELIX_MEDIA_LOG")]
     log: String,
@@ -165,8 +169,11 @@ async fn serve(cli: Serve) -> anyhow::Result<()> {
         starter,
         Arc::new(encoders),
         &Options {
+            hub: hub::Options {
+                clipboard: !cli.no_clipboard,
+                ..hub::Options::default()
+            },
             recordings: env::var_os("HOME").map(PathBuf::from),
-            ..Options::default()
         },
         clock,
         &tasks,

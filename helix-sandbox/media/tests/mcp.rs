@@ -23,8 +23,9 @@ const SOON: Duration = Duration::from_secs(60);
 
 type Client = RunningService<RoleClient, ()>;
 
-fn media(socket: &Path) -> Child {
+fn media(socket: &Path, more: &[&str]) -> Child {
     Command::new(MEDIA)
+        .args(more)
         .args(["--desktop", "pattern", "--size", "640x360", "--socket"])
         .arg(socket)
         .stdin(Stdio::null())
@@ -32,6 +33,15 @@ fn media(socket: &Path) -> Child {
         .kill_on_drop(true)
         .spawn()
         .unwrap()
+}
+
+async fn answers(socket: &Path) {
+    let up = async {
+        while UnixStream::connect(socket).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, up).await.unwrap();
 }
 
 async fn client(socket: &Path) -> Client {
@@ -61,13 +71,8 @@ fn text(result: &CallToolResult) -> &str {
 async fn an_agent_sees_and_drives_the_desktop() {
     let place = tempfile::tempdir().unwrap();
     let socket = place.path().join("socket");
-    let _media = media(&socket);
-    let up = async {
-        while UnixStream::connect(&socket).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(SOON, up).await.unwrap();
+    let _media = media(&socket, &[]);
+    answers(&socket).await;
     let client = client(&socket).await;
     let server = client.peer_info().unwrap().server_info.clone();
     assert_eq!(server.unwrap().name, "helix-desktop");
@@ -157,6 +162,27 @@ async fn an_agent_sees_and_drives_the_desktop() {
         assert_eq!(
             (failed.is_error, text(&failed)),
             (Some(true), why),
+            "{tool}"
+        );
+    }
+    client.cancel().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clipboard_that_is_switched_off_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("socket");
+    let _media = media(&socket, &["--no-clipboard"]);
+    answers(&socket).await;
+    let client = client(&socket).await;
+    for (tool, arguments) in [
+        ("read_clipboard", json!({})),
+        ("write_clipboard", json!({ "text": "x" })),
+    ] {
+        let failed = call(&client, tool, arguments).await;
+        assert_eq!(
+            (failed.is_error, text(&failed)),
+            (Some(true), "the clipboard of this desktop is switched off"),
             "{tool}"
         );
     }

@@ -471,7 +471,11 @@ async fn shout(mut socket: ws::WebSocket) {
                 let _ = socket.send(ws::Message::Close(Some(frame))).await;
                 return;
             }
-            ws::Message::Text(text) => ws::Message::Text(text.to_uppercase().into()),
+            ws::Message::Text(text) => match text.parse() {
+                // So many bytes are asked for.
+                Ok(bytes) => ws::Message::Binary(vec![0; bytes].into()),
+                Err(_) => ws::Message::Text(text.to_uppercase().into()),
+            },
             ws::Message::Binary(bytes) => ws::Message::Binary(bytes),
             _ => continue,
         };

@@ -11,7 +11,10 @@ use http::{HeaderMap, Method, header};
 use serde_json::json;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Message, protocol::frame::coding::CloseCode},
+    tungstenite::{
+        Message,
+        protocol::{WebSocketConfig, frame::coding::CloseCode},
+    },
 };
 
 use crate::{
@@ -126,6 +129,16 @@ pub(crate) async fn connect_to(
     person: &Person,
     path: &str,
 ) -> WebSocketStream<BoxedIo> {
+    connect_with(world, person, path, WebSocketConfig::default()).await
+}
+
+/// Likewise, with bounds.
+pub(crate) async fn connect_with(
+    world: &World,
+    person: &Person,
+    path: &str,
+    config: WebSocketConfig,
+) -> WebSocketStream<BoxedIo> {
     let Proof::Cookie(cookie) = &person.proof else {
         panic!("a browser")
     };
@@ -135,7 +148,7 @@ pub(crate) async fn connect_to(
     let url = format!("{}{path}", world.url().replace("http", "ws"));
     let outbound = Outbound::new(&OutboundOptions::default()).unwrap();
     outbound
-        .websocket(&url.parse().unwrap(), headers)
+        .websocket_with(&url.parse().unwrap(), headers, config)
         .await
         .unwrap()
 }

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
+use helix_base::outbound::BoxedIo;
 use helix_proto::{
     ErrorCode,
+    desktop::{MAX_CLIPBOARD, MAX_DOWN},
     live::ServerMessage,
     sandbox::{Sandbox, SandboxState},
 };
@@ -11,11 +13,14 @@ use http::{Method, header};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
 
 use crate::{
     host::Host,
-    live::{connect, connect_to, next},
+    live::{connect, connect_to, connect_with, next},
     person::{Answer, Person, Proof},
     sandboxes::{is, made},
     world::{Kind, World, eventually},
@@ -176,6 +181,56 @@ async fn a_web_socket_carries_messages_and_goodbyes_both_ways() {
             (u16::from(frame.code), &*frame.reason),
             (4_321, "as you said")
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_have_bounds_and_who_is_beyond_one_is_told() {
+    let scene = Scene::new().await;
+    let path = scene.path("desktop");
+    let config = WebSocketConfig::default()
+        .max_message_size(None)
+        .max_frame_size(None);
+    let connect = || connect_with(&scene.world, &scene.member, &path, config);
+    let said = async |socket: WebSocketStream<BoxedIo>, message: Message| {
+        let (mut to, mut from) = socket.split();
+        let sending = async {
+            // It may be cut off in the middle.
+            let _ = to.send(message).await;
+            std::future::pending().await
+        };
+        let said = async {
+            loop {
+                match from.next().await.unwrap().unwrap() {
+                    Message::Ping(_) => {}
+                    said => return said,
+                }
+            }
+        };
+        let said = tokio::time::timeout(std::time::Duration::from_secs(30), said);
+        tokio::select! {
+            said = said => said.expect("in time"),
+            () = sending => unreachable!(),
+        }
+    };
+    let up = |bytes: usize| Message::Binary(vec![7; bytes].into());
+    let down = |bytes: usize| Message::Text(bytes.to_string().into());
+
+    for (message, bytes) in [
+        (up(MAX_CLIPBOARD), MAX_CLIPBOARD),
+        (down(MAX_DOWN), MAX_DOWN),
+    ] {
+        let said = said(connect().await, message).await;
+        assert_eq!(said.len(), bytes);
+    }
+    for (message, why) in [
+        (up(MAX_CLIPBOARD + 1), "a message beyond 16 MiB"),
+        (down(MAX_DOWN + 1), "a message beyond 32 MiB"),
+    ] {
+        let Message::Close(Some(frame)) = said(connect().await, message).await else {
+            panic!("a goodbye");
+        };
+        assert_eq!((u16::from(frame.code), &*frame.reason), (1009, why));
     }
 }
 

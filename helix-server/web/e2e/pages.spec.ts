@@ -66,6 +66,13 @@ const MEMBERS: Shown[] = [
       await expect(page.getByText('The desktop could not be reached')).toBeVisible();
     },
   },
+  {
+    name: 'a desktop that failed',
+    open: async (page) => {
+      await withSandboxes(sandboxPath(7, 'desktop'))(page);
+      await expect(page.getByText('The desktop failed')).toBeVisible();
+    },
+  },
   { name: 'the desktop of a paused sandbox', open: withSandboxes(sandboxPath(4, 'desktop')) },
   {
     name: 'creating a sandbox',

@@ -127,24 +127,9 @@ impl Shared {
         make_x11_sockets()?;
         remove(&socket())?;
         let (reader, writer) = io::pipe()?;
-        let DesktopSpec {
-            kind,
-            width,
-            height,
-        } = self.spec;
         let launch = Launch {
             id: ID.to_owned(),
-            command: [
-                PROGRAM,
-                "--desktop",
-                kind.name(),
-                "--size",
-                &format!("{width}x{height}"),
-                "--socket",
-                &socket().display().to_string(),
-            ]
-            .map(str::to_owned)
-            .to_vec(),
+            command: command(&self.spec),
             cwd: None,
             streams: Streams::Pipes {
                 stdin: None,
@@ -158,6 +143,30 @@ impl Shared {
         let process = process.map_err(|failed| io::Error::other(failed.0.message))?;
         Ok((process, reader.into()))
     }
+}
+
+/// How the media program is called.
+fn command(spec: &DesktopSpec) -> Vec<String> {
+    let DesktopSpec {
+        kind,
+        width,
+        height,
+        clipboard,
+    } = *spec;
+    let size = format!("{width}x{height}");
+    let socket = socket().display().to_string();
+    let always = [
+        PROGRAM,
+        "--desktop",
+        kind.name(),
+        "--size",
+        &size,
+        "--socket",
+        &socket,
+    ];
+    let no_clipboard = (!clipboard).then_some("--no-clipboard");
+    let all = always.into_iter().chain(no_clipboard);
+    all.map(str::to_owned).collect()
 }
 
 /// Where it listens. A user of the sandbox can take the place: it is that user's desktop.
@@ -262,4 +271,24 @@ pub fn on_this_system(media: Option<&Path>) -> Result<String, String> {
         "this machine's own {kinds}, by {}; images need theirs",
         media.display()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_media_program_is_told_of_a_clipboard_that_is_switched_off() {
+        let spec = |clipboard| DesktopSpec {
+            kind: DesktopKind::X11,
+            width: 640,
+            height: 360,
+            clipboard,
+        };
+        let command = |clipboard| command(&spec(clipboard)).join(" ");
+        let usual = "/run/helix/media --desktop x11 --size 640x360 \
+                     --socket /run/user/helix-desktop/socket";
+        assert_eq!(command(true), usual);
+        assert_eq!(command(false), format!("{usual} --no-clipboard"));
+    }
 }

@@ -55,7 +55,7 @@ impl Held {
 
     fn get(&self) -> Result<Option<Arc<Content>>, Error> {
         if !self.allowed {
-            let why = "the clipboard is not passed on here";
+            let why = "the clipboard of this desktop is switched off";
             return Err(Error::new(ErrorKind::Conflict, why));
         }
         let content = self.content.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,7 @@
 mod automation;
 
 use axum::response::Response;
-use helix_proto::SandboxId;
+use helix_proto::{SandboxId, sandbox::guest::ServiceStatus};
 use helix_tunnel::Lane;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -17,6 +17,7 @@ use crate::{
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(desktop))
+        .routes(routes!(desktop_status))
         .routes(routes!(screenshot))
         .merge(automation::routes())
         .routes(routes!(thumbnail))
@@ -31,6 +32,16 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 async fn desktop(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
     let headers = headers::asked(&relay.parts.headers);
     websocket::connect(relay, &caller, Lane::Media, headers).await
+}
+
+/// How what serves a sandbox's desktop is: whether it answers, how often it was started, and why it
+/// failed. What it wrote is in the sandbox's log, as `desktop`.
+#[utoipa::path(get, path = "/api/v1/sandboxes/{id}/desktop/status", tag = "sandboxes",
+    params(("id" = SandboxId, Path, description = "The sandbox")),
+    responses((status = 200, body = ServiceStatus), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
+async fn desktop_status(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller, Lane::Control).await
 }
 
 /// One picture of a sandbox's desktop.

@@ -2,6 +2,7 @@
 //! other.
 
 use std::{
+    error::Error as _,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -17,13 +18,14 @@ use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
+use helix_proto::desktop::{MAX_CLIPBOARD, MAX_DOWN};
 use helix_tunnel::{Lane, Pipe};
 use http::{HeaderMap, header};
 use tokio::time::Instant;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Message as Inner,
+        self, Message as Inner,
         protocol::{CloseFrame as InnerCloseFrame, WebSocketConfig},
     },
 };
@@ -31,15 +33,21 @@ use tokio_tungstenite::{
 use super::relay::{Relay, Way, failed};
 use crate::{App, api::Failure, api::streams, auth::Identity};
 
-/// The longest message, either way.
-const MESSAGE_BYTES: usize = 16 << 20;
+/// The longest message into the sandbox: what a desktop takes has all others in it.
+const UP_BYTES: usize = MAX_CLIPBOARD;
+/// The longest message out of it.
+const DOWN_BYTES: usize = MAX_DOWN;
 /// What waits to be written at most, beside one message.
 const WRITE_BYTES: usize = 1 << 20;
 /// How long a client may give no sign of life, or either side take no message.
 const PATIENCE: Duration = Duration::from_secs(45);
 
+/// How long a client has to read why it ends, while it still sends.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Close codes, as of the live-update socket.
 mod code {
+    pub(super) const TOO_LARGE: u16 = 1009;
     pub(super) const SIGNED_OUT: u16 = 4001;
     pub(super) const RESTART: u16 = 1012;
     pub(super) const LOST: u16 = 1011;
@@ -47,10 +55,10 @@ mod code {
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .max_message_size(Some(MESSAGE_BYTES))
-        .max_frame_size(Some(MESSAGE_BYTES))
+        .max_message_size(Some(DOWN_BYTES))
+        .max_frame_size(Some(DOWN_BYTES))
         .write_buffer_size(0)
-        .max_write_buffer_size(MESSAGE_BYTES + WRITE_BYTES)
+        .max_write_buffer_size(UP_BYTES + WRITE_BYTES)
 }
 
 /// Connects a browser, or another client, with what is in the sandbox.
@@ -88,8 +96,8 @@ pub(super) async fn connect(
     };
     let tasks = app.foundation().tasks.clone();
     Ok(upgrade
-        .max_message_size(MESSAGE_BYTES)
-        .max_frame_size(MESSAGE_BYTES)
+        .max_message_size(UP_BYTES)
+        .max_frame_size(UP_BYTES)
         .on_upgrade(move |outside| async move {
             // In the group, so that a shutdown waits for the goodbye.
             let _ = tasks
@@ -116,6 +124,7 @@ async fn carry(app: App, way: Way, outside: WebSocket, inside: WebSocketStream<P
             end = watched => end,
         }
     };
+    let is_cut = matches!(end, Some((code::TOO_LARGE, _)));
     let goodbyes = async {
         let frame = end.clone();
         let inner = frame.map(|(code, reason)| InnerCloseFrame {
@@ -134,6 +143,11 @@ async fn carry(app: App, way: Way, outside: WebSocket, inside: WebSocketStream<P
         let _ = told.await;
     };
     let _ = tokio::time::timeout(Duration::from_secs(2), goodbyes).await;
+    if is_cut {
+        // What is not read of a message resets the connection when it is let go of, and then the
+        // goodbye may not be read any more.
+        tokio::time::sleep(LINGER).await;
+    }
 }
 
 /// From the client into the sandbox.
@@ -153,6 +167,7 @@ async fn up(
             Ok(Message::Close(frame)) => {
                 return frame.map(|frame| (frame.code, frame.reason.as_str().to_owned()));
             }
+            Err(error) if is_too_large(&error) => return too_large(UP_BYTES),
             Err(_) => return None,
         };
         match tokio::time::timeout(PATIENCE, to.send(message)).await {
@@ -185,6 +200,7 @@ async fn down(
             Some(Ok(Inner::Close(frame))) => {
                 return frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()));
             }
+            Some(Err(tungstenite::Error::Capacity(_))) => return too_large(DOWN_BYTES),
             Some(Err(error)) => return lost(&error),
             None => return lost(&"its end of the connection is gone"),
         };
@@ -212,6 +228,16 @@ async fn watched(app: &App, identity: &Identity, began: Instant, heard_ms: &Atom
             return None;
         }
     }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    matches!(source, Some(tungstenite::Error::Capacity(_)))
+}
+
+fn too_large(most: usize) -> End {
+    let why = format!("a message beyond {} MiB", most >> 20);
+    Some((code::TOO_LARGE, why))
 }
 
 fn lost(why: &dyn std::fmt::Display) -> End {

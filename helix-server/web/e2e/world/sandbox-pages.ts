@@ -60,6 +60,10 @@ const NO_PICTURE = {
   error: { code: 'unavailable', message: `the desktop does not answer: ${LONG}` },
 };
 
+/** How the desktop of sandbox 7 is, and those of others. */
+const FAILED = { state: 'failed', starts: 5, message: LONG };
+const READY = { state: 'ready', starts: 1, message: '' };
+
 const FILES = [
   ['folder', 'directory'],
   ['letter.txt', 'file'],
@@ -169,6 +173,7 @@ const ANSWERS: [RegExp, (id: string) => unknown][] = [
   [/\/sandboxes$/, () => ({ items: SANDBOXES })],
   [/\/sandboxes\/(\w+)$/, (id) => SANDBOXES.find((each) => each.id === id)],
   [/\/sandbox-choices$/, () => CHOICES],
+  [/\/sandboxes\/(\w+)\/desktop\/status$/, (id) => (id.endsWith('7') ? FAILED : READY)],
   [/\/logs$/, () => ({ lines: [{ at_ms: NOW, source: 'host', text: LONG }] })],
   [/\/ports$/, () => ({ ports: [{ port: 65_535, address: '127.0.0.1', program: LONG }] })],
   [/\/files\/list$/, () => ({ entries: FILES, truncated: true })],

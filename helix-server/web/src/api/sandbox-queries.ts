@@ -42,6 +42,14 @@ export const sandboxQuery = (id: string) =>
       call(http.GET('/api/v1/sandboxes/{id}', { params: { path: { id } }, signal })),
   });
 
+/** How what serves its desktop is; asked again with the sandbox. */
+export const desktopStatusQuery = (id: string) =>
+  queryOptions({
+    queryKey: [...keys.sandbox(id), 'desktop'],
+    queryFn: ({ signal }) =>
+      call(http.GET('/api/v1/sandboxes/{id}/desktop/status', { params: { path: { id } }, signal })),
+  });
+
 export const sandboxLogQuery = (id: string) =>
   queryOptions({
     queryKey: ['sandbox-log', id],

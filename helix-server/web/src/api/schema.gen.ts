@@ -821,6 +821,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sandboxes/{id}/desktop/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How what serves a sandbox's desktop is: whether it answers, how often it was started, and why it
+         *     failed. What it wrote is in the sandbox's log, as `desktop`.
+         */
+        get: operations["sandboxes_desktop_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sandboxes/{id}/desktop/thumbnail": {
         parameters: {
             query?: never;
@@ -2199,6 +2219,11 @@ export interface components {
         DesktopKind: "sway" | "x11" | "pattern";
         /** @description A desktop for a sandbox. */
         DesktopSpec: {
+            /**
+             * @description Whether its clipboard is passed on, to and from viewers and programs outside of it; true if
+             *     absent.
+             */
+            clipboard?: boolean;
             /**
              * Format: int32
              * @description Pixels down that it begins with, 240 to 4,320.
@@ -3769,6 +3794,23 @@ export interface components {
             session_id?: components["schemas"]["SessionId"] | null;
             /** @enum {string} */
             type: "error";
+        };
+        /**
+         * @description How a service is.
+         * @enum {string}
+         */
+        ServiceState: "starting" | "ready" | "stopped" | "failed";
+        /** @description A service of a sandbox's own: its Docker daemon, or what serves its desktop. */
+        ServiceStatus: {
+            /** @description Why it failed, stopped or starts again; empty otherwise. */
+            message: string;
+            /**
+             * Format: int32
+             * @description How often it was started since the sandbox was.
+             */
+            starts: number;
+            /** @description How it is. */
+            state: components["schemas"]["ServiceState"];
         };
         /** @description A conversation. */
         Session: {
@@ -6743,6 +6785,58 @@ export interface operations {
                 content?: never;
             };
             501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_desktop_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceStatus"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -12,6 +12,7 @@ export type CreatedRunner = Schemas['CreatedRunner'];
 export type CreateModelRequest = Schemas['CreateModelRequest'];
 export type CreateSandboxRequest = Schemas['CreateSandboxRequest'];
 export type DesktopSpec = Schemas['DesktopSpec'];
+export type ServiceStatus = Schemas['ServiceStatus'];
 export type Egress = Schemas['Egress'];
 export type EgressProtocol = Schemas['EgressProtocol'];
 export type EgressRule = Schemas['EgressRule'];

@@ -45,6 +45,7 @@ let states: ConnectionState[];
 let messages: string[];
 let pongs: [number, number, number][];
 let refused: number;
+let why: () => Promise<string | undefined>;
 
 function open(): DesktopConnection {
   const connection = new DesktopConnection({
@@ -67,6 +68,7 @@ function open(): DesktopConnection {
     onRefused: () => {
       refused += 1;
     },
+    whyRefused: () => why(),
     clock: () => Date.now() - START,
   });
   connection.wake();
@@ -95,6 +97,7 @@ beforeEach(() => {
   messages = [];
   pongs = [];
   refused = 0;
+  why = () => Promise.resolve(undefined);
 });
 
 describe('a connection to a desktop', () => {
@@ -146,6 +149,40 @@ describe('a connection to a desktop', () => {
     goLive();
     newest().breaks();
     expect(refused).toBe(1);
+  });
+
+  it('says why it was refused, once it is known', async () => {
+    const connection = open();
+    let tell: (reason: string) => void = () => undefined;
+    why = () => new Promise((told) => (tell = told));
+    newest().breaks();
+    expect(states.at(-1)).not.toHaveProperty('reason');
+    const before = states.at(-1);
+    tell('There is no sway.');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(states.at(-1)).toEqual({ ...before, reason: 'There is no sway.' });
+    connection.wake();
+    newest().breaks();
+    connection.wake();
+    tell('Too late.');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(states.at(-1)).toEqual({ kind: 'connecting' });
+  });
+
+  it.each([
+    [1001, 'the desktop ends'],
+    [1008, 'no sign of life for 30 s'],
+    [1009, 'a message beyond 16 MiB'],
+    [1011, 'the sandbox was lost: it stopped'],
+    [1012, 'restarting'],
+    [1013, '128 viewers are there already'],
+  ])('comes again after a close with %i, and says why it waits', (code, reason) => {
+    open();
+    goLive();
+    newest().breaks(code, reason);
+    expect(states.at(-1)).toMatchObject({ kind: 'waiting', reason });
+    vi.advanceTimersByTime(1_000);
+    expect(sockets).toHaveLength(2);
   });
 
   it('gives up an attempt that nobody greets', () => {
@@ -239,7 +276,7 @@ describe('what ends for good', () => {
 
   it('may be tried again by hand', () => {
     const connection = open();
-    newest().breaks(1008);
+    newest().breaks(4003);
     connection.wake();
     expect(sockets).toHaveLength(2);
   });

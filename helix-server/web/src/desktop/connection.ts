@@ -14,7 +14,7 @@ export type ConnectionState =
   | { kind: 'connecting' }
   | { kind: 'live' }
   /** Broken; the next attempt is at `until` (milliseconds since the Unix epoch). */
-  | { kind: 'waiting'; until: number }
+  | { kind: 'waiting'; until: number; reason?: string }
   /** Broken while nobody looks; tries again when somebody does. */
   | { kind: 'paused' }
   /** Not tried again by itself; with the reason, unless it was left. */
@@ -40,6 +40,8 @@ interface Options {
   onState: (state: ConnectionState) => void;
   /** An attempt was refused before it began: the sandbox may have stopped. */
   onRefused: () => void;
+  /** Asks why an attempt was refused, which a socket does not say. */
+  whyRefused: () => Promise<string | undefined>;
   /** Milliseconds that only grow. */
   clock?: () => number;
   backoff?: Backoff;
@@ -53,10 +55,10 @@ const PING_MS = 2_000;
 const SILENT_MS = 10_000;
 
 /**
- * Codes of the other end after which to come again is of no use: the protocol was broken, the
- * caller may not, or somebody said not to come back.
+ * Codes of the other end after which to come again is of no use: the protocol was broken, or
+ * somebody said not to come back. 1008 is none of them: a machine that slept was silent.
  */
-const FINAL_CODES = new Set([1002, 1008, 4001, 4002, 4003]);
+const FINAL_CODES = new Set([1002, 4001, 4002, 4003]);
 /**
  * What the protocol calls 1002 and 1009: a browser's `WebSocket.close` takes no code below 3000
  * but 1000.
@@ -100,7 +102,7 @@ export class DesktopConnection {
    * that answers with what was not offered would be asked without an end.
    */
   again(): void {
-    this.#lost(1000);
+    this.#lost(undefined, 1000);
   }
 
   /** Leaves and comes again at once, since somebody wants it. */
@@ -140,7 +142,7 @@ export class DesktopConnection {
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     this.#timer = setTimeout(() => {
-      this.#lost();
+      this.#lost(`the desktop did not answer within ${HELLO_TIMEOUT_MS / 1_000} s`);
     }, HELLO_TIMEOUT_MS);
     socket.onopen = () => {
       opened = true;
@@ -151,9 +153,19 @@ export class DesktopConnection {
     };
     socket.onclose = (event) => {
       if (FINAL_CODES.has(event.code)) this.#end(event.reason || `closed with ${event.code}`);
-      else this.#lost();
-      if (!opened) this.#options.onRefused();
+      else this.#lost(event.reason || undefined);
+      if (opened) return;
+      this.#options.onRefused();
+      void this.#askWhy();
     };
+  }
+
+  async #askWhy(): Promise<void> {
+    const state = this.#state;
+    const reason = await this.#options.whyRefused();
+    // Meanwhile it may be tried again.
+    if (reason === undefined || this.#state !== state || state.kind !== 'waiting') return;
+    this.#set({ ...state, reason });
   }
 
   #received(data: unknown): void {
@@ -185,8 +197,11 @@ export class DesktopConnection {
     if (!this.#visible) this.send({ kind: 'visible', visible: false });
     this.#ping();
     this.#pings = setInterval(() => {
-      if (this.#clock() - this.#heard > SILENT_MS) this.#lost();
-      else this.#ping();
+      if (this.#clock() - this.#heard > SILENT_MS) {
+        this.#lost(`the desktop was silent for ${SILENT_MS / 1_000} s`);
+      } else {
+        this.#ping();
+      }
     }, PING_MS);
   }
 
@@ -195,14 +210,15 @@ export class DesktopConnection {
     this.send({ kind: 'ping', token: Math.round(this.#clock() * 1_000) });
   }
 
-  #lost(code?: number): void {
+  #lost(reason?: string, code?: number): void {
     this.#abandon(code);
     if (!this.#visible) {
       this.#set({ kind: 'paused' });
       return;
     }
     const wait = this.#backoff.next();
-    this.#set({ kind: 'waiting', until: Date.now() + wait });
+    const until = Date.now() + wait;
+    this.#set({ kind: 'waiting', until, ...(reason !== undefined && { reason }) });
     this.#timer = setTimeout(() => {
       this.#attempt();
     }, wait);

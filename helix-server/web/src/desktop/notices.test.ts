@@ -39,6 +39,13 @@ it('a broken connection is all that is said', () => {
   expect(texts({ connection: { kind: 'waiting', until: 1_500 }, pictured: false })).toEqual([
     'The desktop could not be reached. Trying again.',
   ]);
+  const full = { kind: 'waiting', until: 5_500, reason: '128 viewers are here already' } as const;
+  expect(texts({ connection: full, pictured: false })).toEqual([
+    '128 viewers are here already. Trying again in 4 s.',
+  ]);
+  expect(texts({ connection: { ...full, reason: 'the sandbox was lost: it stopped' } })).toEqual([
+    'The sandbox was lost: it stopped. This is the last picture. Trying again in 4 s.',
+  ]);
   expect(texts({ connection: { kind: 'closed', reason: 'version 2' } })).toEqual([
     'The connection ended: version 2.',
   ]);

@@ -81,9 +81,7 @@ function ofConnection({ connection, pictured }: Known, now: number): Notice | nu
       return {
         key: 'connection',
         tone: 'wait',
-        text: pictured
-          ? `The connection broke; this is the last picture. Trying again${when}.`
-          : `The desktop could not be reached. Trying again${when}.`,
+        text: `${whatBroke(connection.reason, pictured)} Trying again${when}.`,
         action: { label: 'Try now', does: 'wake' },
       };
     }
@@ -100,6 +98,14 @@ function ofConnection({ connection, pictured }: Known, now: number): Notice | nu
     case 'paused':
       return null;
   }
+}
+
+function whatBroke(reason: string | undefined, pictured: boolean): string {
+  if (reason !== undefined)
+    return sentence(reason) + (pictured ? ' This is the last picture.' : '');
+  return pictured
+    ? 'The connection broke; this is the last picture.'
+    : 'The desktop could not be reached.';
 }
 
 function lookingOn({ present, looksOn }: Known): Notice {

@@ -17,9 +17,14 @@ export const DESKTOP_CHOICES: { value: string; label: string }[] = [
 ];
 
 /** The choice as a spec. */
-export function desktopChosen(choice: string): DesktopSpec | null {
+export function desktopChosen(choice: string, clipboard: boolean): DesktopSpec | null {
   const x11 = choice.startsWith('x11 ');
   const [width, height] = choice.replace('x11 ', '').split('×').map(Number);
   if (!width || !height) return null;
-  return x11 ? { kind: 'x11', width, height } : { width, height };
+  return {
+    ...(x11 && { kind: 'x11' }),
+    width,
+    height,
+    ...(!clipboard && { clipboard }),
+  };
 }

@@ -139,6 +139,13 @@ export function CreateSandbox({ onClose }: { onClose: () => void }) {
             data={DESKTOP_CHOICES}
             {...form.getInputProps('desktop')}
           />
+          {form.values.desktop !== NO_DESKTOP && (
+            <Switch
+              label="Clipboard"
+              description="What is copied in the desktop can be pasted outside of it, and the other way round"
+              {...form.getInputProps('clipboard', { type: 'checkbox' })}
+            />
+          )}
           <MoreFields form={form} hosts={hosts} />
           <FormError error={create.error} />
           <Group justify="flex-end">

@@ -37,6 +37,13 @@ describe('the form that makes a sandbox', () => {
     expect(toRequest(form({ desktop: '1600×900' }))).toMatchObject({
       desktop: { width: 1600, height: 900 },
     });
+    const apart = form({ desktop: 'x11 1280×720', clipboard: false });
+    expect(toRequest(apart).desktop).toEqual({
+      kind: 'x11',
+      width: 1280,
+      height: 720,
+      clipboard: false,
+    });
   });
 
   it('sends what was chosen', () => {

@@ -33,6 +33,8 @@ export interface SandboxForm {
   docker: boolean;
   /** One of `DESKTOP_CHOICES`. */
   desktop: string;
+  /** Whether the desktop's clipboard is passed on. */
+  clipboard: boolean;
   idleTimeout: string;
   ttl: string;
   host: string;
@@ -75,6 +77,7 @@ export const EMPTY_FORM: SandboxForm = {
   pids,
   docker: false,
   desktop: NO_DESKTOP,
+  clipboard: true,
   idleTimeout: String(8 * HOUR),
   ttl: NEVER,
   host: ANY_HOST,
@@ -127,7 +130,7 @@ export function toRequest(form: SandboxForm): CreateSandboxRequest {
     const equals = line.indexOf('=');
     return [line.slice(0, equals), line.slice(equals + 1)];
   });
-  const desktop = desktopChosen(form.desktop);
+  const desktop = desktopChosen(form.desktop, form.clipboard);
   return {
     ...(name !== '' && { name }),
     rootfs:

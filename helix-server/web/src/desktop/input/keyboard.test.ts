@@ -233,7 +233,20 @@ describe('keys on the screen', () => {
     keys.latch('ShiftLeft');
     keys.typed('c');
     keys.typed('c');
-    expect(said.slice(2)).toEqual(['0x63 down', '0x63 up', '29 up', '42 up', 'text c']);
+    expect(said.slice(2)).toEqual(['0x43 down', '0x43 up', '29 up', '42 up', 'text c']);
+  });
+
+  it.each([
+    ['a', '0x41'],
+    ['ä', '0xc4'],
+    ['ß', '0xdf'],
+    ['1', '0x31'],
+    ['д', '0x1000414'],
+  ])('make a capital of %s with Shift', (char, keysym) => {
+    const keys = keyboard();
+    keys.latch('ShiftLeft');
+    keys.typed(char);
+    expect(said).toEqual(['42 down', `${keysym} down`, `${keysym} up`, '42 up']);
   });
 
   it('hold for a key of a real keyboard, too', () => {

@@ -78,7 +78,7 @@ export class Keyboard {
   typed(text: string): void {
     const [char, ...others] = text;
     if (char === undefined) return;
-    const keysym = keysymOf(char);
+    const keysym = keysymOf(this.#holds('Shift') ? capitalOf(char) : char);
     // With Ctrl and the like it is a key, not a text.
     if (this.#latched.length > 0 && others.length === 0 && keysym !== 0) {
       this.#tap({ code: 0, keysym });
@@ -192,6 +192,12 @@ function keyOf({ code, key }: KeyPress): Key | undefined {
 function isShortcutElsewhere({ code, key }: KeyPress): boolean {
   const there = characterOf(code, false);
   return isAscii(key) && !code.startsWith('Digit') && key.toLowerCase() !== there;
+}
+
+/** What Shift makes of a character; some capitals are two, and stay as they are. */
+function capitalOf(char: string): string {
+  const capital = char.toUpperCase();
+  return isCharacter(capital) ? capital : char;
 }
 
 const idOf = ({ code, key }: KeyPress): string => (code === '' ? `key ${key}` : code);

@@ -32,7 +32,10 @@ const AT_FIRST: Likes = { view: 'fit', clipboard: true, keys: false, stats: fals
 /** The picture, what is around it, and what is done to it. */
 export default function Desktop({ sandbox }: { sandbox: Sandbox }) {
   const [likes, setLikes] = useLikes();
-  const [full, setFull] = useFullScreen();
+  const [filled, setFull] = useFullScreen();
+  const full = filled !== 'frame';
+  const captured = filled === 'captured';
+  useCaptureHint(captured);
   const [barShown, setBarShown] = useState(true);
   const bar = useRef<HTMLDivElement>(null);
   const files = useRef<HTMLInputElement>(null);
@@ -61,6 +64,7 @@ export default function Desktop({ sandbox }: { sandbox: Sandbox }) {
               likes={likes}
               onLikes={setLikes}
               full={full}
+              captured={captured}
               onFull={(wanted) => {
                 setBarShown(true);
                 setFull(wanted);
@@ -92,6 +96,23 @@ export default function Desktop({ sandbox }: { sandbox: Sandbox }) {
       )}
     </section>
   );
+}
+
+const CAPTURE_HINT = 'desktop-captured';
+
+/** Says, once for each time, how to get out where no key of the browser's own does. */
+function useCaptureHint(captured: boolean): void {
+  useEffect(() => {
+    if (!captured) return undefined;
+    notifications.show({
+      id: CAPTURE_HINT,
+      title: 'All keys go to the desktop',
+      message: 'Hold Esc to leave the full screen.',
+    });
+    return () => {
+      notifications.hide(CAPTURE_HINT);
+    };
+  }, [captured]);
 }
 
 function useLikes(): [Likes, (change: Partial<Likes>) => void] {

@@ -37,6 +37,8 @@ interface Props {
   likes: Likes;
   onLikes: (change: Partial<Likes>) => void;
   full: boolean;
+  /** Whether the browser's own keys are the desktop's. */
+  captured: boolean;
   onFull: (full: boolean) => void;
   /** Hides the bar, in full screen. */
   onHide: () => void;
@@ -61,7 +63,7 @@ const VIEW_HINTS: Record<View, string> = {
 
 /** What can be done with a desktop. */
 export function Toolbar(props: Props) {
-  const { attached, likes, onLikes, full, onFull, copied, onCopy } = props;
+  const { attached, likes, onLikes, full, captured, onFull, copied, onCopy } = props;
   return (
     <Group gap={6} role="toolbar" aria-label="Desktop">
       <Tooltip label={VIEW_HINTS[likes.view]}>
@@ -88,19 +90,7 @@ export function Toolbar(props: Props) {
           </Button>
         )}
         {attached && <TakeControls viewer={attached.viewer} />}
-        <Tool
-          label={
-            likes.clipboard
-              ? 'The clipboard is shared with the desktop'
-              : 'The clipboard is not shared'
-          }
-          name="Share the clipboard"
-          icon={likes.clipboard ? IconClipboard : IconClipboardOff}
-          on={likes.clipboard}
-          onClick={() => {
-            onLikes({ clipboard: !likes.clipboard });
-          }}
-        />
+        {attached && <ShareClipboard viewer={attached.viewer} likes={likes} onLikes={onLikes} />}
         {attached && <Sound viewer={attached.viewer} />}
         <Tool
           name="Keys on the screen"
@@ -121,6 +111,7 @@ export function Toolbar(props: Props) {
         {attached && <Screenshot viewer={attached.viewer} name={props.name} />}
         <Tool
           name={full ? 'Leave full screen' : 'Full screen'}
+          {...(captured && { label: 'Leave full screen (hold Esc)' })}
           icon={full ? IconMinimize : IconMaximize}
           onClick={() => {
             onFull(!full);
@@ -136,6 +127,24 @@ export function Toolbar(props: Props) {
         )}
       </Group>
     </Group>
+  );
+}
+
+/** Not where the desktop keeps its clipboard to itself. */
+function ShareClipboard(props: { viewer: Viewer } & Pick<Props, 'likes' | 'onLikes'>) {
+  const { viewer, likes, onLikes } = props;
+  if (useCell(viewer.hello)?.clipboard === false) return null;
+  const on = likes.clipboard;
+  return (
+    <Tool
+      label={on ? 'The clipboard is shared with the desktop' : 'The clipboard is not shared'}
+      name="Share the clipboard"
+      icon={on ? IconClipboard : IconClipboardOff}
+      on={on}
+      onClick={() => {
+        onLikes({ clipboard: !on });
+      }}
+    />
   );
 }
 

@@ -12,7 +12,7 @@ import {
 } from './messages';
 
 /** The codes of notices begin at 0 and end here. */
-const LAST_NOTICE = 6;
+const LAST_NOTICE = 7;
 
 /** One message. Its bytes are not copied: what it holds of them is a view. */
 export function decodeDown(bytes: Uint8Array<ArrayBuffer>): Down {

@@ -7,6 +7,7 @@ import type { Picture } from '../picture/picture';
 import { Stills } from '../picture/stills';
 import { Video } from '../picture/video';
 import { RenderWatchdog } from '../picture/watchdog';
+import { whyRefused } from '../refusal';
 import { Ear } from '../sound/ear';
 import type { Codec, Down, DownOf, UpOf } from '../wire';
 import type { FromWorker, Size, ToWorker, Trouble } from './messages';
@@ -167,6 +168,7 @@ export class Session {
       onRefused: () => {
         this.#post({ kind: 'refused' });
       },
+      whyRefused: () => whyRefused(url),
     });
   }
 
