@@ -124,6 +124,7 @@ fn possible(size: Size) -> Result<Size, String> {
         kind: DesktopKind::default(),
         width,
         height,
+        clipboard: true,
     };
     if let Some((side, range)) = spec.fault() {
         let (least, most) = range.into_inner();
