@@ -348,7 +348,7 @@ fn input_counts_only_from_who_has_the_controls() {
         room.say(one, message);
     }
     assert_eq!(room.inputs().len(), 3);
-    assert!(room.actions.contains(&Action::Resize(size())));
+    assert!(room.actions.contains(&Action::Resize(one, size())));
     assert!(
         room.actions
             .contains(&Action::Copy(Clipboard::Text("x".to_owned())))

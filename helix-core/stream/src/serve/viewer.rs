@@ -175,7 +175,7 @@ fn decode(message: Bytes) -> Result<Up, End> {
     Up::decode(message).map_err(|error| End::Closed(error.close_code(), error.to_string()))
 }
 
-/// What the viewer says next, by then.
+/// What the viewer says next, which has to come within this time.
 async fn heard(
     up: &mut (impl Stream<Item = Result<Message, axum::Error>> + Unpin),
     within: Duration,
