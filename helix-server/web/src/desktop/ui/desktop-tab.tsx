@@ -51,7 +51,7 @@ function Over({ sandbox, status }: { sandbox: Sandbox; status: ServiceStatus }) 
       <Text size="sm">
         {status.starts > 1 && `It was started ${count(status.starts, 'time')}. `}
         It is not started again until the sandbox is.{' '}
-        <Anchor component={Link} to={`/sandboxes/${sandbox.id}/log`} size="sm">
+        <Anchor component={Link} to={`/sandboxes/${sandbox.id}/log`} size="sm" c="inherit">
           What it wrote is in the log
         </Anchor>
         .
