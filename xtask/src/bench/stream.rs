@@ -185,9 +185,7 @@ fn look(workspace: &Workspace, products: &[Product], arguments: &Arguments) -> R
     std::fs::write(&file, plan.to_string()).context("writing what is to be measured")?;
     let mut node = Command::new("node");
     node.arg(workspace.root().join("xtask/src/bench/stream/drive.mjs"));
-    node.arg(workspace.web());
-    node.stdin(std::fs::File::open(&file).context("reading what is to be measured")?);
-    node.stdout(Stdio::piped());
+    node.arg(workspace.web()).arg(&file).stdout(Stdio::piped());
     let each = 2 * MINUTE + Duration::from_secs((3 * arguments.seconds + arguments.still).into());
     let limit = each * arguments.rounds * 3 + 2 * MINUTE;
     let mut samples = None;

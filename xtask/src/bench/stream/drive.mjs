@@ -1,7 +1,7 @@
 // What `cargo xtask bench stream` looks with: Chromium, one page for each product in turn.
 //
-// drive.mjs WEB_FOLDER, with what is to be measured as JSON on standard input. Progress goes
-// to standard error; the last line of standard output is the samples, as JSON.
+// drive.mjs WEB_FOLDER PLAN, a file with what is to be measured as JSON. Progress goes to
+// standard error; the last line of standard output is the samples, as JSON.
 //
 // The page reads the canvas that was painted on every animation frame: the clock's barcode at
 // the top (see screen.py), whose age is from the program's drawing to the eye, and the square
@@ -12,7 +12,7 @@ import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 
 const { chromium } = createRequire(`${process.argv[2]}/package.json`)('@playwright/test');
-const plan = JSON.parse(readFileSync(0, 'utf8'));
+const plan = JSON.parse(readFileSync(process.argv[3], 'utf8'));
 const WIDTH = 1280;
 const HEIGHT = 720;
 
