@@ -7,7 +7,8 @@
 //! the way is long.
 //!
 //! The **rate** that the encoder aims at follows what arrives: where pictures begin to queue, it
-//! falls to 0.85 of what was delivered; where they do not, and the rate is used, it rises.
+//! falls to 0.85 of what was delivered, but by half at most where there was credit left; where they do
+//! not, and the rate is used, it rises.
 //!
 //! A viewer that has not painted for [`Options::patience`] has fallen behind: it is sent nothing
 //! until it has painted all it has, and then begins anew with one key frame. Recoveries of one
@@ -328,8 +329,14 @@ impl Pacing {
             self.queued = self.queued.saturating_add(1);
             let lately = |(at, _): (Instant, f64)| now.saturating_duration_since(at) < took;
             if self.queued >= 2 && !self.fell.is_some_and(lately) {
-                self.rate.replace(rate, now);
-                self.fall(rate * FALL, now);
+                // Where there was credit left, what arrived is what was sent, and not all that the
+                // way carries: it may be the viewer's machine that is busy.
+                if idle {
+                    self.fall((rate * FALL).max(self.target / 2.0), now);
+                } else {
+                    self.rate.replace(rate, now);
+                    self.fall(rate * FALL, now);
+                }
             }
             return;
         }
