@@ -103,6 +103,10 @@ async fn view(
         };
         let message: Bytes = message.context("the desktop hung up")??.into();
         let arrived = clock.now();
+        // A ping of the WebSocket's own.
+        if message.is_empty() {
+            continue;
+        }
         match Down::decode(message)? {
             Down::Hello(_) => {
                 asked = clock.now();
