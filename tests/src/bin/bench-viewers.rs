@@ -25,8 +25,10 @@ const WARM_UP: Duration = Duration::from_secs(2);
 struct Seen {
     /// Milliseconds from capture to arrival, of each picture.
     late_ms: Vec<f64>,
-    /// Pictures that the media process encoded, as its figures say, and in how many seconds.
+    /// Pictures that it was sent, as the media process counts them, in how many seconds.
     encoded: (u64, u64),
+    /// What that count was before.
+    before: Option<u32>,
 }
 
 #[tokio::main]
@@ -139,8 +141,11 @@ async fn view(
                 }
             }
             Down::Stats(stats) if Instant::now() >= counts_from => {
-                seen.encoded.0 += u64::from(stats.frames);
-                seen.encoded.1 += 1;
+                // It counts from the beginning, and says so once a second.
+                if let Some(before) = seen.before.replace(stats.frames) {
+                    seen.encoded.0 += u64::from(stats.frames.saturating_sub(before));
+                    seen.encoded.1 += 1;
+                }
             }
             _ => {}
         }
