@@ -271,7 +271,7 @@ impl Backend {
     async fn put_down(&self, container: &str, kept: &mut Kept) -> Result<(), Error> {
         self.kill(container).await?;
         for (other, interface) in std::mem::take(&mut kept.joined) {
-            self.part(&other, &interface).await?;
+            self.try_to_part(&other, &interface).await;
         }
         let clear = self.common.places.clear(kept.spec.id);
         clear.map_err(|error| Error::io("removing a sandbox's sockets", error))?;

@@ -135,13 +135,14 @@ impl Containers {
 }
 
 impl Sandbox {
-    /// Parts from every container that was joined.
+    /// Parts from every container that was joined. The pairs end with the sandbox in any case:
+    /// another's container does not keep it from ending.
     pub(super) async fn part_from_all(&self, backend: &Backend) -> Result<(), Error> {
         let joined = self.kept().joined.clone();
-        for container in joined.into_keys() {
-            self.part_from(backend, &container).await?;
+        for (container, interface) in joined {
+            backend.try_to_part(&container, &interface).await;
         }
-        Ok(())
+        self.change(backend, |kept| kept.joined.clear())
     }
 
     async fn part_from(&self, backend: &Backend, container: &str) -> Result<(), Error> {
@@ -163,8 +164,15 @@ impl Backend {
         })
     }
 
+    /// Takes a pair away; where something is left of it, says so.
+    pub(super) async fn try_to_part(&self, container: &str, interface: &str) {
+        if let Err(left) = self.part(container, interface).await {
+            tracing::warn!(container, %left, "something of a sandbox is left in a container");
+        }
+    }
+
     /// Takes a pair away with all that was made for it.
-    pub(super) async fn part(&self, container: &str, interface: &str) -> Result<(), Error> {
+    async fn part(&self, container: &str, interface: &str) -> Result<(), Error> {
         let other = match self.other(container).await {
             Ok(other) => other,
             // All of it went with its namespace.
