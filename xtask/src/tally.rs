@@ -3,8 +3,11 @@
 
 use std::fmt;
 
+/// The most lines of a failed test that are said again at the end.
+const LINES: usize = 12;
+
 /// Tests counted so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// Ran and held.
     pub(crate) passed: u64,
@@ -12,10 +15,18 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
     /// Did not run, or said that the machine lacks what they need.
     pub(crate) skipped: u64,
+    /// What the failed ones of Rust's said, each from its name on: the beginning.
+    pub(crate) failures: Vec<Vec<String>>,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for failure in &self.failures {
+            for line in failure {
+                writeln!(f, "{line}")?;
+            }
+            writeln!(f)?;
+        }
         write!(
             f,
             "{} passed, {} failed, {} skipped",
@@ -32,6 +43,8 @@ pub(crate) struct Reader {
     /// Within the output of tests that passed, which is shown only where a test
     /// says that it skipped something.
     hushed: bool,
+    /// Within what failed tests said.
+    telling: bool,
 }
 
 impl Reader {
@@ -42,6 +55,10 @@ impl Reader {
             self.hushed = true;
         } else if line == "failures:" || line.starts_with("test result:") {
             self.hushed = false;
+            // The second time, libtest lists the names alone.
+            self.telling = line == "failures:" && self.counted.failures.is_empty();
+        } else if self.telling {
+            self.tell(line);
         }
         if line.starts_with("skipped:") {
             self.said_skipped += 1;
@@ -52,12 +69,25 @@ impl Reader {
     }
 
     /// What was counted.
-    pub(crate) const fn tally(&self) -> Tally {
+    pub(crate) fn tally(self) -> Tally {
         // libtest counts a test that skipped what it is for as passed.
         Tally {
             passed: self.counted.passed.saturating_sub(self.said_skipped),
             failed: self.counted.failed,
             skipped: self.counted.skipped + self.said_skipped,
+            failures: self.counted.failures,
+        }
+    }
+
+    fn tell(&mut self, line: &str) {
+        let failures = &mut self.counted.failures;
+        if line.starts_with("---- ") {
+            failures.push(vec![line.to_owned()]);
+        } else if let Some(failure) = failures.last_mut()
+            && failure.len() <= LINES
+            && !line.is_empty()
+        {
+            failure.push(line.to_owned());
         }
     }
 
@@ -95,6 +125,7 @@ impl std::ops::AddAssign for Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.failures.extend(other.failures);
     }
 }
 
@@ -120,7 +151,8 @@ mod tests {
             Tally {
                 passed: 2,
                 failed: 0,
-                skipped: 2
+                skipped: 2,
+                failures: Vec::new(),
             }
         );
         assert!(shown.contains(&"skipped: no GPU on this machine"));
@@ -131,6 +163,7 @@ mod tests {
     fn what_a_failed_test_said_is_shown() {
         let (tally, shown) = read(
             "successes:\n\n---- a stdout ----\nnoise\n\nfailures:\n\n---- b stdout ----\npanicked\n\n\
+             failures:\n    b\n\n\
              test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         );
         assert_eq!(
@@ -138,7 +171,8 @@ mod tests {
             Tally {
                 passed: 1,
                 failed: 1,
-                skipped: 0
+                skipped: 0,
+                failures: vec![vec!["---- b stdout ----".to_owned(), "panicked".to_owned()]],
             }
         );
         assert!(shown.contains(&"panicked"));
@@ -154,7 +188,8 @@ mod tests {
             Tally {
                 passed: 17,
                 failed: 1,
-                skipped: 2
+                skipped: 2,
+                failures: Vec::new(),
             }
         );
         let playwright = "Running 9 tests using 1 worker\n  1 failed\n    [chromium] › x.spec.ts\n  1 did not run\n  7 passed (12.3s)\n";
@@ -163,7 +198,8 @@ mod tests {
             Tally {
                 passed: 7,
                 failed: 1,
-                skipped: 1
+                skipped: 1,
+                failures: Vec::new(),
             }
         );
     }

@@ -4,12 +4,13 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, UdpSocket},
-    process::{Child, ChildStdin, Command, ExitCode, Stdio},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
     thread,
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// The host's address on the cable.
 pub(crate) const HOST: &str = "198.51.100.1";
@@ -28,6 +29,7 @@ pub(crate) const ROLE: &str = "play-outside";
 pub(crate) struct Outside {
     program: Child,
     orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
 }
 
 /// Runs a program to its end.
@@ -61,10 +63,14 @@ impl Outside {
             .stdout(Stdio::piped())
             .spawn()?;
         let orders = program.stdin.take().context("no pipe")?;
-        let mut answers = BufReader::new(program.stdout.take().context("no pipe")?);
-        let mut line = String::new();
-        answers.read_line(&mut line)?;
+        let answers = BufReader::new(program.stdout.take().context("no pipe")?);
         let pid = program.id();
+        let mut outside = Self {
+            program,
+            orders,
+            answers,
+        };
+        outside.says("ready")?;
         run(
             "ip",
             &format!("link add out0 type veth peer name out1 netns {pid}"),
@@ -72,21 +78,26 @@ impl Outside {
         run("ip", &format!("addr add {HOST}/24 dev out0"))?;
         run("ip", "link set out0 up")?;
         run("ip", &format!("route add {METADATA}/32 dev out0"))?;
-        let mut outside = Self { program, orders };
         outside.order("listen")?;
-        line.clear();
-        answers.read_line(&mut line)?;
-        ensure!(line == "listening\n", "the outside said {line:?}");
+        outside.says("listening")?;
         Ok(outside)
     }
 
     /// Answers names, one of which is a lie about `neighbour`.
     pub(crate) fn answer_names(&mut self, neighbour: &str) -> Result<()> {
-        self.order(&format!("names {neighbour}"))
+        self.order(&format!("names {neighbour}"))?;
+        self.says("answering")
     }
 
     fn order(&mut self, order: &str) -> Result<()> {
         writeln!(self.orders, "{order}").context("the outside is gone")
+    }
+
+    fn says(&mut self, word: &str) -> Result<()> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        ensure!(line.trim_end() == word, "the outside said {line:?}");
+        Ok(())
     }
 }
 
@@ -119,7 +130,11 @@ fn act() -> Result<()> {
                 listen()?;
                 say("listening")?;
             }
-            Some((_, neighbour)) => names = Some(dnsmasq(neighbour)?),
+            Some((_, neighbour)) => {
+                names = Some(dnsmasq(neighbour)?);
+                answered(&format!("{LISTED}:53"))?;
+                say("answering")?;
+            }
         }
     }
     if let Some(mut names) = names {
@@ -153,6 +168,17 @@ fn listen() -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// Waits until something listens there.
+pub(crate) fn answered(address: &str) -> Result<()> {
+    for _ in 0..600 {
+        if TcpStream::connect(address).is_ok() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    bail!("nothing listens at {address}")
 }
 
 /// Says a word to everybody who connects.

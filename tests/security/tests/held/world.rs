@@ -449,11 +449,16 @@ async fn gateway(sandbox: &Arc<dyn Environment>) -> Result<String> {
     .await
 }
 
-/// A listener inside, at port 8000.
+/// A listener inside, at port 8000, that listens.
 async fn listen_inside(sandbox: &Arc<dyn Environment>) -> Result<()> {
     told(
         sandbox,
-        "(setsid /usr/local/bin/helix-probe listen 8000 >/dev/null 2>&1 </dev/null &)",
+        "(setsid /usr/local/bin/helix-probe listen 8000 >/dev/null 2>&1 </dev/null &)
+         for _ in $(seq 600); do
+             /usr/local/bin/helix-probe connect 127.0.0.1:8000 && exit
+             sleep 0.05
+         done
+         exit 1",
     )
     .await
     .map(drop)
