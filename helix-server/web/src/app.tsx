@@ -1,73 +1,61 @@
-import { lazy, Suspense } from 'react';
-import { createBrowserRouter, Navigate, Outlet } from 'react-router';
+import type { ComponentType } from 'react';
+import { createBrowserRouter, Navigate } from 'react-router';
 
 import { RequireAdmin, RequireStranger, RequireUser } from './auth/gates';
 import { Failed, NotFound } from './pages/not-found';
 import { LoadingState } from './components/states';
 
-const Shell = lazy(() => import('./shell/shell'));
-const ChatPage = lazy(() => import('./chat/chat-page'));
-const SignInPage = lazy(() => import('./auth/sign-in-page'));
-const SetupPage = lazy(() => import('./auth/setup-page'));
-const LinkPage = lazy(() => import('./auth/link-page'));
-const RegisterPage = lazy(() => import('./auth/register-page'));
-const ModelsPage = lazy(() => import('./models/models-page'));
-const RunnersPage = lazy(() => import('./runners/runners-page'));
-const RunnerPage = lazy(() => import('./runners/runner-page'));
-const SandboxesPage = lazy(() => import('./sandboxes/sandboxes-page'));
-const SandboxPage = lazy(() => import('./sandboxes/sandbox-page'));
-const OpenPortPage = lazy(() => import('./sandboxes/open-port-page'));
-const HostsPage = lazy(() => import('./hosts/hosts-page'));
-const HostPage = lazy(() => import('./hosts/host-page'));
-const QueuePage = lazy(() => import('./queue/queue-page'));
-const ApiKeysPage = lazy(() => import('./api-keys/api-keys-page'));
-const SettingsPage = lazy(() => import('./settings/settings-page'));
-
-function Root() {
-  return (
-    <Suspense fallback={<LoadingState label="Loading Helix" />}>
-      <Outlet />
-    </Suspense>
-  );
-}
+/**
+ * A route in a file of its own. All files of an address are loaded at the same time, before
+ * anything of it is shown.
+ */
+const page = (load: () => Promise<{ default: ComponentType }>) => async () => ({
+  Component: (await load()).default,
+});
 
 export const router = createBrowserRouter([
   {
-    element: <Root />,
+    hydrateFallbackElement: <LoadingState label="Loading Helix" />,
     errorElement: <Failed />,
     children: [
       {
         element: <RequireStranger />,
         children: [
-          { path: '/link', element: <LinkPage /> },
-          { path: '/sign-in', element: <SignInPage /> },
-          { path: '/register', element: <RegisterPage /> },
-          { path: '/setup', element: <SetupPage /> },
+          { path: '/link', lazy: page(() => import('./auth/link-page')) },
+          { path: '/sign-in', lazy: page(() => import('./auth/sign-in-page')) },
+          { path: '/register', lazy: page(() => import('./auth/register-page')) },
+          { path: '/setup', lazy: page(() => import('./auth/setup-page')) },
         ],
       },
       {
         element: <RequireUser />,
         children: [
-          { path: '/sandboxes/:sandboxId/ports/:port/open', element: <OpenPortPage /> },
           {
-            element: <Shell />,
+            path: '/sandboxes/:sandboxId/ports/:port/open',
+            lazy: page(() => import('./sandboxes/open-port-page')),
+          },
+          {
+            lazy: page(() => import('./shell/shell')),
             errorElement: <Failed />,
             children: [
-              { path: '/', element: <ChatPage /> },
-              { path: '/s/:sessionId', element: <ChatPage /> },
-              { path: '/models', element: <ModelsPage /> },
-              { path: '/sandboxes', element: <SandboxesPage /> },
-              { path: '/sandboxes/:sandboxId/:tab?', element: <SandboxPage /> },
-              { path: '/keys', element: <ApiKeysPage /> },
-              { path: '/settings', element: <SettingsPage /> },
+              { path: '/', lazy: page(() => import('./chat/chat-page')) },
+              { path: '/s/:sessionId', lazy: page(() => import('./chat/chat-page')) },
+              { path: '/models', lazy: page(() => import('./models/models-page')) },
+              { path: '/sandboxes', lazy: page(() => import('./sandboxes/sandboxes-page')) },
+              {
+                path: '/sandboxes/:sandboxId/:tab?',
+                lazy: page(() => import('./sandboxes/sandbox-page')),
+              },
+              { path: '/keys', lazy: page(() => import('./api-keys/api-keys-page')) },
+              { path: '/settings', lazy: page(() => import('./settings/settings-page')) },
               {
                 element: <RequireAdmin />,
                 children: [
-                  { path: '/runners', element: <RunnersPage /> },
-                  { path: '/runners/:runnerId', element: <RunnerPage /> },
-                  { path: '/hosts', element: <HostsPage /> },
-                  { path: '/hosts/:hostId', element: <HostPage /> },
-                  { path: '/queue', element: <QueuePage /> },
+                  { path: '/runners', lazy: page(() => import('./runners/runners-page')) },
+                  { path: '/runners/:runnerId', lazy: page(() => import('./runners/runner-page')) },
+                  { path: '/hosts', lazy: page(() => import('./hosts/hosts-page')) },
+                  { path: '/hosts/:hostId', lazy: page(() => import('./hosts/host-page')) },
+                  { path: '/queue', lazy: page(() => import('./queue/queue-page')) },
                 ],
               },
               { path: '*', element: <NotFound /> },

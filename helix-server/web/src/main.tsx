@@ -11,6 +11,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { RouterProvider } from 'react-router';
 
+import { meQuery } from './api/queries';
 import { createQueryClient } from './api/query-client';
 import { router } from './app';
 import { theme } from './theme';
@@ -18,6 +19,10 @@ import { theme } from './theme';
 const colorSchemes = localStorageColorSchemeManager({ key: 'helix-color-scheme' });
 const root = document.getElementById('root');
 if (!root) throw new Error('index.html has no #root');
+
+const queries = createQueryClient();
+// While the page's own files are loaded; what fails is told by who needs it.
+queries.query(meQuery).catch(() => undefined);
 
 createRoot(root).render(
   <StrictMode>
@@ -27,7 +32,7 @@ createRoot(root).render(
       colorSchemeManager={colorSchemes}
       deduplicateCssVariables
     >
-      <QueryClientProvider client={createQueryClient()}>
+      <QueryClientProvider client={queries}>
         <RouterProvider router={router} />
       </QueryClientProvider>
       <Notifications position="top-right" />

@@ -7,6 +7,7 @@ mod table;
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -39,6 +40,8 @@ const PACKAGES: [&str; 8] = [
     "gir1.2-gtk-3.0",
     "chromium",
 ];
+/// The screen of the browser.
+const DISPLAY: &str = ":88";
 /// How many key presses a percentile is of.
 const PRESSES: u32 = 60;
 /// A line that is narrow: its delay each way.
@@ -77,6 +80,8 @@ struct Product {
     path: String,
     /// The processes that serve the screen, the one that draws it included.
     pids: Vec<u32>,
+    /// Process groups that rest while another product is measured: some compute all the time.
+    resting: Vec<u32>,
     cookie: Option<Value>,
     fast: Line,
     slow: Line,
@@ -125,7 +130,7 @@ fn measure(
         peers::novnc(workspace, programs)?,
         peers::selkies(workspace, programs)?,
     ];
-    let mut samples = look(workspace, &products, arguments)?;
+    let mut samples = look(workspace, programs, &products, arguments)?;
     samples.insert("viewers".to_owned(), ours.viewers(workspace)?);
     Ok(samples)
 }
@@ -140,6 +145,7 @@ fn build(workspace: &Workspace) -> Result<()> {
         ("helix-media", "helix-media"),
         ("helix-tests", "bench-tunnel"),
         ("helix-tests", "bench-viewers"),
+        ("helix-tests", "bench-eye"),
     ] {
         cargo.args(["--package", package, "--bin", program]);
     }
@@ -172,9 +178,20 @@ fn screen(workspace: &Workspace) -> std::path::PathBuf {
     workspace.root().join("xtask/src/bench/stream/screen.py")
 }
 
-fn look(workspace: &Workspace, products: &[Product], arguments: &Arguments) -> Result<Samples> {
+fn look(
+    workspace: &Workspace,
+    programs: &mut Programs,
+    products: &[Product],
+    arguments: &Arguments,
+) -> Result<Samples> {
+    let screen = ["-screen", "0", "1600x1100x24", "-nolisten", "tcp"];
+    let server = [&[DISPLAY], &screen[..]].concat();
+    programs.launch(workspace, "browser-xvfb", Path::new("Xvfb"), server)?;
+    peers::there(Path::new("/tmp/.X11-unix/X88"))?;
     let plan = serde_json::json!({
         "chromium": "/usr/bin/chromium",
+        "display": DISPLAY,
+        "eye": workspace.target().join("release/bench-eye"),
         "rounds": arguments.rounds,
         "seconds": arguments.seconds,
         "still_seconds": arguments.still,
@@ -188,9 +205,7 @@ fn look(workspace: &Workspace, products: &[Product], arguments: &Arguments) -> R
     node.arg(workspace.web()).arg(&file).stdout(Stdio::piped());
     let each = 2 * MINUTE + Duration::from_secs((3 * arguments.seconds + arguments.still).into());
     let limit = each * arguments.rounds * 3 + 2 * MINUTE;
-    let mut samples = None;
-    run_lines(workspace, &mut node, limit, |line| {
-        samples = serde_json::from_str(line).ok();
-    })?;
-    samples.context("the browser's driver ended without its samples")
+    let mut last = String::new();
+    run_lines(workspace, &mut node, limit, |line| last = line.to_owned())?;
+    serde_json::from_str(&last).with_context(|| format!("the browser's driver said: {last}"))
 }

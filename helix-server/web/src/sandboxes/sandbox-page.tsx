@@ -11,20 +11,13 @@ import {
   IconTerminal2,
   type Icon,
 } from '@tabler/icons-react';
-import {
-  lazy,
-  Suspense,
-  useEffect,
-  useRef,
-  useState,
-  type ComponentType,
-  type ReactNode,
-} from 'react';
+import { useEffect, useRef, useState, type ReactNode } from 'react';
 import { Link, useNavigate, useParams } from 'react-router';
 
 import { sandboxChoicesQuery, sandboxQuery } from '../api/sandbox-queries';
 import type { Sandbox } from '../api/types';
 import { useIsAdmin } from '../auth/gates';
+import { loadable, type Loadable } from '../components/loadable';
 import { Page, WITHIN_PAGE } from '../components/page';
 import { ErrorState, LoadingState } from '../components/states';
 import { SandboxBadge } from '../components/status-badge';
@@ -43,7 +36,7 @@ interface TabOf {
   value: string;
   label: string;
   icon: Icon;
-  content: ComponentType<TabProps>;
+  content: Loadable<TabProps>;
   /** Of which sandboxes, where it is not of all. */
   of?: (sandbox: Sandbox) => boolean;
 }
@@ -53,40 +46,50 @@ const TABS: TabOf[] = [
     value: 'terminal',
     label: 'Terminal',
     icon: IconTerminal2,
-    content: lazy(() => import('./terminal/terminal-tab')),
+    content: loadable(() => import('./terminal/terminal-tab'), 'Loading the terminals'),
   },
   {
     value: 'desktop',
     label: 'Desktop',
     icon: IconDeviceDesktop,
-    content: lazy(() => import('../desktop/ui/desktop-tab')),
+    content: loadable(() => import('../desktop/ui/desktop-tab'), 'Loading the desktop'),
     of: (sandbox) => sandbox.desktop != null,
   },
   {
     value: 'files',
     label: 'Files',
     icon: IconFolder,
-    content: lazy(() => import('./files/files-tab')),
+    content: loadable(() => import('./files/files-tab'), 'Loading the files'),
   },
-  { value: 'ports', label: 'Ports', icon: IconPlug, content: lazy(() => import('./ports-tab')) },
+  {
+    value: 'ports',
+    label: 'Ports',
+    icon: IconPlug,
+    content: loadable(() => import('./ports-tab'), 'Loading the ports'),
+  },
   {
     value: 'network',
     label: 'Network',
     icon: IconShieldLock,
-    content: lazy(() => import('./network-tab')),
+    content: loadable(() => import('./network-tab'), 'Loading the network policy'),
   },
   {
     value: 'stats',
     label: 'Stats',
     icon: IconChartLine,
-    content: lazy(() => import('./stats-tab')),
+    content: loadable(() => import('./stats-tab'), 'Loading the stats'),
   },
-  { value: 'log', label: 'Log', icon: IconFileText, content: lazy(() => import('./log-tab')) },
+  {
+    value: 'log',
+    label: 'Log',
+    icon: IconFileText,
+    content: loadable(() => import('./log-tab'), 'Loading the log'),
+  },
   {
     value: 'snapshots',
     label: 'Snapshots',
     icon: IconCamera,
-    content: lazy(() => import('./snapshots-tab')),
+    content: loadable(() => import('./snapshots-tab'), 'Loading the snapshots'),
   },
 ];
 
@@ -94,7 +97,13 @@ const TABS: TabOf[] = [
 const CREATING_MS = 2_000;
 
 export default function SandboxPage() {
-  const { sandboxId = '' } = useParams();
+  const { sandboxId = '', tab = 'terminal' } = useParams();
+  useEffect(() => {
+    // While the sandbox is asked for. What fails is told where it is shown.
+    TABS.find(({ value }) => value === tab)
+      ?.content.load()
+      .catch(() => undefined);
+  }, [tab]);
   const sandbox = useQuery({
     ...sandboxQuery(sandboxId),
     refetchInterval: ({ state }) => (state.data?.state === 'creating' ? CREATING_MS : false),
@@ -164,12 +173,10 @@ function Detail({ sandbox, above }: TabProps & { above: ReactNode }) {
             ))}
           </Tabs.List>
         </div>
-        {tabs.map(({ value, label, content: Content }) => (
+        {tabs.map(({ value, content: Content }) => (
           <Tabs.Panel key={value} value={value} pt="lg">
             {(value === known || (value === 'terminal' && seenTerminal)) && (
-              <Suspense fallback={<LoadingState label={`Loading ${label.toLowerCase()}`} />}>
-                <Content sandbox={sandbox} />
-              </Suspense>
+              <Content sandbox={sandbox} />
             )}
           </Tabs.Panel>
         ))}

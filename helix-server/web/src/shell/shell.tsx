@@ -1,10 +1,9 @@
 import { AppShell, Burger, Drawer, Group, Text } from '@mantine/core';
 import { useDisclosure, useMediaQuery } from '@mantine/hooks';
-import { Suspense, useEffect } from 'react';
+import { useEffect } from 'react';
 import { Link, Outlet, useLocation } from 'react-router';
 
 import { Logo } from '../components/logo';
-import { LoadingState } from '../components/states';
 import { LiveProvider } from '../live/live-provider';
 import { ConnectionNotice } from './connection-notice';
 import { Shortcuts } from './shortcuts';
@@ -62,9 +61,7 @@ export default function Shell() {
         <AppShell.Main className={classes.main}>
           <ConnectionNotice />
           <div id="content" tabIndex={-1} className={classes.content}>
-            <Suspense fallback={<LoadingState label="Loading the page" />}>
-              <Outlet />
-            </Suspense>
+            <Outlet />
           </div>
         </AppShell.Main>
       </AppShell>

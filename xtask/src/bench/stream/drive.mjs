@@ -3,9 +3,10 @@
 // drive.mjs WEB_FOLDER PLAN, a file with what is to be measured as JSON. Progress goes to
 // standard error; the last line of standard output is the samples, as JSON.
 //
-// The page reads the canvas that was painted on every animation frame: the clock's barcode at
-// the top (see screen.py), whose age is from the program's drawing to the eye, and the square
-// that a key press turns.
+// The browser has a screen, an X server's, and `bench-eye` reads there whatever the browser has
+// painted: the clock's barcode at the top (see screen.py), whose age is from the program's
+// drawing to the eye, and the square that a key press turns.
+import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
@@ -16,65 +17,9 @@ const plan = JSON.parse(readFileSync(process.argv[3], 'utf8'));
 const WIDTH = 1280;
 const HEIGHT = 720;
 
-/** Runs in the page. */
-function look() {
-  const CELL = 16;
-  const BITS = 32;
-  const surface = new OffscreenCanvas(BITS * CELL, 1).getContext('2d', { willReadFrequently: true });
-  const spot = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
-  const state = { seen: new Map(), last: -1, ages: [], pressed: 0, turned: [], bright: null, first: 0 };
-  window.bench = state;
-
-  const decode = (source, width) => {
-    const scale = width / 1280;
-    surface.drawImage(source, 0, 7 * scale, BITS * CELL * scale, 1, 0, 0, BITS * CELL, 1);
-    const { data } = surface.getImageData(0, 0, BITS * CELL, 1);
-    let value = 0;
-    for (let bit = 0; bit < BITS; bit++) {
-      value = value * 2 + (data[(bit * CELL + CELL / 2) * 4 + 1] > 127 ? 1 : 0);
-    }
-    const now = Math.floor(value / 64);
-    const check = (now ^ (now >> 6) ^ (now >> 12) ^ (now >> 18) ^ (now >> 24) ^ 0b101010) & 63;
-    return now > 0 && check === value % 64 ? now : null;
-  };
-
-  const candidates = () =>
-    [...document.querySelectorAll('canvas, video')].filter((element) => (element.videoWidth ?? element.width) >= 640);
-  const age = (shown) => (Math.floor(performance.timeOrigin + performance.now()) - shown) & ((1 << 26) - 1);
-  /** The youngest, where a page keeps an old picture below the one that is seen. */
-  const shown = () => {
-    let best = null;
-    for (const element of candidates()) {
-      const [width, height] = [element.videoWidth ?? element.width, element.videoHeight ?? element.height];
-      const clock = decode(element, width);
-      if (clock !== null && (best === null || age(clock) < age(best.clock))) best = { element, width, height, clock };
-    }
-    return best;
-  };
-  const at = () => {
-    const best = shown();
-    if (best) {
-      const { element, width, height, clock } = best;
-      const now = performance.timeOrigin + performance.now();
-      state.first ||= now;
-      if (clock !== state.last) {
-        state.last = clock;
-        state.seen.set(clock, age(clock));
-      }
-      // Of whatever is on the screen, new or not.
-      state.ages.push([now, age(clock)]);
-      spot.drawImage(element, (1184 * width) / 1280, (624 * height) / 720, 1, 1, 0, 0, 1, 1);
-      const bright = spot.getImageData(0, 0, 1, 1).data[1] > 127;
-      if (state.bright !== null && bright !== state.bright && state.pressed > 0) {
-        state.turned.push(performance.now() - state.pressed);
-        state.pressed = 0;
-      }
-      state.bright = bright;
-    }
-    requestAnimationFrame(at);
-  };
-  requestAnimationFrame(at);
-  window.addEventListener('keydown', () => (state.pressed = performance.now()), { capture: true });
+/** Runs in the page: when a key was pressed, in milliseconds since the epoch. */
+function listen() {
+  window.addEventListener('keydown', () => (window.pressed = performance.timeOrigin + performance.now()), { capture: true });
 }
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -90,6 +35,27 @@ async function ask(port, command) {
   }
   throw new Error('the line says nothing');
 }
+
+/** Reads the screen. */
+class Eye {
+  #program = spawn(plan.eye, [plan.display], { stdio: ['pipe', 'pipe', 'inherit'] });
+  #lines = createInterface({ input: this.#program.stdout })[Symbol.asyncIterator]();
+
+  async #ask(order) {
+    this.#program.stdin.write(`${JSON.stringify(order)}\n`);
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error('the eye is gone');
+    return JSON.parse(value);
+  }
+
+  /** Looks at a place; says whether the picture is there. */
+  look = (place) => this.#ask({ do: 'look', ...place });
+  /** What was seen since the last time. */
+  take = () => this.#ask({ do: 'take' });
+  close = () => this.#program.kill();
+}
+
+const eye = new Eye();
 
 /** Seconds that the processes of some names have computed, with all of their threads. */
 function computed(ids) {
@@ -107,30 +73,45 @@ function computed(ids) {
 }
 
 async function open(browser, product, port) {
-  const context = await browser.newContext({ viewport: { width: WIDTH + 320, height: HEIGHT + 280 } });
+  const context = await browser.newContext({ viewport: null });
   const base = `http://127.0.0.1:${port}`;
   if (product.cookie) await context.addCookies([{ ...product.cookie, url: base }]);
-  await context.addInitScript(look);
+  await context.addInitScript(listen);
   const page = await context.newPage();
   return { page, context, url: base + product.path };
 }
 
-/** Waits for a condition in the page. */
-const until = (page, what, timeout = 30_000) => page.waitForFunction(what, undefined, { timeout, polling: 50 });
+/** Where on the screen a page may have the picture. */
+const places = (page) =>
+  page.evaluate(() => {
+    const left = window.screenX + (window.outerWidth - window.innerWidth) / 2;
+    const top = window.screenY + window.outerHeight - window.innerHeight;
+    return [...document.querySelectorAll('canvas, video')]
+      .map((one) => ({ one, rect: one.getBoundingClientRect() }))
+      .filter(({ rect }) => rect.width >= 640)
+      .map(({ rect }) => ({ x: left + rect.x, y: top + rect.y, scale: rect.width / 1280 }));
+  });
+
+/** Waits until the picture is on the screen. */
+async function seen(page) {
+  for (const began = performance.now(); performance.now() - began < 60_000; await pause(50)) {
+    for (const place of await places(page).catch(() => [])) {
+      if (await eye.look(place)) return place;
+    }
+  }
+  throw new Error(`the picture is not on the screen: ${JSON.stringify(await places(page))}`);
+}
 
 /** Opens, and returns when the picture is there, focused. */
 async function watch(browser, product, port) {
   const opened = await open(browser, product, port);
   await opened.page.goto(opened.url, { waitUntil: 'commit' });
-  await until(opened.page, () => window.bench?.first > 0, 60_000);
-  const canvas = await opened.page.evaluate(() => {
-    const all = [...document.querySelectorAll('canvas, video')].filter((one) => (one.videoWidth ?? one.width) >= 640);
-    const { x, y, width, height } = all[0].getBoundingClientRect();
-    return { x, y, width, height };
-  });
+  await seen(opened.page);
   // The pointer away from what is looked at.
-  await opened.page.mouse.click(canvas.x + canvas.width * 0.4, canvas.y + canvas.height * 0.5);
-  await pause(700);
+  await opened.page.mouse.click(400, 450);
+  await pause(1_000);
+  // It may have moved while the page settled.
+  await seen(opened.page);
   return opened;
 }
 
@@ -139,33 +120,45 @@ async function mode(page, key) {
   await pause(key === '1' ? 1500 : 1000);
 }
 
-const taken = (page) => page.evaluate(() => ({ ages: window.bench.ages.splice(0), seen: [...window.bench.seen.values()], cleared: window.bench.seen.clear() }));
+/** How old each picture was when it appeared. */
+const ages = (seen) => seen.map(([at, drawn]) => at - drawn);
+/** How old what was on the screen was whenever it changed, and in the end. */
+function oldest(before, { seen, shown, now }) {
+  const drawn = [before, ...seen.map(([, drawn]) => drawn)];
+  return [...seen.map(([at], number) => [at, at - drawn[number]]), [now, now - shown]];
+}
 
 async function keys(page, presses) {
-  await page.evaluate(() => (window.bench.turned.length = 0));
+  const took = [];
   for (let at = 0; at < presses; at++) {
     // Anywhere within a frame.
     await pause(120 + ((at * 37) % 90));
+    await eye.take();
     await page.keyboard.press('a');
-    await until(page, () => window.bench.pressed === 0, 5_000).catch(() => undefined);
+    const pressed = await page.evaluate(() => window.pressed);
+    for (const began = performance.now(); performance.now() - began < 2_000; await pause(10)) {
+      const { turned } = await eye.take();
+      if (turned.length > 0) {
+        took.push(turned[0] - pressed);
+        break;
+      }
+    }
   }
-  return page.evaluate(() => window.bench.turned.splice(0));
+  return took;
 }
 
-async function span(product, relay, seconds, page) {
-  await taken(page);
+async function span(product, relay, seconds) {
+  await eye.take();
   const [cpu, bytes, began] = [computed(product.pids), await ask(relay.control, { do: 'carried' }), performance.now()];
   await pause(seconds * 1_000);
   const took = (performance.now() - began) / 1_000;
-  const { seen, ages } = await taken(page);
+  const { seen } = await eye.take();
   const after = await ask(relay.control, { do: 'carried' });
   return {
     fps: seen.length / took,
     kbytes_per_s: (after.down - bytes.down) / 1_000 / took,
     cpu_percent: ((computed(product.pids) - cpu) / took) * 100,
-    ages: seen,
-    // Of a picture that moves: how old what is on the screen is.
-    shown: ages.map(([, age]) => age),
+    ages: ages(seen),
   };
 }
 
@@ -176,36 +169,53 @@ async function narrow(browser, product) {
   const { page, context } = await watch(browser, product, relay.port);
   await mode(page, '2');
   await pause(4_000);
-  await taken(page);
+  const before = (await eye.take()).shown;
   await ask(relay.control, { do: 'rate', mbit: 4 });
   await pause(8_000);
-  const stepped = await page.evaluate(() => performance.timeOrigin + performance.now());
+  const stepped = Date.now();
   await ask(relay.control, { do: 'rate', mbit: 10 });
   await pause(8_000);
-  const { ages } = await taken(page);
+  const shown = oldest(before, await eye.take());
   await page.keyboard.press('1');
   await context.close();
-  const oldest = Math.max(...ages.map(([, age]) => age));
   // Live: from then on nothing older than this is shown for half a second.
   const LIVE = 150;
-  const after = ages.filter(([at]) => at >= stepped);
+  const after = shown.filter(([at]) => at >= stepped);
   const live = after.find(([at, age]) => age <= LIVE && after.every(([other, otherAge]) => other < at || other > at + 500 || otherAge <= LIVE));
-  return { oldest_ms: oldest, live_after_ms: live ? live[0] - stepped : null };
+  return { oldest_ms: Math.max(...shown.map(([, age]) => age)), live_after_ms: live ? live[0] - stepped : null };
 }
 
 /** From opening the page, with what browsers keep of it, to the first picture. */
 async function opening(browser, product, times) {
   const { page, context, url } = await open(browser, product, product.fast.port);
   const took = [];
+  let place;
   for (let at = 0; at <= times; at++) {
     await page.goto('about:blank');
+    await pause(500);
+    // The first time fills the cache, and shows where the picture comes to be.
+    if (place && (await eye.look(place))) throw new Error('the picture is still there');
     await page.goto(url, { waitUntil: 'commit' });
-    await until(page, () => window.bench?.first > 0);
-    // The first time fills the cache.
-    if (at > 0) took.push(await page.evaluate(() => window.bench.first - performance.timeOrigin));
+    const began = await page.evaluate(() => performance.timeOrigin);
+    if (!place) {
+      await seen(page);
+      await pause(1_000);
+      place = await seen(page);
+      continue;
+    }
+    let first;
+    for (const since = performance.now(); !first && performance.now() - since < 30_000; await pause(50)) {
+      [first] = (await eye.take()).seen;
+    }
+    if (!first) throw new Error('no picture came');
+    took.push(first[0] - began);
   }
   await context.close();
   return took;
+}
+
+function rest(product, signal) {
+  for (const group of product.resting) process.kill(-group, signal);
 }
 
 async function round(browser, product, samples) {
@@ -218,7 +228,7 @@ async function round(browser, product, samples) {
     say(`${product.name}: ${name}`);
     await mode(page, key);
     await pause(2_000);
-    const { ages, fps, kbytes_per_s, cpu_percent } = await span(product, product.fast, plan.seconds, page);
+    const { ages, fps, kbytes_per_s, cpu_percent } = await span(product, product.fast, plan.seconds);
     add(`${name}_fps`, fps);
     add(`${name}_kbytes_per_s`, kbytes_per_s);
     add(`${name}_cpu_percent`, cpu_percent);
@@ -227,7 +237,7 @@ async function round(browser, product, samples) {
   await mode(page, '1');
   await pause(3_000);
   say(`${product.name}: still`);
-  const still = await span(product, product.fast, plan.still_seconds, page);
+  const still = await span(product, product.fast, plan.still_seconds);
   add('still_bytes_per_s', still.kbytes_per_s * 1_000);
   add('still_cpu_percent', still.cpu_percent);
   await context.close();
@@ -242,7 +252,7 @@ async function round(browser, product, samples) {
 
 /** A page that turns its own canvas: what this way of measuring takes by itself. */
 async function floor(browser) {
-  const context = await browser.newContext();
+  const context = await browser.newContext({ viewport: null });
   const page = await context.newPage();
   await page.setContent('<canvas width=1280 height=720></canvas>');
   await page.evaluate(() => {
@@ -265,8 +275,8 @@ async function floor(browser) {
       draw();
     });
   });
-  await page.evaluate(look);
-  await pause(300);
+  await page.evaluate(listen);
+  await seen(page);
   const took = await keys(page, plan.presses);
   await context.close();
   return took;
@@ -274,13 +284,24 @@ async function floor(browser) {
 
 const browser = await chromium.launch({
   executablePath: plan.chromium,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  headless: false,
+  env: { ...process.env, DISPLAY: plan.display },
+  args: ['--window-position=0,0', '--window-size=1600,1100', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
+// However this ends.
+process.on('exit', () => {
+  for (const product of plan.products) rest(product, 'SIGCONT');
+});
+for (const product of plan.products) rest(product, 'SIGSTOP');
 const all = { floor: { key_ms: await floor(browser) } };
 for (let turn = 0; turn < plan.rounds; turn++) {
   for (const product of plan.products) {
+    rest(product, 'SIGCONT');
+    await pause(1_000);
     await round(browser, product, (all[product.name] ??= {}));
+    rest(product, 'SIGSTOP');
   }
 }
 await browser.close();
+eye.close();
 console.log(JSON.stringify(all));

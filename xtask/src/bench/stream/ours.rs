@@ -107,6 +107,8 @@ impl Ours {
             name: "ours",
             path: format!("/sandboxes/{}/desktop", self.sandbox.id),
             pids,
+            // What stands still costs nothing.
+            resting: Vec::new(),
             cookie: Some(json!({ "name": name, "value": value })),
             fast,
             slow,

@@ -60,7 +60,7 @@ pub(super) fn novnc(workspace: &Workspace, programs: &mut Programs) -> Result<Pr
     fs::copy(screen(workspace), &program).context("copying the screen's program")?;
     let program = program.display().to_string();
     let drawn = ["/usr/bin/python3", &program];
-    start("novnc-screen", &[&runtime, &home, display], &drawn)?;
+    let drawing = start("novnc-screen", &[&runtime, &home, display], &drawn)?;
     let (listen, target) = (format!("127.0.0.1:{web}"), format!("127.0.0.1:{vnc}"));
     let arguments = ["--web", "/usr/share/novnc", &listen, &target];
     let socket = programs.start(
@@ -75,6 +75,7 @@ pub(super) fn novnc(workspace: &Workspace, programs: &mut Programs) -> Result<Pr
         name: "noVNC over wayvnc",
         path: "/vnc_lite.html?scale=false".to_owned(),
         pids: vec![sway, wayvnc, socket],
+        resting: vec![sway, wayvnc, socket, drawing],
         cookie: None,
         fast,
         slow,
@@ -94,7 +95,7 @@ pub(super) fn selkies(workspace: &Workspace, programs: &mut Programs) -> Result<
     let display = format!("DISPLAY={DISPLAY}");
     let program = screen(workspace).display().to_string();
     let arguments = [&display, "/usr/bin/python3", &program];
-    programs.launch(workspace, "selkies-screen", Path::new("env"), arguments)?;
+    let drawing = programs.launch(workspace, "selkies-screen", Path::new("env"), arguments)?;
     let [port] = free_ports()?;
     let listen = port.to_string();
     let selkies = environment.join("bin/selkies").display().to_string();
@@ -127,6 +128,7 @@ pub(super) fn selkies(workspace: &Workspace, programs: &mut Programs) -> Result<
         name: "Selkies",
         path: "/".to_owned(),
         pids: vec![server, id],
+        resting: vec![server, id, drawing],
         cookie: None,
         fast,
         slow,
@@ -145,7 +147,7 @@ fn place(programs: &mut Programs, name: &str) -> Result<PathBuf> {
     Ok(place)
 }
 
-fn there(path: &Path) -> Result<()> {
+pub(super) fn there(path: &Path) -> Result<()> {
     let deadline = now() + READY_WITHIN;
     while !path.exists() {
         ensure!(

@@ -296,9 +296,10 @@ pub(super) fn introduction(rounds: u32, seconds: u32, still: u32) -> String {
     format!(
         "`cargo xtask bench stream --rounds {rounds} --seconds {seconds} --still {still}`, on {}.\n\n\
          A program of 1280 by 720 pixels draws its clock as a barcode and is on the screen of \
-         each product; headless Chromium, without a graphics card, shows each in turn and reads \
-         the canvas that was painted on every animation frame. So a picture's age is from the \
-         program's drawing to the eye. Everything shares the machine. *Ours* is the web app, \
+         each product; Chromium, without a graphics card, shows each in turn on an X server's \
+         screen, and a program reads there what the browser has painted, as soon as it has. So a \
+         picture's age is from the program's drawing to the eye, however a page paints. \
+         Everything shares the machine. *Ours* is the web app, \
          control plane, tunnel, sandbox host and a sandbox with Sway, encoding by x264; noVNC is \
          Debian's, over wayvnc on the same Sway; Selkies is from the Python package index, on \
          Xvfb, encoding by x264. *Of a core* counts what serves the screen, the compositor or X \

@@ -1,13 +1,13 @@
 import { beforeEach, expect, it, vi } from 'vitest';
 
 import { Painter } from './painter';
-import type { Picture } from './picture';
+import { Pixels, type Picture } from './picture';
 
 let due: (() => void)[];
 let painted: number[];
 let skipped: number;
-const drawImage = vi.fn();
-const surface = { width: 300, height: 150, getContext: () => ({ drawImage }) };
+const [drawImage, putImageData] = [vi.fn(), vi.fn()];
+const surface = { width: 300, height: 150, getContext: () => ({ drawImage, putImageData }) };
 
 const painter = () =>
   new Painter({
@@ -55,6 +55,17 @@ it('is as large as the picture, without what an encoder padded', () => {
   show();
   expect([surface.width, surface.height]).toEqual([1279, 720]);
   expect(drawImage).toHaveBeenCalledWith(expect.anything(), 0, 0, 1279, 720, 0, 0, 1279, 720);
+});
+
+it('puts what is in memory already, and gives the memory back', () => {
+  const to = painter();
+  const given = vi.fn();
+  const data = {} as ImageData;
+  to.show({ ...picture(1), image: new Pixels(data, given) });
+  show();
+  expect(putImageData).toHaveBeenCalledWith(data, 0, 0);
+  expect(given).toHaveBeenCalledWith(data);
+  expect(drawImage).not.toHaveBeenCalled();
 });
 
 it('does not paint what was dropped, and paints what comes then', () => {

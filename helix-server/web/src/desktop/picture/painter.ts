@@ -1,4 +1,4 @@
-import type { Picture } from './picture';
+import { Pixels, type Picture } from './picture';
 
 /** The part of an `OffscreenCanvas` that is used. */
 export interface Surface {
@@ -7,7 +7,7 @@ export interface Surface {
   getContext(
     kind: '2d',
     options: CanvasRenderingContext2DSettings,
-  ): Pick<OffscreenCanvasRenderingContext2D, 'drawImage'> | null;
+  ): Pick<OffscreenCanvasRenderingContext2D, 'drawImage' | 'putImageData'> | null;
 }
 
 interface Options {
@@ -22,7 +22,8 @@ interface Options {
 
 /**
  * Paints the newest picture each time the browser shows something. In two dimensions: a video
- * frame is drawn by one blit, and a machine without a GPU has no WebGL worth the name.
+ * frame on a graphics card is drawn by one blit, and a machine without one has no WebGL worth the
+ * name.
  */
 export class Painter {
   readonly #options: Options;
@@ -64,7 +65,8 @@ export class Painter {
     if (surface.width !== width) surface.width = width;
     if (surface.height !== height) surface.height = height;
     // An encoder may have padded the picture to its blocks.
-    this.#context?.drawImage(image, 0, 0, width, height, 0, 0, width, height);
+    if (image instanceof Pixels) this.#context?.putImageData(image.data, 0, 0);
+    else this.#context?.drawImage(image, 0, 0, width, height, 0, 0, width, height);
     image.close();
     this.#options.onPainted(picture);
   }

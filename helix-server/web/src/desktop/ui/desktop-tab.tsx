@@ -1,16 +1,13 @@
 import { Alert, Anchor, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { lazy, Suspense } from 'react';
 import { Link } from 'react-router';
 
 import { sentence } from '../../api/failure';
 import { desktopStatusQuery } from '../../api/sandbox-queries';
 import type { Sandbox, ServiceStatus } from '../../api/types';
-import { LoadingState } from '../../components/states';
 import { count } from '../../format';
 import { NotRunning } from '../../sandboxes/sandbox-notice';
-
-const Desktop = lazy(() => import('./desktop'));
+import Desktop from './desktop';
 
 /** It may be well again without an event that would say so. */
 const OVER_MS = 10_000;
@@ -30,11 +27,7 @@ export default function DesktopTab({ sandbox }: { sandbox: Sandbox }) {
   // A picture stays on the screen while its host is away for a moment.
   if (!running) return <NotRunning sandbox={sandbox} what="Its desktop can be used" />;
   if (status && isOver(status)) return <Over sandbox={sandbox} status={status} />;
-  return (
-    <Suspense fallback={<LoadingState label="Loading the desktop" />}>
-      <Desktop key={sandbox.id} sandbox={sandbox} />
-    </Suspense>
-  );
+  return <Desktop key={sandbox.id} sandbox={sandbox} />;
 }
 
 /** It does not begin again by itself, and why. */

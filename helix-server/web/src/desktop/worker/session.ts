@@ -5,6 +5,7 @@ import { nextFrame } from '../picture/next-frame';
 import { Painter } from '../picture/painter';
 import type { Picture } from '../picture/picture';
 import { Stills } from '../picture/stills';
+import { Unpacker } from '../picture/unpacker';
 import { Video } from '../picture/video';
 import { RenderWatchdog } from '../picture/watchdog';
 import { whyRefused } from '../refusal';
@@ -35,6 +36,7 @@ export class Session {
   readonly #video: Video;
   readonly #stills: Stills;
   readonly #painter: Painter;
+  readonly #unpacker: Unpacker;
   readonly #clock = new DesktopClock();
   readonly #meter = new Meter();
   readonly #ear = new Ear((samples) => {
@@ -60,6 +62,7 @@ export class Session {
     this.#visible = opened.visible;
     this.#codecs = codecs;
     this.#painter = this.#makePainter();
+    this.#unpacker = this.#makeUnpacker();
     this.#video = this.#makeVideo();
     this.#stills = this.#makeStills();
     this.#connection = this.#makeConnection(opened.url);
@@ -121,11 +124,22 @@ export class Session {
     });
   }
 
+  #makeUnpacker(): Unpacker {
+    return new Unpacker({
+      onPicture: (picture) => {
+        this.#painter.show(picture);
+      },
+      onSkipped: () => {
+        this.#meter.dropped(1);
+      },
+    });
+  }
+
   #makeVideo(): Video {
     return new Video({
       create: (init) => new VideoDecoder(init),
       onPicture: (picture) => {
-        this.#painter.show(picture);
+        this.#unpacker.take(picture);
       },
       onDropped: (pictures) => {
         this.#meter.dropped(pictures);
@@ -247,6 +261,7 @@ export class Session {
   #look(visible: boolean): void {
     this.#visible = visible;
     if (!visible) {
+      this.#unpacker.drop();
       this.#painter.drop();
       this.#video.skip();
       this.#stills.skip();
@@ -256,6 +271,7 @@ export class Session {
   }
 
   #forget(): void {
+    this.#unpacker.drop();
     this.#painter.drop();
     this.#video.close();
     this.#stills.skip();

@@ -3,13 +3,14 @@ import { useLocalStorage } from '@mantine/hooks';
 import { notifications } from '@mantine/notifications';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconChevronDown, IconPlus, IconTerminal2, IconX } from '@tabler/icons-react';
-import { lazy, Suspense, useId, useRef, useState } from 'react';
+import { useId, useRef, useState } from 'react';
 
 import { messageOf } from '../../api/failure';
 import { call, http } from '../../api/client';
 import { asUser, type FileUser } from '../../api/inside';
 import { insideKeys, terminalsQuery } from '../../api/sandbox-queries';
 import type { Sandbox, Terminal } from '../../api/types';
+import { loadable } from '../../components/loadable';
 import { EmptyState, ErrorState, LoadingState } from '../../components/states';
 import { useNow } from '../../components/time';
 import { formatDuration } from '../../format';
@@ -17,7 +18,7 @@ import { NotRunning, usable } from '../sandbox-notice';
 import { describeExit, type TerminalState } from './terminal-connection';
 import classes from './terminal-tab.module.css';
 
-const TerminalView = lazy(() => import('./terminal-view'));
+const TerminalView = loadable(() => import('./terminal-view'), 'Loading the terminal');
 
 /** Terminals in a sandbox, side by side. */
 export default function TerminalTab({ sandbox }: { sandbox: Sandbox }) {
@@ -112,24 +113,22 @@ function Terminals(props: { sandbox: Sandbox; terminals: Terminal[] }) {
       {terminals.map((terminal) => (
         <Tabs.Panel key={terminal.id} value={terminal.id} className={classes.panel}>
           {seen.has(terminal.id) && (
-            <Suspense fallback={<LoadingState label="Loading the terminal" />}>
-              <TerminalView
-                sandboxId={sandbox.id}
-                terminalId={terminal.id}
-                label={`Terminal ${label(terminal)}`}
-                shown={terminal.id === current.id}
-                spoken={spoken}
-                onState={(state) => {
-                  setStates((before) => ({ ...before, [terminal.id]: state }));
-                }}
-                onRefused={() => {
-                  void client.invalidateQueries({ queryKey: insideKeys.terminals(sandbox.id) });
-                }}
-                onLeave={() => {
-                  list.current?.querySelector<HTMLElement>('[aria-selected=true]')?.focus();
-                }}
-              />
-            </Suspense>
+            <TerminalView
+              sandboxId={sandbox.id}
+              terminalId={terminal.id}
+              label={`Terminal ${label(terminal)}`}
+              shown={terminal.id === current.id}
+              spoken={spoken}
+              onState={(state) => {
+                setStates((before) => ({ ...before, [terminal.id]: state }));
+              }}
+              onRefused={() => {
+                void client.invalidateQueries({ queryKey: insideKeys.terminals(sandbox.id) });
+              }}
+              onLeave={() => {
+                list.current?.querySelector<HTMLElement>('[aria-selected=true]')?.focus();
+              }}
+            />
           )}
           <Status state={states[terminal.id]} />
         </Tabs.Panel>
