@@ -184,7 +184,7 @@ fn look(
     products: &[Product],
     arguments: &Arguments,
 ) -> Result<Samples> {
-    let screen = ["-screen", "0", "1600x1100x24", "-nolisten", "tcp"];
+    let screen = ["-screen", "0", "1800x1200x24", "-nolisten", "tcp"];
     let server = [&[DISPLAY], &screen[..]].concat();
     programs.launch(workspace, "browser-xvfb", Path::new("Xvfb"), server)?;
     peers::there(Path::new("/tmp/.X11-unix/X88"))?;

@@ -286,7 +286,7 @@ const browser = await chromium.launch({
   executablePath: plan.chromium,
   headless: false,
   env: { ...process.env, DISPLAY: plan.display },
-  args: ['--window-position=0,0', '--window-size=1600,1100', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  args: ['--window-position=0,0', '--window-size=1693,1200', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
 // However this ends.
 process.on('exit', () => {

@@ -3,7 +3,7 @@
 At the top is the clock as a barcode: 32 cells of 16 pixels, white for 1, the highest bit
 first: 26 bits of milliseconds since the epoch, and 6 bits that check them. It is drawn with
 every picture. Keys choose what is below: 1 stands still, 2 scrolls text, 3 moves noise over
-the whole screen. Any other key turns the square at the lower right to its other colour.
+the whole screen, 4 scrolls text ten times a second. Any other key turns the square at the lower right to its other colour.
 """
 
 import random
@@ -63,27 +63,38 @@ class Screen(Gtk.Window):
         self.add(self.area)
         self.connect("key-press-event", self.pressed)
         self.connect("destroy", Gtk.main_quit)
-        self.area.add_tick_callback(self.tick)
+        self.stop = lambda: None
         self.show_all()
         self.fullscreen()
 
     def tick(self, *_):
-        if self.mode != 1:
-            self.step += 1
-            self.area.queue_draw()
+        self.step += 1
+        self.area.queue_draw()
         return GLib.SOURCE_CONTINUE
 
+    def choose(self, mode):
+        """What stands still asks for no frames, as programs do that wait."""
+        self.mode = mode
+        self.stop()
+        self.stop = lambda: None
+        if mode == 4:
+            slow = GLib.timeout_add(100, self.tick)
+            self.stop = lambda: GLib.source_remove(slow)
+        elif mode != 1:
+            ticks = self.area.add_tick_callback(self.tick)
+            self.stop = lambda: self.area.remove_tick_callback(ticks)
+
     def pressed(self, _, event):
-        chosen = {Gdk.KEY_1: 1, Gdk.KEY_2: 2, Gdk.KEY_3: 3}.get(event.keyval)
+        chosen = {Gdk.KEY_1: 1, Gdk.KEY_2: 2, Gdk.KEY_3: 3, Gdk.KEY_4: 4}.get(event.keyval)
         if chosen:
-            self.mode = chosen
+            self.choose(chosen)
         elif event.keyval < 0xFF00:
             self.turned = not self.turned
         self.area.queue_draw()
         return True
 
     def draw(self, _, context):
-        if self.mode == 2:
+        if self.mode in (2, 4):
             context.set_source_surface(self.text, 0, -(self.step * 4 % (HEIGHT * 2 // 18 * 18)))
         elif self.mode == 3:
             context.set_source_surface(self.noise, -(self.step * 5 % 256), -(self.step * 3 % 256))

@@ -264,29 +264,30 @@ pub(super) fn rows(samples: &Samples) -> Result<Vec<Row>> {
     rows.push(Row::reported(metric, median(floor.clone())?, "ms"));
     let viewers = samples.get("viewers").context("no viewers were measured")?;
     let mut p99 = Vec::new();
-    for (count, stalled) in [(1, 0), (10, 0), (100, 0), (100, 1)] {
-        let late = viewers
-            .get(&format!("{count}_{stalled}_late_ms"))
-            .context("viewers")?;
-        let mut late = late.clone();
+    for (name, what) in [
+        ("1", "1 viewer"),
+        ("10", "10 viewers"),
+        ("100", "100 viewers"),
+        ("slow_0", "100 viewers of 10 pictures a second"),
+        (
+            "slow_1",
+            "100 viewers of 10 pictures a second, one of them stalled",
+        ),
+    ] {
+        let late = viewers.get(&format!("{name}_late_ms"));
+        let mut late = late.context("viewers")?.clone();
         late.sort_by(f64::total_cmp);
         let of = |share: f64| late[((late.len() as f64 * share) as usize).min(late.len() - 1)];
-        let with = if stalled > 0 {
-            ", one of them stalled"
-        } else {
-            ""
-        };
-        let metric = format!("{count} viewers{with}: capture to arrival");
+        let metric = format!("{what}: capture to arrival");
         rows.push(Row::reported(format!("{metric}, p50"), of(0.5), "ms"));
         rows.push(Row::reported(format!("{metric}, p99"), of(0.99), "ms"));
         p99.push(of(0.99));
-        let encoded = viewers
-            .get(&format!("{count}_{stalled}_encoded"))
-            .context("viewers")?;
-        let metric = format!("{count} viewers{with}: encoded");
-        rows.push(Row::reported(metric, median(encoded.clone())?, "1/s"));
+        if let Some(encoded) = viewers.get(&format!("{name}_encoded")) {
+            let metric = format!("{what}: encoded");
+            rows.push(Row::reported(metric, median(encoded.clone())?, "1/s"));
+        }
     }
-    let cost = p99[3] - p99[2];
+    let cost = p99[4] - p99[3];
     let metric = "what one stalled viewer of 100 costs the others, p99";
     rows.push(Row::below(metric, cost, "ms", 5.0));
     Ok(rows)
