@@ -7,7 +7,7 @@ use helix_base::{Clock, Ids, Outbound, TaskGroup};
 use crate::{
     Options,
     api::streams::Streams,
-    auth::Auth,
+    auth::{Auth, SessionKeys},
     events::Bus,
     fleet::Fleet,
     inference::Inference,
@@ -55,6 +55,7 @@ pub struct App {
 struct Parts {
     foundation: Foundation,
     auth: Auth,
+    session_keys: SessionKeys,
     fleet: Fleet,
     inference: Inference,
     sessions: Sessions,
@@ -71,6 +72,7 @@ impl App {
     /// When the database cannot be read.
     pub async fn start(foundation: Foundation) -> Result<Self, crate::serve::Error> {
         let auth = Auth::new(&foundation);
+        let session_keys = SessionKeys::start(&foundation, &auth);
         let setup_link = auth.prepare_setup(&foundation.public_url).await?;
         let fleet = Fleet::start(&foundation).await?;
         let inference = Inference::start(&foundation, &fleet).await?;
@@ -84,6 +86,7 @@ impl App {
             parts: Arc::new(Parts {
                 foundation,
                 auth,
+                session_keys,
                 fleet,
                 inference,
                 sessions,
@@ -113,6 +116,11 @@ impl App {
     /// Accounts, sign-in and API keys.
     pub fn auth(&self) -> &Auth {
         &self.parts.auth
+    }
+
+    /// Keys bound to sessions, for the agents in them.
+    pub fn session_keys(&self) -> &SessionKeys {
+        &self.parts.session_keys
     }
 
     /// Live streams.
