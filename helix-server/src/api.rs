@@ -1,9 +1,9 @@
-//! The HTTP surface: REST under `/api/v1`, OpenAI's API under `/v1`.
+//! The HTTP surface: REST under `/api/v1`, OpenAI's and Anthropic's APIs under `/v1`.
 //!
 //! **Invariants.** A route is added by `OpenApiRouter::routes` only, so that the
 //! OpenAPI document and the routes cannot differ. A handler takes a
 //! [`Caller`], whose type says who may call it. An error is
-//! answered as a [`Failure`], in the one envelope (or OpenAI's shape on `/v1`).
+//! answered as a [`Failure`], in the one envelope (or OpenAI's or Anthropic's shape on `/v1`).
 
 use axum::{Extension, Router, middleware};
 use utoipa::{
@@ -18,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::App;
 
 pub mod access;
+mod asked;
 mod auth;
 mod body;
 pub(crate) mod check;
@@ -28,11 +29,13 @@ pub mod extract;
 pub mod failure;
 mod finish;
 mod live;
+mod messages;
 mod meter;
 mod model_usage;
 mod models;
 mod openai;
 mod queue;
+mod responses;
 mod revdial;
 mod runners;
 mod sandbox_hosts;
@@ -40,6 +43,7 @@ mod sandboxes;
 mod sessions;
 pub(crate) mod streams;
 mod system;
+mod translated;
 mod turns;
 mod users;
 
@@ -52,7 +56,7 @@ const BODY_BYTES: usize = 1 << 20;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Helix", description = "The control plane's API. Errors of `/api/v1` are `ErrorEnvelope`; errors of `/v1` are in OpenAI's shape."),
+    info(title = "Helix", description = "The control plane's API. Errors of `/api/v1` are `ErrorEnvelope`; errors of `/v1` are in the shape of the API that was asked."),
     components(schemas(
         helix_proto::error::ErrorEnvelope,
         helix_proto::live::ClientMessage,
@@ -107,6 +111,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(revdial::routes())
         .merge(queue::routes())
         .merge(openai::routes())
+        .merge(responses::routes())
+        .merge(messages::routes())
 }
 
 /// The OpenAPI document.

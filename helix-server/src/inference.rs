@@ -40,6 +40,7 @@ mod own;
 mod provider;
 mod routes;
 mod sse;
+mod tokens;
 
 pub use body::BodyStream;
 pub use error::{Available, Error};

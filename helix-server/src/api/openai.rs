@@ -1,44 +1,30 @@
 //! OpenAI's API under `/v1`.
 
-use std::{sync::Arc, time::Duration};
-
 use axum::{
     Extension,
-    body::Body,
     extract::{DefaultBodyLimit, Request, State},
     response::{IntoResponse as _, Response},
 };
+use helix_dialects::messages;
 use helix_proto::{
-    RequestId,
+    ErrorCode, RequestId,
     openai::{ModelCard, ModelList, RequestBody},
-    queue::Priority,
-    session::ModelUsage,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Caller, Failure, Json, Path,
     access::{InferenceKey, ModelKey},
+    asked::{Asked, REQUEST_ID},
     body,
+    translated::Refusal,
 };
 use crate::{
     App,
-    auth::{Credential, Identity},
-    inference::{Endpoint, Error, Job},
+    auth::Identity,
+    inference::{Endpoint, Error},
 };
-
-/// How urgent a request is: `low`, `normal` or `high`.
-const PRIORITY: &str = "x-helix-priority";
-
-/// How long a request may wait for an instance, in milliseconds.
-const TIMEOUT: &str = "x-helix-timeout-ms";
-
-/// The id under which the control plane knows a request.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-helix-request-id");
-
-/// The longest wait that can be asked for.
-const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -52,18 +38,21 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::disable())
 }
 
-/// The models that can be asked.
+/// The models that can be asked; in Anthropic's shape for a client that sends `anthropic-version`.
 #[utoipa::path(get, path = "/v1/models", tag = "openai",
     responses((status = 200, body = ModelList), (status = 401)),
     security(("session" = ["member"]), ("api_key" = ["inference"]), ("session_key" = [])))]
-async fn models(_: Caller<ModelKey>, State(app): State<App>) -> Json<ModelList> {
-    Json(ModelList {
-        object: "list".to_owned(),
-        data: cards(&app),
-    })
+async fn models(_: Caller<ModelKey>, State(app): State<App>, headers: HeaderMap) -> Response {
+    let data = cards(&app);
+    if headers.contains_key(messages::VERSION) {
+        let models = data.iter().map(|card| (&*card.id, card.created));
+        return Json(messages::models(models)).into_response();
+    }
+    let object = "list".to_owned();
+    Json(ModelList { object, data }).into_response()
 }
 
-/// One model that can be asked.
+/// One model that can be asked; in Anthropic's shape for a client that sends `anthropic-version`.
 #[utoipa::path(get, path = "/v1/models/{*model}", tag = "openai",
     params(("model" = String, Path, description = "Its name, slashes included")),
     responses((status = 200, body = ModelCard), (status = 401), (status = 404)),
@@ -72,15 +61,22 @@ async fn model(
     _: Caller<ModelKey>,
     State(app): State<App>,
     Path(name): Path<String>,
-) -> Result<Json<ModelCard>, Response> {
-    let card = cards(&app).into_iter().find(|card| card.id == name);
-    card.map(Json).ok_or_else(|| {
-        let available = app.inference().routes().available(&name);
-        refused(&Error::UnknownModel {
-            model: name,
-            available,
-        })
-    })
+    headers: HeaderMap,
+) -> Response {
+    let anthropic = headers.contains_key(messages::VERSION);
+    match cards(&app).into_iter().find(|card| card.id == name) {
+        Some(card) if anthropic => Json(messages::model(&card.id, card.created)).into_response(),
+        Some(card) => Json(card).into_response(),
+        None => {
+            let available = app.inference().routes().available(&name);
+            let model = name;
+            let error = Error::UnknownModel { model, available };
+            if anthropic {
+                return Failure::new(ErrorCode::NotFound, error.to_string()).into_response();
+            }
+            refused(&error)
+        }
+    }
 }
 
 /// Answers a conversation. Everything but `model` and `stream` passes through
@@ -131,26 +127,15 @@ async fn answer(
     request: Request,
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let priority = priority(&parts.headers)?;
-    let deadline = timeout(&parts.headers)?.unwrap_or(app.options().queue.deadline);
+    let asked = Asked::read(app, caller, id, &parts.headers)?;
     let most = app.options().limits.inference_body_bytes;
     let body = match RequestBody::parse(body::read(app, &parts.headers, body, most).await?) {
-        Ok(body) => body,
+        Ok(body) => asked.counted(body),
         Err(error) => return Ok(refused(&error.into())),
     };
-    let job = Job {
-        request_id: id,
-        user_id: Some(caller.user_id),
-        path,
-        body,
-        otherwise: own_model(app, caller),
-        priority,
-        deadline,
-        waiting: None,
-    };
-    let mut response = match app.inference().open(job).await {
+    let mut response = match asked.open(app, path, body).await {
         Ok(opened) => {
-            let mut response = Response::new(Body::new(opened.body));
+            let mut response = Response::new(asked.passed(opened.body, &opened.headers));
             *response.status_mut() = opened.status;
             *response.headers_mut() = opened.headers;
             response
@@ -163,61 +148,9 @@ async fn answer(
     Ok(response)
 }
 
-/// The model of the session whose key the caller has; counts the request for it.
-fn own_model(app: &App, caller: &Identity) -> Option<Arc<str>> {
-    let Credential::SessionKey { session, model } = &caller.credential else {
-        return None;
-    };
-    let usage = ModelUsage {
-        requests: 1,
-        ..ModelUsage::default()
-    };
-    app.session_keys().count(*session, &usage);
-    Some(Arc::clone(model))
-}
-
 /// An error in OpenAI's shape.
 fn refused(error: &Error) -> Response {
-    let mut response = (error.status(), axum::Json(error.to_openai())).into_response();
-    if let Some(after) = error.retry_after() {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-    }
-    response
-}
-
-fn priority(headers: &HeaderMap) -> Result<Priority, Failure> {
-    match headers.get(PRIORITY).map(HeaderValue::as_bytes) {
-        None | Some(b"normal") => Ok(Priority::Normal),
-        Some(b"low") => Ok(Priority::Low),
-        Some(b"high") => Ok(Priority::High),
-        Some(_) => Err(Failure::invalid(
-            PRIORITY,
-            "must be `low`, `normal` or `high`",
-        )),
-    }
-}
-
-fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
-    let Some(value) = headers.get(TIMEOUT) else {
-        return Ok(None);
-    };
-    let timeout = value
-        .to_str()
-        .ok()
-        .and_then(|it| it.parse().ok())
-        .map(Duration::from_millis);
-    match timeout {
-        Some(timeout) if (Duration::from_millis(1)..=MAX_TIMEOUT).contains(&timeout) => {
-            Ok(Some(timeout))
-        }
-        _ => Err(Failure::invalid(
-            TIMEOUT,
-            "must be 1 to 86,400,000 milliseconds",
-        )),
-    }
+    Refusal::from(error).into()
 }
 
 fn cards(app: &App) -> Vec<ModelCard> {

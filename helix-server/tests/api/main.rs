@@ -24,6 +24,7 @@ macro_rules! on_both_databases {
 
 mod accounts;
 mod bad_input;
+mod dialects;
 mod full;
 mod host;
 mod live;
