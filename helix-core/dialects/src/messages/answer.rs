@@ -82,7 +82,7 @@ impl Answer {
         }
     }
 
-    fn message(&self, content: Value) -> Value {
+    fn message(&self, content: &Value) -> Value {
         let (reason, sequence) = &self.stop;
         json!({
             "id": self.id,
@@ -162,7 +162,7 @@ impl Answer {
 
 impl Dialect for Answer {
     fn begin(&mut self) -> Vec<Event> {
-        let message = self.message(json!([]));
+        let message = self.message(&json!([]));
         vec![
             event("message_start", json!({"message": message})),
             event("ping", json!({})),
@@ -203,6 +203,6 @@ impl Dialect for Answer {
 
     fn whole(&self) -> Result<Value, Failure> {
         let blocks: Result<Vec<Value>, Failure> = self.blocks.iter().cloned().collect();
-        Ok(self.message(blocks?.into()))
+        Ok(self.message(&blocks?.into()))
     }
 }
