@@ -30,7 +30,7 @@ const LAST: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
-    pub(super) error: ErrorDetail,
+    pub(super) error: Box<ErrorDetail>,
     pub(super) retry_after: Option<HeaderValue>,
 }
 
@@ -38,12 +38,12 @@ impl Refusal {
     fn new(status: StatusCode, kind: &str, message: String, code: Option<String>) -> Self {
         Self {
             status,
-            error: ErrorDetail {
+            error: Box::new(ErrorDetail {
                 message,
                 r#type: kind.to_owned(),
                 param: None,
                 code,
-            },
+            }),
             retry_after: None,
         }
     }
@@ -99,7 +99,7 @@ impl From<&Error> for Refusal {
         });
         Self {
             status: error.status(),
-            error: error.to_openai().error,
+            error: Box::new(error.to_openai().error),
             retry_after,
         }
     }
@@ -108,7 +108,7 @@ impl From<&Error> for Refusal {
 /// In OpenAI's shape.
 impl From<Refusal> for Response {
     fn from(refusal: Refusal) -> Self {
-        let error = refusal.error;
+        let error = *refusal.error;
         with_headers(
             (refusal.status, axum::Json(ErrorBody { error })).into_response(),
             refusal.retry_after,
