@@ -23,7 +23,7 @@ use axum::{
     body::Body,
     extract::{DefaultBodyLimit, State},
     response::{IntoResponse as _, Response},
-    routing::post,
+    routing::{get, post},
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
@@ -91,10 +91,19 @@ impl ScriptedModel {
     /// When there is no port.
     pub async fn start(tasks: &TaskGroup) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+        Self::on(listener, tasks).unwrap()
+    }
+
+    /// Answers on a port that is there.
+    ///
+    /// # Errors
+    /// When nothing is known of the port.
+    pub fn on(listener: TcpListener, tasks: &TaskGroup) -> std::io::Result<Self> {
+        let base_url = format!("http://{}/v1", listener.local_addr()?);
         let shared = Arc::new(Shared::default());
         let router = Router::new()
             .route("/v1/chat/completions", post(answer))
+            .route("/requests", get(requests))
             .layer(DefaultBodyLimit::max(64 << 20))
             .with_state(Arc::clone(&shared));
         let cancelled = tasks.token().clone();
@@ -102,7 +111,7 @@ impl ScriptedModel {
             let serving = axum::serve(listener, router).into_future();
             cancelled.run_until_cancelled(serving).await
         });
-        Self { base_url, shared }
+        Ok(Self { base_url, shared })
     }
 
     /// Where it is, as providers are configured.
@@ -130,6 +139,14 @@ impl ScriptedModel {
     pub fn left(&self) -> usize {
         self.shared.left.load(Ordering::SeqCst)
     }
+}
+
+async fn requests(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let requests = shared
+        .requests
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    Json(json!({"requests": *requests, "left": shared.left.load(Ordering::SeqCst)}))
 }
 
 /// What a message says.

@@ -423,12 +423,13 @@ async fn a_client_that_leaves_cancels_the_work() {
     let request = caller
         .request(Method::POST, "/v1/messages")
         .json(&message("hold", false));
-    let asking = tokio::spawn(request.send());
-    eventually("the question", async || {
+    let asked = eventually("the question", async || {
         (world.model.requests().len() == 3).then_some(())
-    })
-    .await;
-    asking.abort();
+    });
+    tokio::select! {
+        answer = request.send() => panic!("{answer:?}"),
+        () = asked => {}
+    }
     eventually("the work to end", async || {
         (world.model.left() == 3).then_some(())
     })
