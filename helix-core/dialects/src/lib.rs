@@ -20,6 +20,13 @@ pub struct Refused {
 }
 
 impl Refused {
+    pub(crate) fn no_object() -> Self {
+        Self {
+            param: None,
+            message: "the body must be a JSON object".to_owned(),
+        }
+    }
+
     pub(crate) fn new(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             param: Some(param.into()),

@@ -73,21 +73,24 @@ fn claude() -> Value {
 
 #[test]
 fn what_codex_sends_becomes_a_chat_completion() {
-    let request = responses::Request::read(&codex()).unwrap();
-    insta::assert_json_snapshot!("codex_for_an_engine", request.to_chat(Upstream::Engine));
-    let openai = request.to_chat(Upstream::OpenAi);
+    let request = responses::Request::read(codex()).unwrap();
+    insta::assert_json_snapshot!(
+        "codex_for_an_engine",
+        request.clone().into_chat(Upstream::Engine)
+    );
+    let openai = request.into_chat(Upstream::OpenAi);
     assert_eq!(openai["max_completion_tokens"], 100);
     assert!(!openai.to_string().contains("reasoning_content"));
 }
 
 #[test]
 fn what_claude_code_sends_becomes_a_chat_completion() {
-    let request = messages::Request::read(&claude()).unwrap();
+    let request = messages::Request::read(claude()).unwrap();
     insta::assert_json_snapshot!(
         "claude_code_for_an_engine",
-        request.to_chat(Upstream::Engine)
+        request.clone().into_chat(Upstream::Engine)
     );
-    let openai = request.to_chat(Upstream::OpenAi);
+    let openai = request.into_chat(Upstream::OpenAi);
     assert_eq!(openai["max_completion_tokens"], 32000);
     assert_eq!(openai["top_k"], Value::Null);
 }
@@ -97,16 +100,16 @@ fn only_the_tools_that_are_allowed_are_offered() {
     let mut request = codex();
     let allowed = json!([{"type": "function", "name": "exec_command"}, {"type": "web_search"}]);
     request["tool_choice"] = json!({"type": "allowed_tools", "mode": "required", "tools": allowed});
-    let chat = responses::Request::read(&request)
+    let chat = responses::Request::read(request.clone())
         .unwrap()
-        .to_chat(Upstream::Engine);
+        .into_chat(Upstream::Engine);
     assert_eq!(chat["tool_choice"], "required");
     assert_eq!(chat["tools"].as_array().unwrap().len(), 1);
     request["tools"] = json!([]);
     request["tool_choice"] = "auto".into();
-    let chat = responses::Request::read(&request)
+    let chat = responses::Request::read(request.clone())
         .unwrap()
-        .to_chat(Upstream::Engine);
+        .into_chat(Upstream::Engine);
     assert_eq!(
         (&chat["tools"], &chat["tool_choice"]),
         (&Value::Null, &Value::Null)
@@ -192,16 +195,16 @@ proptest! {
     #[test]
     fn any_request_is_translated_or_refused(value in value(), tools in value(), choice in value(), system in value()) {
         let request = json!({"model": "m", "input": value, "tools": tools, "tool_choice": choice, "instructions": system});
-        if let Ok(request) = responses::Request::read(&request) {
-            is_in_order(&request.to_chat(Upstream::Engine));
+        if let Ok(request) = responses::Request::read(request) {
+            is_in_order(&request.into_chat(Upstream::Engine));
         }
         let request = json!({"model": "m", "messages": value, "tools": tools, "tool_choice": choice, "system": system});
-        if let Ok(request) = messages::Request::read(&request) {
-            let chat = request.to_chat(Upstream::Engine);
+        if let Ok(request) = messages::Request::read(request) {
+            let chat = request.into_chat(Upstream::Engine);
             is_in_order(&chat);
             messages::estimate(&chat);
         }
-        let _ = responses::Request::read(&value);
-        let _ = messages::Request::read(&value);
+        let _ = responses::Request::read(value.clone());
+        let _ = messages::Request::read(value);
     }
 }

@@ -74,13 +74,13 @@ fn response() -> responses::Answer {
         {"type": "function", "name": "tool0"}, {"type": "custom", "name": "tool1"},
         {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "x"}]},
     ]});
-    responses::Answer::new(&responses::Request::read(&request).unwrap(), "1", 7)
+    responses::Answer::new(&responses::Request::read(request).unwrap(), "1", 7)
 }
 
 fn message() -> messages::Answer {
     let thinking = json!({"type": "adaptive"});
     let request = json!({"model": "m", "max_tokens": 9, "thinking": thinking, "messages": [{"role": "user", "content": "hi"}]});
-    messages::Answer::new(&messages::Request::read(&request).unwrap(), "1")
+    messages::Answer::new(&messages::Request::read(request).unwrap(), "1")
 }
 
 fn cut<'a>(text: &'a str, cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {

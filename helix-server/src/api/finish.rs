@@ -40,6 +40,9 @@ pub(super) async fn finish(State(app): State<App>, mut request: Request, next: N
     let mut response = shaped(response, id, shape);
     secure(&mut response, app.options().is_https());
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        if shape == Shape::Anthropic {
+            response.headers_mut().insert("request-id", value.clone());
+        }
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let took = foundation.clock.now().duration_since(begun);

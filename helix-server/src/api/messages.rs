@@ -5,6 +5,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use helix_dialects::messages as dialect;
 use helix_proto::RequestId;
 use http::{HeaderName, HeaderValue};
@@ -43,7 +44,7 @@ async fn messages(
     request: Request,
 ) -> Result<Response, Failure> {
     let (asked, body) = read(&app, &caller, id, request).await?;
-    let answered = answer(&app, asked, &body).await;
+    let answered = answer(&app, asked, body).await;
     Ok(answered.unwrap_or_else(|refusal| refused(refusal, id)))
 }
 
@@ -59,7 +60,7 @@ async fn count_tokens(
     request: Request,
 ) -> Result<Response, Failure> {
     let (asked, body) = read(&app, &caller, id, request).await?;
-    let counted = count(&app, &asked, &body).await;
+    let counted = count(&app, &asked, body).await;
     Ok(counted.unwrap_or_else(|refusal| refused(refusal, id)))
 }
 
@@ -68,7 +69,7 @@ async fn read(
     caller: &Caller<ModelKey>,
     id: RequestId,
     request: Request,
-) -> Result<(Asked, bytes::Bytes), Failure> {
+) -> Result<(Asked, Bytes), Failure> {
     let (parts, body) = request.into_parts();
     let asked = Asked::read(app, caller, id, &parts.headers)?;
     let most = app.options().limits.inference_body_bytes;
@@ -76,19 +77,20 @@ async fn read(
     Ok((asked, body))
 }
 
-async fn answer(app: &App, asked: Asked, body: &[u8]) -> Result<Response, Refusal> {
-    let request = dialect::Request::read(&translated::read(body)?)?;
+async fn answer(app: &App, asked: Asked, body: Bytes) -> Result<Response, Refusal> {
+    let request = dialect::Request::read(translated::read(body)?)?;
     request.require_limit()?;
     let upstream = app.inference().upstream(request.model(), asked.otherwise());
     let answer = dialect::Answer::new(&request, &translated::seed(&asked));
-    let chat = request.to_chat(upstream);
-    translated::answer(app, asked, &chat, answer, request.stream()).await
+    let stream = request.stream();
+    let chat = request.into_chat(upstream);
+    translated::answer(app, asked, chat, answer, stream).await
 }
 
-async fn count(app: &App, asked: &Asked, body: &[u8]) -> Result<Response, Refusal> {
-    let request = dialect::Request::read(&translated::read(body)?)?;
+async fn count(app: &App, asked: &Asked, body: Bytes) -> Result<Response, Refusal> {
+    let request = dialect::Request::read(translated::read(body)?)?;
     let upstream = app.inference().upstream(request.model(), asked.otherwise());
-    let chat = request.to_chat(upstream);
+    let chat = request.into_chat(upstream);
     let counted = app.inference().count_tokens(&chat, asked.otherwise()).await;
     let (tokens, by) = match counted {
         Some(tokens) => (tokens, "engine"),

@@ -5,6 +5,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     response::Response,
 };
+use bytes::Bytes;
 use helix_dialects::responses as dialect;
 use helix_proto::RequestId;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -40,16 +41,17 @@ async fn responses(
     let asked = Asked::read(&app, &caller, id, &parts.headers)?;
     let most = app.options().limits.inference_body_bytes;
     let body = body::read(&app, &parts.headers, body, most).await?;
-    Ok(answer(&app, asked, &body)
+    Ok(answer(&app, asked, body)
         .await
         .unwrap_or_else(Response::from))
 }
 
-async fn answer(app: &App, asked: Asked, body: &[u8]) -> Result<Response, Refusal> {
-    let request = dialect::Request::read(&translated::read(body)?)?;
+async fn answer(app: &App, asked: Asked, body: Bytes) -> Result<Response, Refusal> {
+    let request = dialect::Request::read(translated::read(body)?)?;
     let upstream = app.inference().upstream(request.model(), asked.otherwise());
     let now_s = app.foundation().clock.now_ms() / 1_000;
     let answer = dialect::Answer::new(&request, &translated::seed(&asked), now_s);
-    let chat = request.to_chat(upstream);
-    translated::answer(app, asked, &chat, answer, request.stream()).await
+    let stream = request.stream();
+    let chat = request.into_chat(upstream);
+    translated::answer(app, asked, chat, answer, stream).await
 }

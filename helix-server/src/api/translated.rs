@@ -131,9 +131,10 @@ pub(super) fn seed(asked: &Asked) -> String {
     seed.unwrap_or(id)
 }
 
-/// A body as JSON.
-pub(super) fn read(body: &[u8]) -> Result<Value, Refusal> {
-    serde_json::from_slice(body).map_err(|error| {
+/// A body as JSON. It is let go of: there is room in it for pictures.
+#[expect(clippy::needless_pass_by_value, reason = "it is dropped here")]
+pub(super) fn read(body: Bytes) -> Result<Value, Refusal> {
+    serde_json::from_slice(&body).map_err(|error| {
         let message = format!("the body is not valid JSON: {error}");
         let kind = "invalid_request_error";
         Refusal::new(StatusCode::BAD_REQUEST, kind, message, None)
@@ -145,11 +146,12 @@ pub(super) fn read(body: &[u8]) -> Result<Value, Refusal> {
 pub(super) async fn answer<D: Dialect + Send + 'static>(
     app: &App,
     asked: Asked,
-    chat: &Value,
+    chat: Value,
     dialect: D,
     stream: bool,
 ) -> Result<Response, Refusal> {
-    let body = serde_json::to_vec(chat).unwrap_or_default();
+    let body = serde_json::to_vec(&chat).unwrap_or_default();
+    drop(chat);
     let body = RequestBody::parse(body.into()).map_err(|error| Refusal::from(&error.into()))?;
     let opened = asked.open(app, Endpoint::ChatCompletions, body).await;
     let opened = opened.map_err(|error| Refusal::from(&error))?;

@@ -348,6 +348,10 @@ async fn errors_are_in_the_shape_of_the_api_that_was_asked() {
     let stranger = world.stranger().post("/v1/messages", m()).await;
     let error: Value = stranger.expect(401);
     assert_eq!(error["error"]["type"], "authentication_error");
+    assert_eq!(
+        stranger.headers["request-id"],
+        error["request_id"].as_str().unwrap()
+    );
 
     // Once the stream has begun, in the stream.
     let answer = caller

@@ -13,11 +13,11 @@ fuzz_target!(|body: &[u8]| {
         return;
     };
     for upstream in [chat::Upstream::Engine, chat::Upstream::OpenAi] {
-        if let Ok(request) = responses::Request::read(&body) {
-            assert!(request.to_chat(upstream)["messages"].is_array());
+        if let Ok(request) = responses::Request::read(body.clone()) {
+            assert!(request.into_chat(upstream)["messages"].is_array());
         }
-        if let Ok(request) = messages::Request::read(&body) {
-            let chat = request.to_chat(upstream);
+        if let Ok(request) = messages::Request::read(body.clone()) {
+            let chat = request.into_chat(upstream);
             assert!(chat["messages"].is_array());
             messages::estimate(&chat);
         }

@@ -23,12 +23,12 @@ fuzz_target!(|input: (u16, &[u8])| {
     let (before, after) = stream.split_at(at);
     let response = || {
         let request = json!({"model": "m", "input": "x", "tools": [{"type": "custom", "name": "f"}]});
-        let request = responses::Request::read(&request).expect("it is a request");
+        let request = responses::Request::read(request).expect("it is a request");
         responses::Answer::new(&request, "1", 0)
     };
     let message = || {
         let request = json!({"model": "m", "thinking": {"type": "enabled"}, "messages": [{"role": "user", "content": "x"}]});
-        let request = messages::Request::read(&request).expect("it is a request");
+        let request = messages::Request::read(request).expect("it is a request");
         messages::Answer::new(&request, "1")
     };
     assert_eq!(told(response(), &[stream]), told(response(), &[before, after]));

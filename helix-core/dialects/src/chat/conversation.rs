@@ -32,14 +32,14 @@ impl Part {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Said {
     reasoning: String,
     text: String,
     calls: Vec<Value>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Message {
     System(String),
     User(Vec<Part>),
@@ -48,7 +48,7 @@ enum Message {
 }
 
 /// Puts a conversation together.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Conversation {
     messages: Vec<Message>,
     /// Of results of tools, what only a user's message may hold.

@@ -14,6 +14,10 @@ pub struct Request {
     model: String,
     stream: bool,
     thinking: bool,
+    conversation: Conversation,
+    tools: Vec<Value>,
+    tool_choice: Option<Value>,
+    /// Everything but the conversation.
     body: Map<String, Value>,
 }
 
@@ -22,30 +26,25 @@ impl Request {
     ///
     /// # Errors
     /// When it is no request that can be translated.
-    pub fn read(body: &Value) -> Result<Self, Refused> {
-        let Some(body) = body.as_object() else {
-            return Err(Refused {
-                param: None,
-                message: "the body must be a JSON object".to_owned(),
-            });
+    pub fn read(body: Value) -> Result<Self, Refused> {
+        let Value::Object(mut body) = body else {
+            return Err(Refused::no_object());
         };
         let Some(model) = body.get("model").and_then(Value::as_str) else {
             return Err(Refused::new("model", "model: a string is required"));
         };
-        let request = Self {
-            model: model.to_owned(),
+        let model = model.to_owned();
+        let (system, messages) = (body.remove("system"), body.remove("messages"));
+        let thinking = body.get("thinking").and_then(|it| it["type"].as_str());
+        Ok(Self {
+            model,
             stream: body.get("stream") == Some(&Value::Bool(true)),
-            thinking: matches!(
-                body.get("thinking").and_then(|it| it["type"].as_str()),
-                Some("enabled" | "adaptive")
-            ),
-            body: body.clone(),
-        };
-        // What cannot be said is refused before anything is asked.
-        request.conversation()?;
-        request.tools()?;
-        request.tool_choice()?;
-        Ok(request)
+            thinking: matches!(thinking, Some("enabled" | "adaptive")),
+            conversation: conversation(system.as_ref(), messages.as_ref())?,
+            tools: tools(body.get("tools"))?,
+            tool_choice: tool_choice(body.get("tool_choice"))?,
+            body,
+        })
     }
 
     /// The model that is asked for.
@@ -78,10 +77,9 @@ impl Request {
     }
 
     /// The same as a chat completion that is streamed.
-    pub fn to_chat(&self, upstream: Upstream) -> Value {
-        // Read before: nothing is refused here.
-        let conversation = self.conversation().unwrap_or_default();
-        let mut chat = chat::request(&self.model, conversation, upstream);
+    pub fn into_chat(self, upstream: Upstream) -> Value {
+        let format = self.response_format();
+        let mut chat = chat::request(&self.model, self.conversation, upstream);
         let mut set = |name: &str, value: Option<&Value>| {
             if let Some(value) = value.filter(|it| !it.is_null()) {
                 chat.insert(name.to_owned(), value.clone());
@@ -90,106 +88,21 @@ impl Request {
         set(chat::max_tokens(upstream), self.body.get("max_tokens"));
         set("temperature", self.body.get("temperature"));
         set("top_p", self.body.get("top_p"));
-        set(
-            "stop",
-            self.body
-                .get("stop_sequences")
-                .filter(|it| it != &&json!([])),
-        );
+        let stop = self.body.get("stop_sequences");
+        set("stop", stop.filter(|it| it != &&json!([])));
         if upstream == Upstream::Engine {
             set("top_k", self.body.get("top_k"));
         }
-        set("response_format", self.response_format().as_ref());
-        let tools = self.tools().unwrap_or_default();
-        if !tools.is_empty() {
-            set("tool_choice", self.tool_choice().ok().flatten().as_ref());
-            let alone =
-                &self.body.get("tool_choice").unwrap_or(&Value::Null)["disable_parallel_tool_use"];
-            if alone == &Value::Bool(true) {
+        set("response_format", format.as_ref());
+        if !self.tools.is_empty() {
+            set("tool_choice", self.tool_choice.as_ref());
+            let choice = self.body.get("tool_choice").unwrap_or(&Value::Null);
+            if choice["disable_parallel_tool_use"] == true {
                 set("parallel_tool_calls", Some(&Value::Bool(false)));
             }
-            set("tools", Some(&tools.into()));
+            chat.insert("tools".to_owned(), self.tools.into());
         }
         chat.into()
-    }
-
-    fn conversation(&self) -> Result<Conversation, Refused> {
-        let mut conversation = Conversation::default();
-        match self.body.get("system") {
-            None | Some(Value::Null) => {}
-            Some(Value::String(text)) => conversation.system(text),
-            Some(Value::Array(blocks)) => {
-                for (at, block) in blocks.iter().enumerate() {
-                    let text = block["text"].as_str().ok_or_else(|| {
-                        let param = format!("system.{at}.text");
-                        let message = format!("{param}: a string is required");
-                        Refused::new(param, message)
-                    })?;
-                    conversation.system(text);
-                }
-            }
-            Some(_) => {
-                let message = "system: must be a string or a list of text blocks";
-                return Err(Refused::new("system", message));
-            }
-        }
-        let Some(messages) = self.body.get("messages").and_then(Value::as_array) else {
-            return Err(Refused::new("messages", "messages: a list is required"));
-        };
-        if messages.is_empty() {
-            let message = "messages: at least one message is required";
-            return Err(Refused::new("messages", message));
-        }
-        for (at, message) in messages.iter().enumerate() {
-            let path = format!("messages.{at}");
-            blocks::message(message, &path, &mut conversation)?;
-        }
-        Ok(conversation)
-    }
-
-    fn tools(&self) -> Result<Vec<Value>, Refused> {
-        let tools = match self.body.get("tools") {
-            None | Some(Value::Null) => return Ok(Vec::new()),
-            Some(Value::Array(tools)) => tools,
-            Some(_) => return Err(Refused::new("tools", "tools: must be a list")),
-        };
-        let mut functions = Vec::with_capacity(tools.len());
-        for (at, tool) in tools.iter().enumerate() {
-            let Some(schema) = tool.get("input_schema").filter(|it| it.is_object()) else {
-                if tool.get("type").is_some_and(|it| it != "custom") {
-                    continue;
-                }
-                let param = format!("tools.{at}.input_schema");
-                let message = format!("{param}: an object is required");
-                return Err(Refused::new(param, message));
-            };
-            let Some(name) = tool["name"].as_str() else {
-                let param = format!("tools.{at}.name");
-                let message = format!("{param}: a string is required");
-                return Err(Refused::new(param, message));
-            };
-            functions.push(chat::function(name, tool["description"].as_str(), schema));
-        }
-        Ok(functions)
-    }
-
-    fn tool_choice(&self) -> Result<Option<Value>, Refused> {
-        let choice = match self.body.get("tool_choice") {
-            None | Some(Value::Null) => return Ok(None),
-            Some(choice) => choice,
-        };
-        let choice = match (choice["type"].as_str(), choice["name"].as_str()) {
-            (Some("auto"), _) => "auto".into(),
-            (Some("any"), _) => "required".into(),
-            (Some("none"), _) => "none".into(),
-            (Some("tool"), Some(name)) => json!({"type": "function", "function": {"name": name}}),
-            _ => {
-                let message =
-                    "tool_choice: must be of type `auto`, `any`, `none`, or `tool` with a `name`";
-                return Err(Refused::new("tool_choice", message));
-            }
-        };
-        Ok(Some(choice))
     }
 
     fn response_format(&self) -> Option<Value> {
@@ -202,4 +115,83 @@ impl Request {
         let named = json!({"name": "output", "schema": schema, "strict": true});
         Some(json!({"type": "json_schema", "json_schema": named}))
     }
+}
+
+fn conversation(system: Option<&Value>, messages: Option<&Value>) -> Result<Conversation, Refused> {
+    let mut conversation = Conversation::default();
+    match system {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) => conversation.system(text),
+        Some(Value::Array(blocks)) => {
+            for (at, block) in blocks.iter().enumerate() {
+                let text = block["text"].as_str().ok_or_else(|| {
+                    let param = format!("system.{at}.text");
+                    let message = format!("{param}: a string is required");
+                    Refused::new(param, message)
+                })?;
+                conversation.system(text);
+            }
+        }
+        Some(_) => {
+            let message = "system: must be a string or a list of text blocks";
+            return Err(Refused::new("system", message));
+        }
+    }
+    let Some(messages) = messages.and_then(Value::as_array) else {
+        return Err(Refused::new("messages", "messages: a list is required"));
+    };
+    if messages.is_empty() {
+        let message = "messages: at least one message is required";
+        return Err(Refused::new("messages", message));
+    }
+    for (at, message) in messages.iter().enumerate() {
+        let path = format!("messages.{at}");
+        blocks::message(message, &path, &mut conversation)?;
+    }
+    Ok(conversation)
+}
+
+fn tools(tools: Option<&Value>) -> Result<Vec<Value>, Refused> {
+    let tools = match tools {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(tools)) => tools,
+        Some(_) => return Err(Refused::new("tools", "tools: must be a list")),
+    };
+    let mut functions = Vec::with_capacity(tools.len());
+    for (at, tool) in tools.iter().enumerate() {
+        let Some(schema) = tool.get("input_schema").filter(|it| it.is_object()) else {
+            if tool.get("type").is_some_and(|it| it != "custom") {
+                continue;
+            }
+            let param = format!("tools.{at}.input_schema");
+            let message = format!("{param}: an object is required");
+            return Err(Refused::new(param, message));
+        };
+        let Some(name) = tool["name"].as_str() else {
+            let param = format!("tools.{at}.name");
+            let message = format!("{param}: a string is required");
+            return Err(Refused::new(param, message));
+        };
+        functions.push(chat::function(name, tool["description"].as_str(), schema));
+    }
+    Ok(functions)
+}
+
+fn tool_choice(choice: Option<&Value>) -> Result<Option<Value>, Refused> {
+    let choice = match choice {
+        None | Some(Value::Null) => return Ok(None),
+        Some(choice) => choice,
+    };
+    let choice = match (choice["type"].as_str(), choice["name"].as_str()) {
+        (Some("auto"), _) => "auto".into(),
+        (Some("any"), _) => "required".into(),
+        (Some("none"), _) => "none".into(),
+        (Some("tool"), Some(name)) => json!({"type": "function", "function": {"name": name}}),
+        _ => {
+            let message =
+                "tool_choice: must be of type `auto`, `any`, `none`, or `tool` with a `name`";
+            return Err(Refused::new("tool_choice", message));
+        }
+    };
+    Ok(Some(choice))
 }

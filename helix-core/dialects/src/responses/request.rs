@@ -29,7 +29,11 @@ const STORED: [(&str, &str); 3] = [
 pub struct Request {
     model: String,
     stream: bool,
+    conversation: Conversation,
     pub(super) tools: Tools,
+    /// What is offered to the model of them, and the choice among it.
+    chosen: (Vec<Value>, Option<Value>),
+    /// Everything but the input.
     pub(super) body: Map<String, Value>,
 }
 
@@ -38,16 +42,14 @@ impl Request {
     ///
     /// # Errors
     /// When it is no request that can be translated.
-    pub fn read(body: &Value) -> Result<Self, Refused> {
-        let Some(body) = body.as_object() else {
-            return Err(Refused {
-                param: None,
-                message: "the body must be a JSON object".to_owned(),
-            });
+    pub fn read(body: Value) -> Result<Self, Refused> {
+        let Value::Object(mut body) = body else {
+            return Err(Refused::no_object());
         };
         let Some(model) = body.get("model").and_then(Value::as_str) else {
             return Err(Refused::new("model", "`model` must be a string"));
         };
+        let model = model.to_owned();
         for (field, why) in STORED {
             if body.get(field).is_some_and(|it| !it.is_null()) {
                 return Err(Refused::new(field, format!("`{field}`: {why}")));
@@ -57,16 +59,17 @@ impl Request {
             let message = "`background`: answers are not stored here: stream this one";
             return Err(Refused::new("background", message));
         }
-        let request = Self {
-            model: model.to_owned(),
+        let input = body.remove("input");
+        let conversation = conversation(body.get("instructions"), input.as_ref())?;
+        let tools = Tools::read(body.get("tools"))?;
+        Ok(Self {
+            model,
             stream: body.get("stream") == Some(&Value::Bool(true)),
-            tools: Tools::read(body.get("tools"))?,
-            body: body.clone(),
-        };
-        // What cannot be said is refused before anything is asked.
-        request.conversation()?;
-        request.tools.choose(body.get("tool_choice"))?;
-        Ok(request)
+            conversation,
+            chosen: tools.choose(body.get("tool_choice"))?,
+            tools,
+            body,
+        })
     }
 
     /// The model that is asked for.
@@ -80,10 +83,9 @@ impl Request {
     }
 
     /// The same as a chat completion that is streamed.
-    pub fn to_chat(&self, upstream: Upstream) -> Value {
-        // Read before: nothing is refused here.
-        let conversation = self.conversation().unwrap_or_default();
-        let mut chat = chat::request(&self.model, conversation, upstream);
+    pub fn into_chat(self, upstream: Upstream) -> Value {
+        let format = self.response_format();
+        let mut chat = chat::request(&self.model, self.conversation, upstream);
         let mut set = |name: &str, value: Option<&Value>| {
             if let Some(value) = value.filter(|it| !it.is_null()) {
                 chat.insert(name.to_owned(), value.clone());
@@ -98,40 +100,14 @@ impl Request {
         }
         let effort = self.body.get("reasoning").and_then(|it| it.get("effort"));
         set("reasoning_effort", effort);
-        set("response_format", self.response_format().as_ref());
-        if !self.tools.is_empty() {
-            let choice = self.body.get("tool_choice");
-            let (functions, choice) = self.tools.choose(choice).unwrap_or_default();
-            set("tools", Some(&functions.into()));
+        set("response_format", format.as_ref());
+        let (functions, choice) = self.chosen;
+        if !functions.is_empty() {
             set("tool_choice", choice.as_ref());
             set("parallel_tool_calls", self.body.get("parallel_tool_calls"));
+            chat.insert("tools".to_owned(), functions.into());
         }
         chat.into()
-    }
-
-    fn conversation(&self) -> Result<Conversation, Refused> {
-        let mut conversation = Conversation::default();
-        match self.body.get("instructions") {
-            None | Some(Value::Null) => {}
-            Some(Value::String(text)) => conversation.system(text),
-            Some(_) => {
-                let message = "`instructions` must be a string";
-                return Err(Refused::new("instructions", message));
-            }
-        }
-        match self.body.get("input") {
-            Some(Value::String(text)) => conversation.user(vec![chat::Part::Text(text.clone())]),
-            Some(Value::Array(items)) if !items.is_empty() => {
-                for (at, item) in items.iter().enumerate() {
-                    input::item(item, &format!("input[{at}]"), &mut conversation)?;
-                }
-            }
-            _ => {
-                let message = "`input` must be a string or a list of at least one item";
-                return Err(Refused::new("input", message));
-            }
-        }
-        Ok(conversation)
     }
 
     fn response_format(&self) -> Option<Value> {
@@ -150,4 +126,32 @@ impl Request {
             _ => None,
         }
     }
+}
+
+fn conversation(
+    instructions: Option<&Value>,
+    input: Option<&Value>,
+) -> Result<Conversation, Refused> {
+    let mut conversation = Conversation::default();
+    match instructions {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) => conversation.system(text),
+        Some(_) => {
+            let message = "`instructions` must be a string";
+            return Err(Refused::new("instructions", message));
+        }
+    }
+    match input {
+        Some(Value::String(text)) => conversation.user(vec![chat::Part::Text(text.clone())]),
+        Some(Value::Array(items)) if !items.is_empty() => {
+            for (at, item) in items.iter().enumerate() {
+                input::item(item, &format!("input[{at}]"), &mut conversation)?;
+            }
+        }
+        _ => {
+            let message = "`input` must be a string or a list of at least one item";
+            return Err(Refused::new("input", message));
+        }
+    }
+    Ok(conversation)
 }

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::{Refused, chat};
 
+/// Tools of a request at most, and of a choice among them.
+const MOST: usize = 1_024;
+
 /// What stands between a namespace and a tool's name.
 const IN: &str = "__";
 
@@ -67,6 +70,10 @@ impl Tools {
     }
 
     fn add(&mut self, tool: &Value, namespace: Option<&str>, path: &str) -> Result<(), Refused> {
+        if self.tools.len() >= MOST {
+            let message = format!("`tools` must name at most {MOST} tools");
+            return Err(Refused::new("tools", message));
+        }
         let custom = match tool["type"].as_str() {
             Some("function") => false,
             Some("custom") => true,
@@ -98,10 +105,6 @@ impl Tools {
             function,
         });
         Ok(())
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.tools.is_empty()
     }
 
     /// The tool that the model means.
@@ -138,7 +141,7 @@ impl Tools {
                 }
             }
             Some("allowed_tools") => {
-                let allowed = choice["tools"].as_array().into_iter().flatten();
+                let allowed = choice["tools"].as_array().into_iter().flatten().take(MOST);
                 let allowed: Vec<_> = allowed.filter_map(named).collect();
                 if !allowed.is_empty() {
                     let some = functions(&|tool| allowed.contains(&tool.known_as));
