@@ -8,6 +8,7 @@
 
 mod answer;
 mod input;
+mod item;
 mod request;
 mod tools;
 

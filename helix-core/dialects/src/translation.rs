@@ -15,6 +15,12 @@ pub trait Dialect {
     /// The events of the next piece. After [`Piece::End`] or [`Piece::Failed`] none comes.
     fn piece(&mut self, piece: Piece) -> Vec<Event>;
 
+    /// What tells a client that the answer goes on although nothing came for a while; `None` where
+    /// the API has no event for it.
+    fn idle(&self) -> Option<Event> {
+        None
+    }
+
     /// The answer as one object, once it has ended.
     ///
     /// # Errors
@@ -62,6 +68,11 @@ impl<D: Dialect> Translation<D> {
     /// Ends the stream for a reason that is not in it.
     pub fn fail(&mut self, failure: Failure) -> Vec<Event> {
         self.told(vec![Piece::Failed(failure)])
+    }
+
+    /// What tells a client that the answer goes on although nothing came for a while.
+    pub fn idle(&self) -> Option<Event> {
+        self.dialect.idle()
     }
 
     /// Whether the answer has ended, well or not: nothing that comes changes it.

@@ -86,6 +86,19 @@ impl Asked {
         Ok(asked)
     }
 
+    /// A request of nobody's, for tests of what comes after it.
+    #[cfg(test)]
+    pub(super) fn nobodys() -> Self {
+        use helix_proto::TypedId as _;
+        Self {
+            id: RequestId::from_parts(1, 1),
+            user: helix_proto::UserId::from_parts(1, 1),
+            priority: Priority::Normal,
+            deadline: Duration::ZERO,
+            session: None,
+        }
+    }
+
     /// The model of the caller's session: answers where nothing else has the name.
     pub(super) fn otherwise(&self) -> Option<&str> {
         self.session.as_ref().map(|session| &*session.model)

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use helix_dialects::{Dialect, Event, Refused, Translation, chat::Failure as Failed};
 use helix_proto::openai::{ErrorBody, ErrorDetail, RequestBody};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -17,11 +17,18 @@ use serde_json::Value;
 use super::asked::{Asked, REQUEST_ID};
 use crate::{
     App,
-    inference::{BodyStream, Endpoint, Error, Opened},
+    inference::{Endpoint, Error, Opened},
 };
 
 /// How much of an error answer is read.
 const ERROR_BYTES: usize = 64 << 10;
+
+/// How long nothing comes before the client is told that the answer goes on: proxies cut connections
+/// on which nothing passes for 30 to 60 s.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// Tells it where the API has no event for it: clients pass over comments.
+const COMMENT: &[u8] = b": it goes on\n\n";
 
 /// How long an upstream may take to end its answer behind the last word.
 const LAST: Duration = Duration::from_millis(500);
@@ -188,14 +195,18 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// An answer that is being told. Dropping it cancels the work on the engine.
-struct Telling<D> {
-    body: BodyStream,
+struct Telling<B, D> {
+    body: B,
     translation: Translation<D>,
     asked: Asked,
     begun: bool,
 }
 
-impl<D: Dialect> Telling<D> {
+impl<B, D> Telling<B, D>
+where
+    B: Stream<Item = Result<Bytes, Error>> + Unpin,
+    D: Dialect,
+{
     /// The events that come next.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         let mut out = Vec::new();
@@ -208,8 +219,14 @@ impl<D: Dialect> Telling<D> {
                 self.ended().await;
                 return None;
             }
-            let events = self.more().await;
-            encode(&events, &mut out);
+            // Nothing is lost of what is given up: it only waits for more bytes.
+            match tokio::time::timeout(IDLE, self.more()).await {
+                Ok(events) => encode(&events, &mut out),
+                Err(_) => match self.translation.idle() {
+                    Some(event) => event.encode(&mut out),
+                    None => out.extend_from_slice(COMMENT),
+                },
+            }
         }
         Some((Ok(out.into()), self))
     }
@@ -246,5 +263,40 @@ impl<D: Dialect> Telling<D> {
 fn encode(events: &[Event], out: &mut Vec<u8>) {
     for event in events {
         event.encode(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use helix_dialects::{messages, responses};
+    use serde_json::json;
+
+    use super::*;
+
+    fn telling<D: Dialect>(dialect: D) -> Telling<impl Stream<Item = Result<Bytes, Error>>, D> {
+        Telling {
+            body: stream::pending(),
+            translation: Translation::new(dialect),
+            asked: Asked::nobodys(),
+            begun: true,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_told_that_an_answer_goes_on_before_a_proxy_cuts_it() {
+        let begun = tokio::time::Instant::now();
+        let request = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+        let request = messages::Request::read(request).unwrap();
+        let told = telling(messages::Answer::new(&request, "1")).next().await;
+        assert_eq!(
+            told.unwrap().0.unwrap(),
+            "event: ping\ndata: {\"type\":\"ping\"}\n\n"
+        );
+        let request = responses::Request::read(json!({"model": "m", "input": "hi"})).unwrap();
+        let told = telling(responses::Answer::new(&request, "1", 0))
+            .next()
+            .await;
+        assert_eq!(told.unwrap().0.unwrap(), COMMENT);
+        assert_eq!(begun.elapsed(), 2 * IDLE);
     }
 }

@@ -201,6 +201,10 @@ impl Dialect for Answer {
         events
     }
 
+    fn idle(&self) -> Option<Event> {
+        Some(event("ping", json!({})))
+    }
+
     fn whole(&self) -> Result<Value, Failure> {
         let blocks: Result<Vec<Value>, Failure> = self.blocks.iter().cloned().collect();
         Ok(self.message(&blocks?.into()))

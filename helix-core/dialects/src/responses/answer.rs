@@ -4,43 +4,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Request,
+    item::{Called, Open, Said, finished, input},
     tools::{Tool, Tools},
 };
 use crate::{
     Dialect, Event,
     chat::{Failure, Piece, Stop, Usage},
 };
-
-/// An item that is being told.
-#[derive(Debug)]
-enum Open {
-    Reasoning(String),
-    Message {
-        /// Parts that are complete.
-        parts: Vec<Value>,
-        part: Said,
-    },
-    Call {
-        tool: Called,
-        arguments: String,
-    },
-}
-
-/// A part of a message that is being told.
-#[derive(Debug)]
-enum Said {
-    Text(String),
-    Refusal(String),
-}
-
-/// What is called.
-#[derive(Debug)]
-struct Called {
-    call_id: String,
-    name: String,
-    namespace: Option<String>,
-    custom: bool,
-}
 
 /// A response that is being told.
 #[derive(Debug)]
@@ -82,17 +52,6 @@ fn repeated(request: &Request) -> Map<String, Value> {
         (name.to_owned(), sent.cloned().unwrap_or(absent))
     });
     said.collect()
-}
-
-fn text_part(text: &str) -> Value {
-    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
-}
-
-fn finished(part: &Said) -> Value {
-    match part {
-        Said::Text(text) => text_part(text),
-        Said::Refusal(text) => json!({"type": "refusal", "refusal": text}),
-    }
 }
 
 impl Answer {
@@ -147,34 +106,14 @@ impl Answer {
     }
 
     fn item_id(&self) -> String {
-        let kind = match &self.open {
-            Some(Open::Reasoning(_)) => "rs",
-            Some(Open::Call { tool, .. }) if tool.custom => "ctc",
-            Some(Open::Call { .. }) => "fc",
-            Some(Open::Message { .. }) | None => "msg",
-        };
+        let kind = self.open.as_ref().map_or("msg", Open::kind);
         format!("{kind}_{}_{}", self.seed, self.output.len())
     }
 
     /// The item that is being told, as far as it came.
     fn item(&self, status: &str) -> Value {
-        let id = self.item_id();
-        match &self.open {
-            None => Value::Null,
-            Some(Open::Reasoning(text)) => {
-                let content = if text.is_empty() {
-                    json!([])
-                } else {
-                    json!([{"type": "reasoning_text", "text": text}])
-                };
-                json!({"type": "reasoning", "id": id, "summary": [], "content": content,
-                    "encrypted_content": null, "status": status})
-            }
-            Some(Open::Message { parts, .. }) => {
-                json!({"type": "message", "id": id, "role": "assistant", "content": parts, "status": status})
-            }
-            Some(Open::Call { tool, arguments }) => call(tool, arguments, &id, status),
-        }
+        let open = self.open.as_ref();
+        open.map_or(Value::Null, |open| open.item(&self.item_id(), status))
     }
 
     /// Begins an item, behind the one before.
@@ -392,29 +331,6 @@ impl Answer {
         let response = self.response();
         self.event("response.failed", json!({"response": response}), events);
     }
-}
-
-fn call(tool: &Called, arguments: &str, id: &str, status: &str) -> Value {
-    let mut item = json!({"id": id, "call_id": tool.call_id, "name": tool.name, "status": status});
-    if tool.custom {
-        item["type"] = "custom_tool_call".into();
-        item["input"] = input(arguments).into();
-    } else {
-        item["type"] = "function_call".into();
-        item["arguments"] = arguments.into();
-    }
-    if let Some(namespace) = &tool.namespace {
-        item["namespace"] = namespace.as_str().into();
-    }
-    item
-}
-
-/// The text in the arguments of a custom tool. A model that did not keep to the form is passed on
-/// as it is: the tool says what is wrong with it.
-fn input(arguments: &str) -> String {
-    let read: Option<Value> = serde_json::from_str(arguments).ok();
-    let input = read.as_ref().and_then(|it| it["input"].as_str());
-    input.unwrap_or(arguments).to_owned()
 }
 
 impl Dialect for Answer {
