@@ -13,6 +13,7 @@ use crate::{
     inference::Inference,
     metrics::Metrics,
     sandboxes::Sandboxes,
+    seal::Seal,
     sessions::{Direct, Sessions},
     store::Store,
 };
@@ -24,6 +25,8 @@ pub struct Foundation {
     pub options: Arc<Options>,
     /// The database.
     pub store: Store,
+    /// What secrets are sealed with on their way into the database.
+    pub seal: Seal,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -108,6 +111,11 @@ impl App {
     /// The database.
     pub fn store(&self) -> &Store {
         &self.parts.foundation.store
+    }
+
+    /// What secrets are sealed with on their way into the database.
+    pub fn seal(&self) -> &Seal {
+        &self.parts.foundation.seal
     }
 
     /// Accounts, sign-in and API keys.

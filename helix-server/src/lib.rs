@@ -14,6 +14,7 @@
 //! | [`api`] | routes, extractors, access control, errors, the OpenAPI document |
 //! | [`auth`] | accounts, sign-in, API keys |
 //! | [`store`] | SQLite and PostgreSQL |
+//! | [`seal`] | secrets at rest, and the keys they are sealed with |
 //! | [`sessions`] | conversations: the log and the turn machine |
 //! | [`events`] | the bus that tells readers of a log that it grew |
 //! | [`fleet`] | runners |
@@ -33,6 +34,7 @@ mod machines;
 pub mod metrics;
 pub mod options;
 pub mod sandboxes;
+pub mod seal;
 pub mod serve;
 pub mod sessions;
 pub mod store;
