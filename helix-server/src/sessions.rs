@@ -184,7 +184,9 @@ impl Sessions {
             active_turn: None,
             agent: None,
         };
-        self.store().add_session(user, &session, titled).await?;
+        self.store()
+            .add_session(user, &session, titled, None)
+            .await?;
         self.notices().changed(user, session.clone());
         Ok(session)
     }

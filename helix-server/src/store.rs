@@ -18,6 +18,7 @@ use sqlx::{
 use url::Url;
 
 pub(crate) mod accounts;
+pub(crate) mod agents;
 mod credentials;
 mod log;
 pub mod models;

@@ -10,12 +10,20 @@ use crate::{
 };
 
 /// Every column that holds sealed texts, and what its place is made of.
-pub(super) const SEALED: &[SealedColumn] = &[SealedColumn {
-    table: "user_secrets",
-    id: "user_id",
-    name: "name",
-    column: "sealed",
-}];
+pub(super) const SEALED: &[SealedColumn] = &[
+    SealedColumn {
+        table: "user_secrets",
+        id: "user_id",
+        name: "name",
+        column: "sealed",
+    },
+    SealedColumn {
+        table: "agent_environments",
+        id: "session_id",
+        name: "thread_id",
+        column: "sealed",
+    },
+];
 
 /// A column of sealed texts. `id` and `name` together find the row, and are the place
 /// that its texts are bound to.
