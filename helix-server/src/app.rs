@@ -7,7 +7,7 @@ use helix_base::{Clock, Ids, Outbound, TaskGroup};
 use crate::{
     Options,
     api::streams::Streams,
-    auth::Auth,
+    auth::{Auth, SessionKeys},
     events::Bus,
     fleet::Fleet,
     inference::Inference,
@@ -58,6 +58,7 @@ pub struct App {
 struct Parts {
     foundation: Foundation,
     auth: Auth,
+    session_keys: SessionKeys,
     fleet: Fleet,
     inference: Inference,
     sessions: Sessions,
@@ -74,6 +75,7 @@ impl App {
     /// When the database cannot be read.
     pub async fn start(foundation: Foundation) -> Result<Self, crate::serve::Error> {
         let auth = Auth::new(&foundation);
+        let session_keys = SessionKeys::start(&foundation, &auth);
         let setup_link = auth.prepare_setup(&foundation.public_url).await?;
         let fleet = Fleet::start(&foundation).await?;
         let inference = Inference::start(&foundation, &fleet).await?;
@@ -87,6 +89,7 @@ impl App {
             parts: Arc::new(Parts {
                 foundation,
                 auth,
+                session_keys,
                 fleet,
                 inference,
                 sessions,
@@ -121,6 +124,11 @@ impl App {
     /// Accounts, sign-in and API keys.
     pub fn auth(&self) -> &Auth {
         &self.parts.auth
+    }
+
+    /// Keys bound to sessions, for the agents in them.
+    pub fn session_keys(&self) -> &SessionKeys {
+        &self.parts.session_keys
     }
 
     /// Live streams.

@@ -28,6 +28,7 @@ pub mod runners;
 pub mod sandbox_hosts;
 pub mod sandboxes;
 pub(crate) mod seal_keys;
+mod session_keys;
 pub(crate) mod sessions;
 pub mod snapshots;
 pub(crate) mod turns;

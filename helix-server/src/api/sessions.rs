@@ -152,10 +152,13 @@ async fn update(
         .model
         .map(|model| check::line("model", &model, 200))
         .transpose()?;
-    app.sessions()
+    let session = app
+        .sessions()
         .update(caller.user_id, id, title, model)
-        .await
-        .map(Json)
+        .await?;
+    // What the session's key says of its model is read again.
+    app.auth().forget_session_key(session.id);
+    Ok(Json(session))
 }
 
 /// Deletes a session with all that is in it; a turn in flight is stopped.
@@ -169,6 +172,7 @@ async fn delete(
     Path(id): Path<SessionId>,
 ) -> Result<StatusCode, Failure> {
     app.sessions().delete(caller.user_id, id).await?;
+    app.auth().forget_session_key(id);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1571,6 +1571,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions/{id}/model-usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was asked of models with the keys of a session, those that ended included. */
+        get: operations["sessions_model_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions/{id}/turns/{turn}/cancel": {
         parameters: {
             query?: never;
@@ -3442,6 +3459,24 @@ export interface components {
             type: "external";
             /** @description Its base URL, without `/v1`. */
             url: string;
+        };
+        /** @description What was asked of models with the keys of a session, as its agent does. */
+        ModelUsage: {
+            /**
+             * Format: int64
+             * @description Tokens that were written.
+             */
+            completion_tokens: number;
+            /**
+             * Format: int64
+             * @description Tokens that were read, as engines and providers said; cached ones included.
+             */
+            prompt_tokens: number;
+            /**
+             * Format: int64
+             * @description Requests that were let in.
+             */
+            requests: number;
         };
         /**
          * @description A key that is held while something else is done.
@@ -10943,6 +10978,40 @@ export interface operations {
                 content?: never;
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sessions_model_usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session */
+                id: components["schemas"]["SessionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelUsage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
