@@ -18,6 +18,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::App;
 
 pub mod access;
+mod agent_sync;
+mod agents;
 mod auth;
 mod body;
 pub(crate) mod check;
@@ -57,17 +59,6 @@ const BODY_BYTES: usize = 1 << 20;
         helix_proto::error::ErrorEnvelope,
         helix_proto::live::ClientMessage,
         helix_proto::sandbox::guest::TerminalCommand,
-        helix_proto::session::PromptRequest,
-        helix_proto::session::PromptAccepted,
-        helix_proto::session::EditPromptRequest,
-        helix_proto::session::MovePromptRequest,
-        helix_proto::session::SetModeRequest,
-        helix_proto::session::SetAgentModelRequest,
-        helix_proto::session::SessionAgentState,
-        helix_proto::session::CatalogueAgent,
-        helix_proto::session::CatalogueAgentDetails,
-        helix_proto::session::PutAgentRequest,
-        helix_proto::agents::PermissionAnswer,
     )),
     modifiers(&Credentials),
 )]
@@ -115,6 +106,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(runners::routes())
         .merge(sandbox_hosts::routes())
         .merge(sandboxes::routes())
+        .merge(agents::routes())
+        .merge(agent_sync::routes())
         .merge(revdial::routes())
         .merge(queue::routes())
         .merge(openai::routes())

@@ -6,6 +6,7 @@ use helix_base::{Clock, Ids, Outbound, TaskGroup};
 
 use crate::{
     Options,
+    agents::Agents,
     api::streams::Streams,
     auth::{Auth, SessionKeys},
     events::Bus,
@@ -63,6 +64,7 @@ struct Parts {
     inference: Inference,
     sessions: Sessions,
     sandboxes: Sandboxes,
+    agents: Agents,
     setup_link: Option<String>,
     streams: Streams,
     relays: Streams,
@@ -85,6 +87,7 @@ impl App {
         };
         let sessions = Sessions::start(&foundation, Arc::new(direct)).await?;
         let sandboxes = Sandboxes::start(&foundation).await?;
+        let agents = Agents::start(&foundation, &sessions, &sandboxes, &session_keys).await?;
         Ok(Self {
             parts: Arc::new(Parts {
                 foundation,
@@ -94,6 +97,7 @@ impl App {
                 inference,
                 sessions,
                 sandboxes,
+                agents,
                 setup_link,
                 streams: Streams::default(),
                 relays: Streams::default(),
@@ -165,5 +169,10 @@ impl App {
     /// Sandboxes and their hosts.
     pub fn sandboxes(&self) -> &Sandboxes {
         &self.parts.sandboxes
+    }
+
+    /// Agents at work in sandboxes.
+    pub fn agents(&self) -> &Agents {
+        &self.parts.agents
     }
 }

@@ -18,12 +18,14 @@
 //! | [`sessions`] | conversations: the log and the turn machine |
 //! | [`events`] | the bus that tells readers of a log that it grew |
 //! | [`fleet`] | runners |
+//! | [`agents`] | agents at work in sandboxes: conversations, their hosts, the catalogue |
 //! | [`sandboxes`] | sandboxes and the machines that host them |
 //! | `machines` | what runners and sandbox hosts have in common: tunnels, calls, events |
 //! | [`inference`] | models, queue, scheduling, providers |
 //! | [`web`] | the web app: embedded, or proxied |
 //! | [`serve`] | sockets, TLS, staged shutdown |
 
+pub mod agents;
 pub mod api;
 pub mod app;
 pub mod auth;
