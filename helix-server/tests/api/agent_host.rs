@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use helix_base::{Outbound, OutboundOptions, outbound::BoxedIo};
 use helix_proto::{
     ThreadId,
@@ -131,6 +131,19 @@ impl AgentHost {
                     .await;
                     return (thread, command);
                 }
+                Down::Acknowledge { thread, through } => self.acknowledged(thread, through),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Takes what is there to be read: acknowledgements.
+    pub(crate) fn take(&mut self) {
+        while let Some(Some(Ok(message))) = self.socket.next().now_or_never() {
+            let Message::Text(text) = message else {
+                continue;
+            };
+            match Down::decode(&text).unwrap() {
                 Down::Acknowledge { thread, through } => self.acknowledged(thread, through),
                 other => panic!("{other:?}"),
             }

@@ -621,3 +621,93 @@ async fn administrators_keep_the_catalogue_and_others_see_its_names() {
         .await
         .error(ErrorCode::NotFound);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prompt_whose_sandbox_is_never_there_ends_with_the_reason() {
+    let mut stage = Stage::new(World::start(Kind::Sqlite).await).await;
+    stage.host.lock().makes = crate::host::Makes::Never;
+    let own = json!({"agent": {"agent": "helix", "sandbox": {}}});
+    let own: Session = stage.person.post("/api/v1/sessions", own).await.expect(201);
+    let sandbox = own.agent.unwrap().sandbox_id;
+    let turn = prompt(&stage.person, own.id, "hello").await;
+    let behind = prompt(&stage.person, own.id, "and then").await;
+    // It waits while the sandbox is being made: nothing but the queue is there.
+    let state = stage.state(own.id).await;
+    assert_eq!((state.turn, state.queue.len()), (None, 2));
+    let why = helix_proto::sandbox::SandboxEnd {
+        kind: helix_proto::sandbox::SandboxEndKind::DiskFull,
+        message: "the disk is full".into(),
+    };
+    stage.host.becomes(sandbox, SandboxState::Failed, Some(why));
+    let failed = |log: &[Entry]| {
+        let ends = ends(log);
+        matches!(&ends[..], [(id, TurnEnd::Failed { reason })]
+            if *id == turn && reason.contains("the disk is full"))
+    };
+    stage.log(own.id, "the failure", failed).await;
+    let state = stage.state(own.id).await;
+    assert!(state.held.is_some());
+    assert_eq!(state.queue[0].turn, behind);
+
+    // A host that is removed: the turn of a session there fails, and the host is sent away.
+    let (session, _, turn) = stage.asked().await;
+    let path = format!("{}?force=true", stage.host.path());
+    assert_eq!(stage.admin.delete(&path).await.status, 204);
+    let log = stage.log(session, "the failure", is_over).await;
+    let ends = ends(&log);
+    assert!(
+        matches!(&ends[..], [(id, TurnEnd::Failed { reason })]
+            if *id == turn && reason.contains("deleted")),
+        "{ends:?}"
+    );
+    assert_eq!(agent_host::closing(&mut stage.agents.socket).await.0, 4003);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_sessions_stream_at_once_through_cuts_and_every_event_is_there_once() {
+    const SESSIONS: usize = 20;
+    const SAID: usize = 300;
+    let mut stage = Stage::new(World::start(Kind::Sqlite).await).await;
+    let mut turns = Vec::new();
+    for _ in 0..SESSIONS {
+        turns.push(stage.asked().await);
+    }
+    for part in 0..3 {
+        for at in 0..SAID {
+            for (_, thread, _) in &turns {
+                let body = vec![message(&format!("{part}-{at} "))];
+                let events = stage.agents.keep(*thread, body);
+                let thread = *thread;
+                stage.agents.say(Up::Events { thread, events }).await;
+                stage.agents.take();
+            }
+        }
+        // What the control plane has read of it by now, it says in the welcome.
+        stage.agents.reconnect(&stage.world).await;
+    }
+    for (_, thread, turn) in &turns {
+        stage.agents.tell(*thread, vec![ended(*turn)]).await;
+    }
+    let expected: Vec<_> = (0..3)
+        .flat_map(|part| (0..SAID).map(move |at| format!("{part}-{at} ")))
+        .collect();
+    for (session, _, _) in &turns {
+        let log = stage.log(*session, "the end", is_over).await;
+        assert_eq!(texts(&log), expected);
+    }
+    let metrics = stage.world.stranger().get("/metrics").await;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    let of = |name: &str| -> f64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let (entries, batches) = (
+        of("helix_agent_log_entries_total"),
+        of("helix_agent_batches_total"),
+    );
+    // No transaction for each event: what comes while one is under way is the next.
+    assert!(
+        batches * 2.0 < entries,
+        "{batches} batches, {entries} entries"
+    );
+}
