@@ -18,6 +18,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::App;
 
 pub mod access;
+mod agent_sync;
+mod agents;
 mod asked;
 mod auth;
 mod body;
@@ -108,6 +110,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(runners::routes())
         .merge(sandbox_hosts::routes())
         .merge(sandboxes::routes())
+        .merge(agents::routes())
+        .merge(agent_sync::routes())
         .merge(revdial::routes())
         .merge(queue::routes())
         .merge(openai::routes())

@@ -6,6 +6,7 @@ use helix_base::{Clock, Ids, Outbound, TaskGroup};
 
 use crate::{
     Options,
+    agents::Agents,
     api::streams::Streams,
     auth::{Auth, SessionKeys},
     events::Bus,
@@ -13,6 +14,7 @@ use crate::{
     inference::Inference,
     metrics::Metrics,
     sandboxes::Sandboxes,
+    seal::Seal,
     sessions::{Direct, Sessions},
     store::Store,
 };
@@ -24,6 +26,8 @@ pub struct Foundation {
     pub options: Arc<Options>,
     /// The database.
     pub store: Store,
+    /// What secrets are sealed with on their way into the database.
+    pub seal: Seal,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -60,6 +64,7 @@ struct Parts {
     inference: Inference,
     sessions: Sessions,
     sandboxes: Sandboxes,
+    agents: Agents,
     setup_link: Option<String>,
     streams: Streams,
     relays: Streams,
@@ -82,6 +87,7 @@ impl App {
         };
         let sessions = Sessions::start(&foundation, Arc::new(direct)).await?;
         let sandboxes = Sandboxes::start(&foundation).await?;
+        let agents = Agents::start(&foundation, &sessions, &sandboxes, &session_keys).await?;
         Ok(Self {
             parts: Arc::new(Parts {
                 foundation,
@@ -91,6 +97,7 @@ impl App {
                 inference,
                 sessions,
                 sandboxes,
+                agents,
                 setup_link,
                 streams: Streams::default(),
                 relays: Streams::default(),
@@ -111,6 +118,11 @@ impl App {
     /// The database.
     pub fn store(&self) -> &Store {
         &self.parts.foundation.store
+    }
+
+    /// What secrets are sealed with on their way into the database.
+    pub fn seal(&self) -> &Seal {
+        &self.parts.foundation.seal
     }
 
     /// Accounts, sign-in and API keys.
@@ -157,5 +169,10 @@ impl App {
     /// Sandboxes and their hosts.
     pub fn sandboxes(&self) -> &Sandboxes {
         &self.parts.sandboxes
+    }
+
+    /// Agents at work in sandboxes.
+    pub fn agents(&self) -> &Agents {
+        &self.parts.agents
     }
 }

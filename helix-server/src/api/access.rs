@@ -108,6 +108,10 @@ pub struct SandboxesKey;
 #[derive(Debug)]
 pub struct MachineCredential;
 
+/// A sandbox host, with its own credential.
+#[derive(Debug)]
+pub struct HostCredential;
+
 /// A machine, as its credential says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Machine {
@@ -217,6 +221,17 @@ impl Access for MachineCredential {
                 "the machine's credential is not valid, or was revoked: ask an administrator for a new one",
             )
         })
+    }
+}
+
+impl Access for HostCredential {
+    type Identity = SandboxHostId;
+
+    async fn admit(app: &App, parts: &Parts) -> Result<SandboxHostId, Failure> {
+        match MachineCredential::admit(app, parts).await? {
+            Machine::SandboxHost(host) => Ok(host),
+            Machine::Runner(_) => Err(Failure::forbidden("this is for sandbox hosts")),
+        }
     }
 }
 
