@@ -7,6 +7,8 @@
 //!   control plane keep of each other until it is stored: pure state machines.
 //! - [`base`]: errors that say whether to retry, task groups with one staged shutdown,
 //!   clock, secrets, backoff, and the one factory for everything that dials out.
+//! - [`dialects`]: the APIs that agents speak, OpenAI's Responses and Anthropic's Messages,
+//!   translated to what engines speak: pure.
 //! - [`isolation`]: sandboxes with their network, names, files, terminals and Docker
 //!   daemon, behind one trait for whatever makes them.
 //! - [`scheduler`]: which model runs where, and which request goes when: a pure state
@@ -21,6 +23,7 @@
 
 pub use helix_agent as agent;
 pub use helix_base as base;
+pub use helix_dialects as dialects;
 pub use helix_isolation as isolation;
 pub use helix_scheduler as scheduler;
 pub use helix_stream as stream;

@@ -1,9 +1,9 @@
-//! The HTTP surface: REST under `/api/v1`, OpenAI's API under `/v1`.
+//! The HTTP surface: REST under `/api/v1`, OpenAI's and Anthropic's APIs under `/v1`.
 //!
 //! **Invariants.** A route is added by `OpenApiRouter::routes` only, so that the
 //! OpenAPI document and the routes cannot differ. A handler takes a
 //! [`Caller`], whose type says who may call it. An error is
-//! answered as a [`Failure`], in the one envelope (or OpenAI's shape on `/v1`).
+//! answered as a [`Failure`], in the one envelope (or OpenAI's or Anthropic's shape on `/v1`).
 
 use axum::{Extension, Router, middleware};
 use utoipa::{
@@ -18,6 +18,9 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::App;
 
 pub mod access;
+mod agent_sync;
+mod agents;
+mod asked;
 mod auth;
 mod body;
 pub(crate) mod check;
@@ -28,10 +31,13 @@ pub mod extract;
 pub mod failure;
 mod finish;
 mod live;
+mod messages;
 mod meter;
+mod model_usage;
 mod models;
 mod openai;
 mod queue;
+mod responses;
 mod revdial;
 mod runners;
 mod sandbox_hosts;
@@ -39,6 +45,7 @@ mod sandboxes;
 mod sessions;
 pub(crate) mod streams;
 mod system;
+mod translated;
 mod turns;
 mod users;
 
@@ -51,7 +58,7 @@ const BODY_BYTES: usize = 1 << 20;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Helix", description = "The control plane's API. Errors of `/api/v1` are `ErrorEnvelope`; errors of `/v1` are in OpenAI's shape."),
+    info(title = "Helix", description = "The control plane's API. Errors of `/api/v1` are `ErrorEnvelope`; errors of `/v1` are in the shape of the API that was asked."),
     components(schemas(
         helix_proto::error::ErrorEnvelope,
         helix_proto::live::ClientMessage,
@@ -80,6 +87,8 @@ impl Modify for Credentials {
         let components = document.components.get_or_insert_with(Components::new);
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         components.add_security_scheme("api_key", bearer("An API key, `hx_…`, of the named scope"));
+        let agent = bearer("The key of a session, `hxa_…`, which its agent has");
+        components.add_security_scheme("session_key", agent);
         components.add_security_scheme("runner", bearer("A runner's credential, `hxr_…`"));
         let host = bearer("A sandbox host's credential, `hxs_…`");
         components.add_security_scheme("sandbox_host", host);
@@ -95,14 +104,19 @@ fn routes() -> OpenApiRouter<App> {
         .merge(sessions::routes())
         .merge(turns::routes())
         .merge(events::routes())
+        .merge(model_usage::routes())
         .merge(live::routes())
         .merge(models::routes())
         .merge(runners::routes())
         .merge(sandbox_hosts::routes())
         .merge(sandboxes::routes())
+        .merge(agents::routes())
+        .merge(agent_sync::routes())
         .merge(revdial::routes())
         .merge(queue::routes())
         .merge(openai::routes())
+        .merge(responses::routes())
+        .merge(messages::routes())
 }
 
 /// The OpenAPI document.

@@ -15,6 +15,7 @@ pub mod process;
 pub mod programs;
 pub mod python;
 pub mod sandbox_host;
+pub mod scripted_model;
 pub mod world;
 
 pub use client::Client;
@@ -23,4 +24,5 @@ pub use disk::SmallDisk;
 pub use eventually::eventually;
 pub use line::Line;
 pub use sandbox_host::SandboxHost;
+pub use scripted_model::ScriptedModel;
 pub use world::{Runner, Server, World};

@@ -9,7 +9,7 @@ use std::{
 
 use crate::programs::{programs, root};
 
-/// Runs a script of `tests/python` with the `openai` package, against a control
+/// Runs a script of `tests/python` with the `openai` and `anthropic` packages, against a control
 /// plane; its output must end with a line `ok`.
 ///
 /// # Panics
@@ -21,7 +21,9 @@ pub async fn run(script: &str, base_url: &str, api_key: &str, arguments: &[&str]
         .args(arguments);
     command
         .env("OPENAI_BASE_URL", format!("{base_url}/v1"))
-        .env("OPENAI_API_KEY", api_key);
+        .env("OPENAI_API_KEY", api_key)
+        .env("ANTHROPIC_BASE_URL", base_url)
+        .env("ANTHROPIC_API_KEY", api_key);
     command
         .env("NO_PROXY", "127.0.0.1")
         .env("PYTHONDONTWRITEBYTECODE", "1");

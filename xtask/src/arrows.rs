@@ -10,6 +10,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("helix-base", 1),
     // The concerns.
     ("helix-agent", 2),
+    ("helix-dialects", 2),
     ("helix-scheduler", 2),
     ("helix-isolation", 2),
     ("helix-stream", 2),

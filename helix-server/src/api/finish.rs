@@ -8,6 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use helix_dialects::messages;
 use helix_proto::{
     ErrorCode, RequestId,
     error::ErrorEnvelope,
@@ -29,16 +30,19 @@ pub(super) async fn finish(State(app): State<App>, mut request: Request, next: N
     request.extensions_mut().insert(id);
     let begun = foundation.clock.now();
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let shape = Shape::of(&request);
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "other".to_owned(), |matched| matched.as_str().to_owned());
     let span = tracing::info_span!("request", %id, %method, route);
     let response = next.run(request).instrument(span.clone()).await;
-    let mut response = shaped(response, id, path.starts_with("/v1/"));
+    let mut response = shaped(response, id, shape);
     secure(&mut response, app.options().is_https());
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        if shape == Shape::Anthropic {
+            response.headers_mut().insert("request-id", value.clone());
+        }
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let took = foundation.clock.now().duration_since(begun);
@@ -65,15 +69,37 @@ pub(super) fn count(app: &App, route: &str, status: StatusCode, begun: Instant) 
         .record(took.as_secs_f64());
 }
 
-/// Adds the request's id to an error, and gives it OpenAI's shape on `/v1`.
-fn shaped(mut response: Response, id: RequestId, openai: bool) -> Response {
+/// Whose shape an error has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Own,
+    OpenAi,
+    Anthropic,
+}
+
+impl Shape {
+    fn of(request: &Request) -> Self {
+        let path = request.uri().path();
+        let anthropic = || request.headers().contains_key(messages::VERSION);
+        match path.strip_prefix("/v1/") {
+            None => Self::Own,
+            Some("messages" | "messages/count_tokens") => Self::Anthropic,
+            Some(rest) if rest.starts_with("models") && anthropic() => Self::Anthropic,
+            Some(_) => Self::OpenAi,
+        }
+    }
+}
+
+/// Adds the request's id to an error, and gives it OpenAI's or Anthropic's shape on `/v1`.
+fn shaped(mut response: Response, id: RequestId, shape: Shape) -> Response {
     let Some(failure) = response.extensions_mut().remove::<Failure>() else {
         return response;
     };
     let mut error = failure.error().clone();
     error.request_id = Some(id.to_string());
-    let body = if openai {
-        axum::Json(ErrorBody {
+    let body = match shape {
+        Shape::Own => axum::Json(ErrorEnvelope { error }).into_response(),
+        Shape::OpenAi => axum::Json(ErrorBody {
             error: ErrorDetail {
                 message: error.message,
                 r#type: openai_type(error.code).to_owned(),
@@ -83,9 +109,13 @@ fn shaped(mut response: Response, id: RequestId, openai: bool) -> Response {
                     .and_then(|code| code.as_str().map(ToOwned::to_owned)),
             },
         })
-        .into_response()
-    } else {
-        axum::Json(ErrorEnvelope { error }).into_response()
+        .into_response(),
+        Shape::Anthropic => {
+            let kind = messages::error_kind(response.status().as_u16());
+            let mut body = messages::error(kind, &error.message);
+            body["request_id"] = id.to_string().into();
+            axum::Json(body).into_response()
+        }
     };
     response.headers_mut().remove(header::CONTENT_LENGTH);
     *response.body_mut() = body.into_body();

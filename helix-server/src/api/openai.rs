@@ -1,38 +1,30 @@
 //! OpenAI's API under `/v1`.
 
-use std::time::Duration;
-
 use axum::{
     Extension,
-    body::Body,
     extract::{DefaultBodyLimit, Request, State},
     response::{IntoResponse as _, Response},
 };
+use helix_dialects::messages;
 use helix_proto::{
-    RequestId, UserId,
+    ErrorCode, RequestId,
     openai::{ModelCard, ModelList, RequestBody},
-    queue::Priority,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Failure, Json, Path, access::InferenceKey, body};
+use super::{
+    Caller, Failure, Json, Path,
+    access::{InferenceKey, ModelKey},
+    asked::{Asked, REQUEST_ID},
+    body,
+    translated::Refusal,
+};
 use crate::{
     App,
-    inference::{Endpoint, Error, Job},
+    auth::Identity,
+    inference::{Endpoint, Error},
 };
-
-/// How urgent a request is: `low`, `normal` or `high`.
-const PRIORITY: &str = "x-helix-priority";
-
-/// How long a request may wait for an instance, in milliseconds.
-const TIMEOUT: &str = "x-helix-timeout-ms";
-
-/// The id under which the control plane knows a request.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-helix-request-id");
-
-/// The longest wait that can be asked for.
-const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -46,49 +38,59 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::disable())
 }
 
-/// The models that can be asked.
+/// The models that can be asked; in Anthropic's shape for a client that sends `anthropic-version`.
 #[utoipa::path(get, path = "/v1/models", tag = "openai",
     responses((status = 200, body = ModelList), (status = 401)),
-    security(("session" = ["member"]), ("api_key" = ["inference"])))]
-async fn models(_: Caller<InferenceKey>, State(app): State<App>) -> Json<ModelList> {
-    Json(ModelList {
-        object: "list".to_owned(),
-        data: cards(&app),
-    })
+    security(("session" = ["member"]), ("api_key" = ["inference"]), ("session_key" = [])))]
+async fn models(_: Caller<ModelKey>, State(app): State<App>, headers: HeaderMap) -> Response {
+    let data = cards(&app);
+    if headers.contains_key(messages::VERSION) {
+        let models = data.iter().map(|card| (&*card.id, card.created));
+        return Json(messages::models(models)).into_response();
+    }
+    let object = "list".to_owned();
+    Json(ModelList { object, data }).into_response()
 }
 
-/// One model that can be asked.
+/// One model that can be asked; in Anthropic's shape for a client that sends `anthropic-version`.
 #[utoipa::path(get, path = "/v1/models/{*model}", tag = "openai",
     params(("model" = String, Path, description = "Its name, slashes included")),
     responses((status = 200, body = ModelCard), (status = 401), (status = 404)),
-    security(("session" = ["member"]), ("api_key" = ["inference"])))]
+    security(("session" = ["member"]), ("api_key" = ["inference"]), ("session_key" = [])))]
 async fn model(
-    _: Caller<InferenceKey>,
+    _: Caller<ModelKey>,
     State(app): State<App>,
     Path(name): Path<String>,
-) -> Result<Json<ModelCard>, Response> {
-    let card = cards(&app).into_iter().find(|card| card.id == name);
-    card.map(Json).ok_or_else(|| {
-        let available = app.inference().routes().available(&name);
-        refused(&Error::UnknownModel {
-            model: name,
-            available,
-        })
-    })
+    headers: HeaderMap,
+) -> Response {
+    let anthropic = headers.contains_key(messages::VERSION);
+    match cards(&app).into_iter().find(|card| card.id == name) {
+        Some(card) if anthropic => Json(messages::model(&card.id, card.created)).into_response(),
+        Some(card) => Json(card).into_response(),
+        None => {
+            let available = app.inference().routes().available(&name);
+            let model = name;
+            let error = Error::UnknownModel { model, available };
+            if anthropic {
+                return Failure::new(ErrorCode::NotFound, error.to_string()).into_response();
+            }
+            refused(&error)
+        }
+    }
 }
 
 /// Answers a conversation. Everything but `model` and `stream` passes through
 /// to the engine or provider as it came.
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "openai", request_body = Object,
     responses((status = 200, body = Object), (status = 400), (status = 401), (status = 404), (status = 413), (status = 422), (status = 429), (status = 503)),
-    security(("session" = ["member"]), ("api_key" = ["inference"])))]
+    security(("session" = ["member"]), ("api_key" = ["inference"]), ("session_key" = [])))]
 async fn chat_completions(
-    caller: Caller<InferenceKey>,
+    caller: Caller<ModelKey>,
     State(app): State<App>,
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Failure> {
-    answer(&app, caller.user_id, id, Endpoint::ChatCompletions, request).await
+    answer(&app, &caller, id, Endpoint::ChatCompletions, request).await
 }
 
 /// Continues a text.
@@ -101,7 +103,7 @@ async fn completions(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Failure> {
-    answer(&app, caller.user_id, id, Endpoint::Completions, request).await
+    answer(&app, &caller, id, Endpoint::Completions, request).await
 }
 
 /// Turns texts into vectors.
@@ -114,36 +116,26 @@ async fn embeddings(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Failure> {
-    answer(&app, caller.user_id, id, Endpoint::Embeddings, request).await
+    answer(&app, &caller, id, Endpoint::Embeddings, request).await
 }
 
 async fn answer(
     app: &App,
-    user: UserId,
+    caller: &Identity,
     id: RequestId,
     path: Endpoint,
     request: Request,
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let priority = priority(&parts.headers)?;
-    let deadline = timeout(&parts.headers)?.unwrap_or(app.options().queue.deadline);
+    let asked = Asked::read(app, caller, id, &parts.headers)?;
     let most = app.options().limits.inference_body_bytes;
     let body = match RequestBody::parse(body::read(app, &parts.headers, body, most).await?) {
-        Ok(body) => body,
+        Ok(body) => asked.counted(body),
         Err(error) => return Ok(refused(&error.into())),
     };
-    let job = Job {
-        request_id: id,
-        user_id: Some(user),
-        path,
-        body,
-        priority,
-        deadline,
-        waiting: None,
-    };
-    let mut response = match app.inference().open(job).await {
+    let mut response = match asked.open(app, path, body).await {
         Ok(opened) => {
-            let mut response = Response::new(Body::new(opened.body));
+            let mut response = Response::new(asked.passed(opened.body, &opened.headers));
             *response.status_mut() = opened.status;
             *response.headers_mut() = opened.headers;
             response
@@ -158,46 +150,7 @@ async fn answer(
 
 /// An error in OpenAI's shape.
 fn refused(error: &Error) -> Response {
-    let mut response = (error.status(), axum::Json(error.to_openai())).into_response();
-    if let Some(after) = error.retry_after() {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-    }
-    response
-}
-
-fn priority(headers: &HeaderMap) -> Result<Priority, Failure> {
-    match headers.get(PRIORITY).map(HeaderValue::as_bytes) {
-        None | Some(b"normal") => Ok(Priority::Normal),
-        Some(b"low") => Ok(Priority::Low),
-        Some(b"high") => Ok(Priority::High),
-        Some(_) => Err(Failure::invalid(
-            PRIORITY,
-            "must be `low`, `normal` or `high`",
-        )),
-    }
-}
-
-fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
-    let Some(value) = headers.get(TIMEOUT) else {
-        return Ok(None);
-    };
-    let timeout = value
-        .to_str()
-        .ok()
-        .and_then(|it| it.parse().ok())
-        .map(Duration::from_millis);
-    match timeout {
-        Some(timeout) if (Duration::from_millis(1)..=MAX_TIMEOUT).contains(&timeout) => {
-            Ok(Some(timeout))
-        }
-        _ => Err(Failure::invalid(
-            TIMEOUT,
-            "must be 1 to 86,400,000 milliseconds",
-        )),
-    }
+    Refusal::from(error).into()
 }
 
 fn cards(app: &App) -> Vec<ModelCard> {

@@ -13,6 +13,7 @@ use helix_proto::{
 };
 use helix_tunnel::Tunnel;
 use http::{Method, Response};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::machines::{
     Error, Role,
@@ -81,6 +82,20 @@ impl Client {
     ) -> Result<Response<helix_tunnel::Body>, Error> {
         let path = format!("instances/{id}/engine/v1/{path}");
         self.calls.send(Method::POST, &path, body).await
+    }
+
+    /// Asks the engine of an instance something outside `/v1` that it answers soon.
+    pub(crate) async fn engine_json<T: DeserializeOwned>(
+        &self,
+        id: InstanceId,
+        path: &str,
+        body: &impl Serialize,
+        within: Duration,
+    ) -> Result<T, Error> {
+        let path = format!("instances/{id}/engine/{path}");
+        self.calls
+            .json(Method::POST, &path, Some(body), within)
+            .await
     }
 }
 

@@ -17,7 +17,9 @@ use helix_proto::{
     model::Model,
     runner::{DeviceMemory, StartInstance},
 };
-use helix_scheduler::{Action, Decision, Event, Outcome, RejectReason, RequestSpec, Scheduler};
+use helix_scheduler::{
+    Action, Decision, Event, Outcome, RejectReason, RequestSpec, Scheduler, Stage,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -239,6 +241,19 @@ impl Driver {
     fn finish(&self, request: RequestId, outcome: Outcome) {
         self.lock().requests.remove(&request);
         self.apply(Event::RequestFinished { request, outcome });
+    }
+
+    /// An instance of a model that answers requests now.
+    pub(super) fn ready(&self, model: ModelId) -> Option<Dispatched> {
+        let core = self.lock();
+        let mut instances = core.scheduler.instances();
+        let found = instances
+            .find(|it| it.model == model && it.stage == Stage::Ready && it.ending.is_none())?;
+        Some(Dispatched {
+            runner: found.runner,
+            instance: found.id,
+            engine_model: core.engine_models.get(&found.id).cloned(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {

@@ -80,6 +80,13 @@ impl Provider {
         &self.who
     }
 
+    /// Whether it is OpenAI's own service, also as Azure offers it: that refuses fields that
+    /// others pass over.
+    pub(crate) fn is_openai(&self) -> bool {
+        let host = self.base_url.host_str().unwrap_or_default();
+        host == "api.openai.com" || host.ends_with(".openai.azure.com")
+    }
+
     /// Whether `model`, in its own words, may be asked of it.
     pub(crate) fn offers(&self, model: &str) -> bool {
         !model.is_empty() && (self.models.is_empty() || self.lists(model))

@@ -23,7 +23,10 @@ macro_rules! on_both_databases {
 }
 
 mod accounts;
+mod agent_host;
+mod agents;
 mod bad_input;
+mod dialects;
 mod full;
 mod host;
 mod live;
@@ -35,5 +38,6 @@ mod relay;
 mod routes;
 mod sandboxes;
 mod serving;
+mod session_keys;
 mod sessions;
 mod world;

@@ -78,6 +78,29 @@ fn text(text: &str) -> Bytes {
     format!("data: {chunk}\n\n").into()
 }
 
+/// A call of a tool, its arguments in parts, behind a thought and a word.
+fn call() -> Vec<Bytes> {
+    let chunk = |delta: Value| -> Bytes {
+        let chunk = json!({"choices": [{"index": 0, "delta": delta}]});
+        format!("data: {chunk}\n\n").into()
+    };
+    let arguments =
+        |text: &str| chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": text}}]}));
+    let function = json!({"name": "write_file", "arguments": ""});
+    let begin = json!({"tool_calls": [{"index": 0, "id": "call_7", "type": "function", "function": function}]});
+    let stop = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]});
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4,
+        "prompt_tokens_details": {"cached_tokens": 6}}});
+    vec![
+        chunk(json!({"reasoning_content": "hm"})),
+        text("I write."),
+        chunk(begin),
+        arguments("{\"path\":\"a.txt\","),
+        arguments("\"content\":\"hi\"}"),
+        format!("data: {stop}\n\ndata: {usage}\n\ndata: [DONE]\n\n").into(),
+    ]
+}
+
 fn end() -> Bytes {
     let stop = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}});
@@ -115,6 +138,7 @@ async fn answer(State(state): State<Arc<Shared>>, Json(request): Json<Value>) ->
             Json(json!({"error": {"message": "the prompt is too long", "type": "invalid_request_error"}})),
         )
             .into_response(),
+        "call" => events(call()),
         "break" => events(vec![text("half of an ans")]),
         "stumble" => events(vec![
             text("before"),
