@@ -33,7 +33,7 @@ CREATE TABLE session_agents (
     -- The last command that the host has stored, and the last event that is stored here.
     accepted BIGINT NOT NULL,
     acknowledged BIGINT NOT NULL,
-    -- The agent's own id of its session.
+    -- JSON of the agent's own id of its session.
     agent_session TEXT,
     -- Why the queue waits for somebody.
     held TEXT,

@@ -9,7 +9,7 @@
 //! session has one actor at most. What is on its way is bounded: the messages of a host by bytes,
 //! and while an actor is busy, its host waits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use helix_agent::control::{Act, Refusal};
 use helix_base::{Clock, Ids, TaskGroup};
@@ -48,6 +48,9 @@ use metrics::Counters;
 
 pub(crate) use catalogue::PROGRAM_BYTES;
 pub(crate) use starting::NewSession;
+
+/// How long somebody waits for a conversation that cannot be stored or read now.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// All agents at work. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -185,8 +188,7 @@ impl Agents {
     ) -> Result<SessionAgentState, Failure> {
         let agent = self.agent_of(user, session).await?;
         let (reply, answer) = oneshot::channel();
-        self.tell(session, Message::Look { reply }).await;
-        let mut state = answer.await.map_err(|_| unavailable())?;
+        let mut state = self.ask(session, Message::Look { reply }, answer).await?;
         let sandbox = self.inner.store.sandbox(agent.sandbox_id).await?;
         state.sandbox_phase = sandbox.and_then(|sandbox| sandbox.phase);
         Ok(state)
@@ -211,8 +213,8 @@ impl Agents {
         }
         let (reply, answer) = oneshot::channel();
         let user = caller.user_id;
-        self.tell(session, Message::Delete { user, reply }).await;
-        answer.await.unwrap_or_else(|_| Err(unavailable()))
+        self.ask(session, Message::Delete { user, reply }, answer)
+            .await?
     }
 
     async fn carry_out(
@@ -223,8 +225,23 @@ impl Agents {
     ) -> Result<Option<TurnId>, Failure> {
         let (reply, answer) = oneshot::channel();
         let act = Box::new(act);
-        self.tell(session, Message::Act { act, key, reply }).await;
-        answer.await.unwrap_or_else(|_| Err(unavailable()))
+        self.ask(session, Message::Act { act, key, reply }, answer)
+            .await?
+    }
+
+    /// Tells a session's actor something, and waits for its answer.
+    async fn ask<T>(
+        &self,
+        session: SessionId,
+        message: Message,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<T, Failure> {
+        let asking = async {
+            self.tell(session, message).await;
+            answer.await.ok()
+        };
+        let answered = tokio::time::timeout(ANSWER, asking).await;
+        answered.ok().flatten().ok_or_else(unavailable)
     }
 
     /// A prompt for a sandbox that does not run, and is not about to, is better refused.

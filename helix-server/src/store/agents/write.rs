@@ -164,8 +164,10 @@ async fn apply(
         },
         Change::Thread { id } => set_thread(transaction, session, *id).await,
         Change::Session { session: own } => {
+            // As JSON: an agent chooses it, and PostgreSQL keeps no NUL.
+            let own = own.as_ref().map(row::to_json).transpose()?;
             sqlx::query("UPDATE session_agents SET agent_session = $1 WHERE session_id = $2")
-                .bind(own.as_deref())
+                .bind(own)
                 .bind(session.to_string())
                 .execute(&mut **transaction)
                 .await?;
