@@ -36,6 +36,7 @@ mod revdial;
 mod runners;
 mod sandbox_hosts;
 mod sandboxes;
+mod secrets;
 mod sessions;
 pub(crate) mod streams;
 mod system;
@@ -55,6 +56,7 @@ const BODY_BYTES: usize = 1 << 20;
     components(schemas(
         helix_proto::error::ErrorEnvelope,
         helix_proto::live::ClientMessage,
+        helix_proto::sandbox::git::GitCloneEvent,
         helix_proto::sandbox::guest::TerminalCommand,
     )),
     modifiers(&Credentials),
@@ -100,6 +102,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(runners::routes())
         .merge(sandbox_hosts::routes())
         .merge(sandboxes::routes())
+        .merge(secrets::routes())
         .merge(revdial::routes())
         .merge(queue::routes())
         .merge(openai::routes())

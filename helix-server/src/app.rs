@@ -14,8 +14,10 @@ use crate::{
     metrics::Metrics,
     sandboxes::Sandboxes,
     seal::Seal,
+    secrets::Secrets,
     sessions::{Direct, Sessions},
     store::Store,
+    workspaces::Workspaces,
 };
 
 /// What every part of a control plane stands on. Cheap to clone.
@@ -62,6 +64,8 @@ struct Parts {
     inference: Inference,
     sessions: Sessions,
     sandboxes: Sandboxes,
+    secrets: Secrets,
+    workspaces: Workspaces,
     setup_link: Option<String>,
     streams: Streams,
     relays: Streams,
@@ -83,6 +87,8 @@ impl App {
         };
         let sessions = Sessions::start(&foundation, Arc::new(direct)).await?;
         let sandboxes = Sandboxes::start(&foundation).await?;
+        let secrets = Secrets::new(&foundation);
+        let workspaces = Workspaces::new(sandboxes.clone());
         Ok(Self {
             parts: Arc::new(Parts {
                 foundation,
@@ -91,6 +97,8 @@ impl App {
                 inference,
                 sessions,
                 sandboxes,
+                secrets,
+                workspaces,
                 setup_link,
                 streams: Streams::default(),
                 relays: Streams::default(),
@@ -152,6 +160,16 @@ impl App {
     /// Conversations.
     pub fn sessions(&self) -> &Sessions {
         &self.parts.sessions
+    }
+
+    /// Users' secrets.
+    pub fn secrets(&self) -> &Secrets {
+        &self.parts.secrets
+    }
+
+    /// Git repositories in sandboxes.
+    pub fn workspaces(&self) -> &Workspaces {
+        &self.parts.workspaces
     }
 
     /// Sandboxes and their hosts.

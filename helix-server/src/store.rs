@@ -27,6 +27,7 @@ pub mod runners;
 pub mod sandbox_hosts;
 pub mod sandboxes;
 pub(crate) mod seal_keys;
+pub(crate) mod secrets;
 pub(crate) mod sessions;
 pub mod snapshots;
 pub(crate) mod turns;

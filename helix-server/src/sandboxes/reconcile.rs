@@ -52,6 +52,9 @@ impl Sandboxes {
                 store.apply_status(host, &bounded(status)).await?;
             }
         }
+        for sandbox in self.inner.store.sandboxes_with_secrets(host).await? {
+            self.now_is(&sandbox);
+        }
         let there: HashSet<SandboxId> = there.iter().map(|status| status.id).collect();
         for sandbox in self.inner.store.sandboxes_on(host).await? {
             let has = there.contains(&sandbox.id());
@@ -86,6 +89,7 @@ impl Sandboxes {
                 .apply_status(host, &bounded(status))
                 .await?
         {
+            self.now_is(&sandbox);
             self.tell(sandbox);
         }
         Ok(())

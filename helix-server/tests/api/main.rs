@@ -34,6 +34,7 @@ mod postgres;
 mod relay;
 mod routes;
 mod sandboxes;
+mod secrets;
 mod serving;
 mod sessions;
 mod world;
