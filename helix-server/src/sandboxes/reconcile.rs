@@ -53,6 +53,8 @@ impl Sandboxes {
             }
         }
         for sandbox in self.inner.store.sandboxes_with_secrets(host).await? {
+            // It may have been started again meanwhile.
+            self.forget_given(sandbox.id());
             self.now_is(&sandbox);
         }
         let there: HashSet<SandboxId> = there.iter().map(|status| status.id).collect();
@@ -126,6 +128,7 @@ impl Sandboxes {
     async fn forget(&self, sandbox: &StoredSandbox) -> Result<(), store::Error> {
         let (host, id) = (sandbox.host_id, sandbox.id());
         self.inner.store.remove_sandbox(host, id).await?;
+        self.forget_given(id);
         self.tell_deleted(sandbox);
         Ok(())
     }
@@ -133,6 +136,7 @@ impl Sandboxes {
     async fn lose(&self, sandbox: &StoredSandbox) -> Result<(), store::Error> {
         let (id, from) = (sandbox.id(), [sandbox.state]);
         tracing::warn!(sandbox = %id, host = %sandbox.host_id, "a sandbox host lost a sandbox");
+        self.forget_given(id);
         if self.inner.store.fail_sandbox(id, &from, &lost()).await?
             && let Some(failed) = self.inner.store.sandbox(id).await?
         {

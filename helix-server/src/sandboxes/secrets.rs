@@ -12,7 +12,7 @@ use std::{sync::PoisonError, time::Duration};
 
 use helix_base::ExposeSecret as _;
 use helix_proto::{
-    SandboxId, UserId,
+    ErrorCode, SandboxId, UserId,
     sandbox::{SandboxState, guest::Environment},
     secret::SecretKind,
 };
@@ -22,6 +22,9 @@ use crate::{api::Failure, auth::Identity, secrets::Opened, store::sandboxes::Sto
 
 /// How long git may take to do what needs no network.
 const SOON: Duration = Duration::from_secs(20);
+/// How often giving is tried, and after which wait.
+const TRIES: u32 = 3;
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// git's cache of passwords, listening in a folder of its own into which only its user
 /// sees. The shell is there for `$HOME`: nothing that anybody chose is in its words.
 const STORE: &str = r#"exec git credential-cache --timeout 31536000 --socket "$HOME/.cache/helix-git/socket" store"#;
@@ -111,14 +114,31 @@ impl Sandboxes {
         }
     }
 
+    /// Takes note that a sandbox has none of its secrets any more, or is to have them anew.
+    pub(super) fn forget_given(&self, id: SandboxId) {
+        let given = &self.inner.given;
+        given
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+    }
+
     fn spawn_giving(&self, id: SandboxId, had: bool) {
         let this = self.clone();
         self.inner
             .tasks
             .spawn("give a sandbox its secrets", async move {
-                if let Err(failure) = this.give_secrets(id, had).await {
+                for _ in 0..TRIES {
+                    let Err(failure) = this.give_secrets(id, had).await else {
+                        return;
+                    };
                     let error = &failure.error().message;
                     tracing::warn!(sandbox = %id, error, "a sandbox was not given its secrets");
+                    // What the sandbox lacks it will lack in a moment, too.
+                    if failure.error().code == ErrorCode::Conflict {
+                        return;
+                    }
+                    tokio::time::sleep(TRY_AGAIN).await;
                 }
             });
     }

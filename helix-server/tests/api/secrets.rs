@@ -24,6 +24,7 @@ fn git(value: &str) -> Value {
 on_both_databases!(a_secret_goes_in_and_never_comes_out);
 
 async fn a_secret_goes_in_and_never_comes_out(world: World) {
+    world.admin().await;
     let (owner, other) = (world.member("owner").await, world.member("other").await);
     let answer = put(&owner, "github", git(VALUE)).await;
     let made: Secret = answer.expect(200);
@@ -55,6 +56,7 @@ async fn a_secret_goes_in_and_never_comes_out(world: World) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_a_secret_is_refused_by_its_field() {
     let world = World::start(Kind::Sqlite).await;
+    world.admin().await;
     let owner = world.member("owner").await;
     let with = |kind: Value| json!({"value": VALUE, "kind": kind});
     let variable = |name: &str| with(json!({"type": "environment", "variable": name}));

@@ -94,7 +94,7 @@ const MEMBERS: Shown[] = [
       await page.getByRole('button', { name: /^src\/W/ }).click();
       await expect(page.getByText('fn main()')).toBeVisible();
       await page.getByRole('button', { name: 'Branch main' }).click();
-      await expect(page.getByRole('menuitem', { name: 'other on the server' })).toBeVisible();
+      await expect(page.getByRole('button', { name: 'other on the server' })).toBeVisible();
     },
   },
   {

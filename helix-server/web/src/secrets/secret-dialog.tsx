@@ -74,6 +74,7 @@ export function SecretDialog(props: { opened: boolean; secret?: Secret; onClose:
       size="md"
     >
       <form
+        noValidate
         autoComplete="off"
         onSubmit={form.onSubmit((values) => {
           save.mutate(values);

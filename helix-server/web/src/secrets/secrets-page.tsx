@@ -72,7 +72,7 @@ function SecretTable({ secrets }: { secrets: Secret[] }) {
                   hidden
                 </Text>
               ) : (
-                <Code>…{secret.hint}</Code>
+                <Code style={{ whiteSpace: 'nowrap' }}>…{secret.hint}</Code>
               )}
             </Table.Td>
             <Table.Td data-label="Changed">

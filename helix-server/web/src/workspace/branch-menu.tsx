@@ -1,4 +1,13 @@
-import { Button, Divider, Group, Menu, ScrollArea, Stack, Text, TextInput } from '@mantine/core';
+import {
+  Button,
+  Divider,
+  Group,
+  Popover,
+  Stack,
+  Text,
+  TextInput,
+  UnstyledButton,
+} from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconCheck, IconGitBranch, IconSelector } from '@tabler/icons-react';
 import { useState } from 'react';
@@ -8,6 +17,7 @@ import { FormError } from '../components/states';
 import { choices } from './branches';
 import type { Workspace } from './changes-panel';
 import { branchesQuery, workspaceKeys } from './queries';
+import classes from './workspace.module.css';
 
 /** The branch that is checked out, and a way to another or a new one. */
 export function BranchMenu({ workspace, branch }: { workspace: Workspace; branch: string }) {
@@ -35,8 +45,8 @@ export function BranchMenu({ workspace, branch }: { workspace: Workspace; branch
     checkout.reset();
   };
   return (
-    <Menu opened={opened} onChange={toggle} position="bottom-start" width={300}>
-      <Menu.Target>
+    <Popover opened={opened} onChange={toggle} position="bottom-start" width={300} trapFocus>
+      <Popover.Target>
         <Button
           size="compact-sm"
           variant="default"
@@ -44,42 +54,49 @@ export function BranchMenu({ workspace, branch }: { workspace: Workspace; branch
           rightSection={<IconSelector size={14} />}
           maw={260}
           aria-label={`Branch ${branch}`}
+          onClick={() => {
+            toggle(!opened);
+          }}
         >
           {branch}
         </Button>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.Label>Branches</Menu.Label>
-        <ScrollArea.Autosize mah={260}>
+      </Popover.Target>
+      <Popover.Dropdown aria-label="Branches" p="xs">
+        <div className={classes.branches}>
           {branches.isError && <FormError error={branches.error} />}
-          {choices(branches.data ?? []).map((each) => (
-            <Menu.Item
-              key={each.name}
-              closeMenuOnClick={false}
+          {choices(branches.data ?? []).map(({ name: each, remote, current }) => (
+            <UnstyledButton
+              key={each}
+              className={classes.branch ?? ''}
               disabled={checkout.isPending}
-              leftSection={each.current ? <IconCheck size={14} /> : <span style={{ width: 14 }} />}
+              {...(current && { 'aria-current': true })}
               onClick={() => {
-                checkout.mutate({ branch: each.name, create: false });
+                checkout.mutate({ branch: each, create: false });
               }}
             >
-              {each.name}
-              {each.remote && (
-                <Text span size="xs" c="dimmed">
-                  {' '}
-                  on the server
-                </Text>
-              )}
-            </Menu.Item>
+              <span className={classes.check}>
+                {current && <IconCheck size={14} aria-hidden />}
+              </span>
+              <span>
+                {each}
+                {remote && (
+                  <Text span size="xs" c="dimmed">
+                    {' '}
+                    on the server
+                  </Text>
+                )}
+              </span>
+            </UnstyledButton>
           ))}
-        </ScrollArea.Autosize>
-        <Divider my={4} />
+        </div>
+        <Divider my={6} />
         <form
           onSubmit={(event) => {
             event.preventDefault();
             checkout.mutate({ branch: name.trim(), create: true });
           }}
         >
-          <Stack gap="xs" p={6}>
+          <Stack gap="xs">
             <Group gap={6} wrap="nowrap">
               <TextInput
                 size="xs"
@@ -87,10 +104,6 @@ export function BranchMenu({ workspace, branch }: { workspace: Workspace; branch
                 aria-label="Name of a new branch"
                 placeholder="A new branch"
                 value={name}
-                onKeyDown={(event) => {
-                  // Letters are text here, not a way through the menu.
-                  if (event.key !== 'Escape') event.stopPropagation();
-                }}
                 onChange={({ currentTarget }) => {
                   setName(currentTarget.value);
                 }}
@@ -107,7 +120,7 @@ export function BranchMenu({ workspace, branch }: { workspace: Workspace; branch
             <FormError error={checkout.error} />
           </Stack>
         </form>
-      </Menu.Dropdown>
-    </Menu>
+      </Popover.Dropdown>
+    </Popover>
   );
 }

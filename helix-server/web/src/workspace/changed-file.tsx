@@ -11,13 +11,13 @@ import { diffQuery } from './queries';
 import classes from './workspace.module.css';
 
 const CHANGES: Record<GitChange, { label: string; color: string }> = {
-  added: { label: 'New', color: 'green' },
-  untracked: { label: 'New', color: 'green' },
+  added: { label: 'New', color: 'teal' },
+  untracked: { label: 'New', color: 'teal' },
   modified: { label: 'Changed', color: 'blue' },
   deleted: { label: 'Deleted', color: 'red' },
   renamed: { label: 'Renamed', color: 'grape' },
   copied: { label: 'Copied', color: 'grape' },
-  retyped: { label: 'Other kind', color: 'yellow' },
+  retyped: { label: 'Other kind', color: 'orange' },
   conflicted: { label: 'Conflict', color: 'red' },
 };
 

@@ -104,7 +104,7 @@ function Head({ workspace, status }: { workspace: Workspace; status: GitStatus }
     <Group justify="space-between" gap="sm">
       <Group gap="xs" miw={0}>
         {branch == null ? (
-          <Badge color="yellow" leftSection={<IconGitBranch size={12} />}>
+          <Badge color="orange" leftSection={<IconGitBranch size={12} />}>
             No branch, at {commit?.slice(0, 8) ?? 'nothing'}
           </Badge>
         ) : (
@@ -112,7 +112,7 @@ function Head({ workspace, status }: { workspace: Workspace; status: GitStatus }
         )}
         {ahead > 0 && <Badge color="blue">{count(ahead, 'commit')} to push</Badge>}
         {behind > 0 && (
-          <Badge color="yellow">
+          <Badge color="orange">
             {count(behind, 'commit')} behind {upstream}
           </Badge>
         )}

@@ -29,6 +29,7 @@ export function CloneForm({ id, onDone }: { id: string; onDone: (directory: stri
   });
   return (
     <form
+      noValidate
       onSubmit={form.onSubmit((values) => {
         clone.mutate(values);
       })}
