@@ -27,7 +27,7 @@ CREATE TABLE session_agents (
     directory TEXT NOT NULL,
     -- 1 when the sandbox was made for the session.
     owns_sandbox BIGINT NOT NULL,
-    -- JSON of the repository to begin with.
+    -- JSON of the repository to begin with, until it is there.
     repository TEXT,
     thread_id TEXT UNIQUE,
     -- The last command that the host has stored, and the last event that is stored here.

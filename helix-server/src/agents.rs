@@ -29,6 +29,7 @@ use crate::{
     seal::Seal,
     sessions::Sessions,
     store::{self, Store},
+    workspaces::Workspaces,
 };
 
 mod actor;
@@ -67,6 +68,7 @@ struct Inner {
     tasks: TaskGroup,
     sessions: Sessions,
     sandboxes: Sandboxes,
+    workspaces: Workspaces,
     keys: SessionKeys,
     hosts: Hosts,
     actors: Actors,
@@ -87,6 +89,7 @@ impl Agents {
         foundation: &Foundation,
         sessions: &Sessions,
         sandboxes: &Sandboxes,
+        workspaces: &Workspaces,
         keys: &SessionKeys,
     ) -> Result<Self, store::Error> {
         let store = foundation.store.clone();
@@ -106,6 +109,7 @@ impl Agents {
                 tasks: foundation.tasks.clone(),
                 sessions: sessions.clone(),
                 sandboxes: sandboxes.clone(),
+                workspaces: workspaces.clone(),
                 keys: keys.clone(),
                 hosts: Hosts::default(),
                 actors: Actors::default(),

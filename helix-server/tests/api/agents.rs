@@ -754,3 +754,36 @@ async fn what_an_agent_chooses_is_kept_as_it_is(world: World) {
     let (_, open, _) = stage.agents.opened().await;
     assert_eq!(open.resume.as_deref(), Some(odd));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_cannot_be_cloned_ends_the_first_prompt_and_no_other() {
+    let mut stage = Stage::new(World::start(Kind::Sqlite).await).await;
+    let with = |url: &str| {
+        json!({"agent": {"agent": "opencode", "sandbox_id": stage.sandbox.id,
+            "repository": {"url": url}}})
+    };
+    let bad = stage
+        .person
+        .post("/api/v1/sessions", with("--upload-pack=evil"));
+    bad.await.error(ErrorCode::Invalid);
+    // This host runs no programs, git neither.
+    let session = with("https://git.example.org/helix/hello.git");
+    let session: Session = stage
+        .person
+        .post("/api/v1/sessions", session)
+        .await
+        .expect(201);
+    assert_eq!(session.agent.unwrap().directory, "/home/user/hello");
+    let turn = prompt(&stage.person, session.id, "fix it").await;
+    let log = stage.log(session.id, "the failure", is_over).await;
+    let ends = ends(&log);
+    assert!(
+        matches!(&ends[..], [(id, TurnEnd::Failed { reason })]
+            if *id == turn && reason.contains("not cloned")),
+        "{ends:?}"
+    );
+    let next = prompt(&stage.person, session.id, "fix it all the same").await;
+    let (_, open, prompted) = stage.agents.opened().await;
+    assert_eq!(prompted, next);
+    assert_eq!(open.agent.directory, "/home/user/hello");
+}

@@ -21,6 +21,7 @@ const HostsPage = lazy(() => import('./hosts/hosts-page'));
 const HostPage = lazy(() => import('./hosts/host-page'));
 const QueuePage = lazy(() => import('./queue/queue-page'));
 const ApiKeysPage = lazy(() => import('./api-keys/api-keys-page'));
+const SecretsPage = lazy(() => import('./secrets/secrets-page'));
 const SettingsPage = lazy(() => import('./settings/settings-page'));
 
 function Root() {
@@ -59,6 +60,7 @@ export const router = createBrowserRouter([
               { path: '/sandboxes', element: <SandboxesPage /> },
               { path: '/sandboxes/:sandboxId/:tab?', element: <SandboxPage /> },
               { path: '/keys', element: <ApiKeysPage /> },
+              { path: '/secrets', element: <SecretsPage /> },
               { path: '/settings', element: <SettingsPage /> },
               {
                 element: <RequireAdmin />,

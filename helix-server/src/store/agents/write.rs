@@ -65,6 +65,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Has a session begin without a repository from now on.
+    pub(crate) async fn forget_repository(&self, session: SessionId) -> Result<(), Error> {
+        sqlx::query("UPDATE session_agents SET repository = NULL WHERE session_id = $1")
+            .bind(session.to_string())
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+}
+
 /// Adds the agent of a session that is being made.
 pub(in crate::store) async fn insert(
     transaction: &mut Transaction,

@@ -6,6 +6,8 @@ import {
   IconDeviceDesktop,
   IconFileText,
   IconFolder,
+  IconGitBranch,
+  IconLock,
   IconPlug,
   IconShieldLock,
   IconTerminal2,
@@ -68,12 +70,24 @@ const TABS: TabOf[] = [
     icon: IconFolder,
     content: lazy(() => import('./files/files-tab')),
   },
+  {
+    value: 'changes',
+    label: 'Changes',
+    icon: IconGitBranch,
+    content: lazy(() => import('../workspace/changes-tab')),
+  },
   { value: 'ports', label: 'Ports', icon: IconPlug, content: lazy(() => import('./ports-tab')) },
   {
     value: 'network',
     label: 'Network',
     icon: IconShieldLock,
     content: lazy(() => import('./network-tab')),
+  },
+  {
+    value: 'secrets',
+    label: 'Secrets',
+    icon: IconLock,
+    content: lazy(() => import('../secrets/given-tab')),
   },
   {
     value: 'stats',
