@@ -23,6 +23,7 @@ pub mod queue;
 mod redact;
 pub mod runner;
 pub mod sandbox;
+pub mod secret;
 pub mod session;
 pub mod status;
 pub mod tunnel;

@@ -4,6 +4,7 @@
 
 pub mod choices;
 pub mod desktop;
+pub mod git;
 pub mod guest;
 pub mod host;
 
@@ -290,6 +291,9 @@ pub struct CreateSandboxRequest {
     /// Variables for everything that runs in it. At most 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Which of one's secrets it is given, by name. At most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// It is stopped when nobody used it for so long; never if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_timeout_ms: Option<u64>,

@@ -27,13 +27,13 @@ CREATE TABLE session_agents (
     directory TEXT NOT NULL,
     -- 1 when the sandbox was made for the session.
     owns_sandbox BIGINT NOT NULL,
-    -- JSON of the repository to begin with.
+    -- JSON of the repository to begin with, until it is there.
     repository TEXT,
     thread_id TEXT UNIQUE,
     -- The last command that the host has stored, and the last event that is stored here.
     accepted BIGINT NOT NULL,
     acknowledged BIGINT NOT NULL,
-    -- The agent's own id of its session.
+    -- JSON of the agent's own id of its session.
     agent_session TEXT,
     -- Why the queue waits for somebody.
     held TEXT,

@@ -9,7 +9,7 @@
 //! session has one actor at most. What is on its way is bounded: the messages of a host by bytes,
 //! and while an actor is busy, its host waits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use helix_agent::control::{Act, Refusal};
 use helix_base::{Clock, Ids, TaskGroup};
@@ -29,6 +29,7 @@ use crate::{
     seal::Seal,
     sessions::Sessions,
     store::{self, Store},
+    workspaces::Workspaces,
 };
 
 mod actor;
@@ -49,6 +50,9 @@ use metrics::Counters;
 pub(crate) use catalogue::PROGRAM_BYTES;
 pub(crate) use starting::NewSession;
 
+/// How long somebody waits for a conversation that cannot be stored or read now.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// All agents at work. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Agents {
@@ -64,6 +68,7 @@ struct Inner {
     tasks: TaskGroup,
     sessions: Sessions,
     sandboxes: Sandboxes,
+    workspaces: Workspaces,
     keys: SessionKeys,
     hosts: Hosts,
     actors: Actors,
@@ -84,6 +89,7 @@ impl Agents {
         foundation: &Foundation,
         sessions: &Sessions,
         sandboxes: &Sandboxes,
+        workspaces: &Workspaces,
         keys: &SessionKeys,
     ) -> Result<Self, store::Error> {
         let store = foundation.store.clone();
@@ -103,6 +109,7 @@ impl Agents {
                 tasks: foundation.tasks.clone(),
                 sessions: sessions.clone(),
                 sandboxes: sandboxes.clone(),
+                workspaces: workspaces.clone(),
                 keys: keys.clone(),
                 hosts: Hosts::default(),
                 actors: Actors::default(),
@@ -185,8 +192,7 @@ impl Agents {
     ) -> Result<SessionAgentState, Failure> {
         let agent = self.agent_of(user, session).await?;
         let (reply, answer) = oneshot::channel();
-        self.tell(session, Message::Look { reply }).await;
-        let mut state = answer.await.map_err(|_| unavailable())?;
+        let mut state = self.ask(session, Message::Look { reply }, answer).await?;
         let sandbox = self.inner.store.sandbox(agent.sandbox_id).await?;
         state.sandbox_phase = sandbox.and_then(|sandbox| sandbox.phase);
         Ok(state)
@@ -211,8 +217,8 @@ impl Agents {
         }
         let (reply, answer) = oneshot::channel();
         let user = caller.user_id;
-        self.tell(session, Message::Delete { user, reply }).await;
-        answer.await.unwrap_or_else(|_| Err(unavailable()))
+        self.ask(session, Message::Delete { user, reply }, answer)
+            .await?
     }
 
     async fn carry_out(
@@ -223,8 +229,23 @@ impl Agents {
     ) -> Result<Option<TurnId>, Failure> {
         let (reply, answer) = oneshot::channel();
         let act = Box::new(act);
-        self.tell(session, Message::Act { act, key, reply }).await;
-        answer.await.unwrap_or_else(|_| Err(unavailable()))
+        self.ask(session, Message::Act { act, key, reply }, answer)
+            .await?
+    }
+
+    /// Tells a session's actor something, and waits for its answer.
+    async fn ask<T>(
+        &self,
+        session: SessionId,
+        message: Message,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<T, Failure> {
+        let asking = async {
+            self.tell(session, message).await;
+            answer.await.ok()
+        };
+        let answered = tokio::time::timeout(ANSWER, asking).await;
+        answered.ok().flatten().ok_or_else(unavailable)
     }
 
     /// A prompt for a sandbox that does not run, and is not about to, is better refused.

@@ -42,6 +42,7 @@ mod revdial;
 mod runners;
 mod sandbox_hosts;
 mod sandboxes;
+mod secrets;
 mod sessions;
 pub(crate) mod streams;
 mod system;
@@ -62,6 +63,7 @@ const BODY_BYTES: usize = 1 << 20;
     components(schemas(
         helix_proto::error::ErrorEnvelope,
         helix_proto::live::ClientMessage,
+        helix_proto::sandbox::git::GitCloneEvent,
         helix_proto::sandbox::guest::TerminalCommand,
     )),
     modifiers(&Credentials),
@@ -112,6 +114,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(sandboxes::routes())
         .merge(agents::routes())
         .merge(agent_sync::routes())
+        .merge(secrets::routes())
         .merge(revdial::routes())
         .merge(queue::routes())
         .merge(openai::routes())

@@ -15,8 +15,10 @@ use crate::{
     metrics::Metrics,
     sandboxes::Sandboxes,
     seal::Seal,
+    secrets::Secrets,
     sessions::{Direct, Sessions},
     store::Store,
+    workspaces::Workspaces,
 };
 
 /// What every part of a control plane stands on. Cheap to clone.
@@ -65,6 +67,8 @@ struct Parts {
     sessions: Sessions,
     sandboxes: Sandboxes,
     agents: Agents,
+    secrets: Secrets,
+    workspaces: Workspaces,
     setup_link: Option<String>,
     streams: Streams,
     relays: Streams,
@@ -87,7 +91,16 @@ impl App {
         };
         let sessions = Sessions::start(&foundation, Arc::new(direct)).await?;
         let sandboxes = Sandboxes::start(&foundation).await?;
-        let agents = Agents::start(&foundation, &sessions, &sandboxes, &session_keys).await?;
+        let secrets = Secrets::new(&foundation);
+        let workspaces = Workspaces::new(sandboxes.clone());
+        let agents = Agents::start(
+            &foundation,
+            &sessions,
+            &sandboxes,
+            &workspaces,
+            &session_keys,
+        )
+        .await?;
         Ok(Self {
             parts: Arc::new(Parts {
                 foundation,
@@ -98,6 +111,8 @@ impl App {
                 sessions,
                 sandboxes,
                 agents,
+                secrets,
+                workspaces,
                 setup_link,
                 streams: Streams::default(),
                 relays: Streams::default(),
@@ -164,6 +179,16 @@ impl App {
     /// Conversations.
     pub fn sessions(&self) -> &Sessions {
         &self.parts.sessions
+    }
+
+    /// Users' secrets.
+    pub fn secrets(&self) -> &Secrets {
+        &self.parts.secrets
+    }
+
+    /// Git repositories in sandboxes.
+    pub fn workspaces(&self) -> &Workspaces {
+        &self.parts.workspaces
     }
 
     /// Sandboxes and their hosts.

@@ -15,6 +15,7 @@
 //! | [`auth`] | accounts, sign-in, API keys |
 //! | [`store`] | SQLite and PostgreSQL |
 //! | [`seal`] | secrets at rest, and the keys they are sealed with |
+//! | [`secrets`] | users' secrets, and how they are kept out of what is shown |
 //! | [`sessions`] | conversations: the log and the turn machine |
 //! | [`events`] | the bus that tells readers of a log that it grew |
 //! | [`fleet`] | runners |
@@ -22,6 +23,7 @@
 //! | [`sandboxes`] | sandboxes and the machines that host them |
 //! | `machines` | what runners and sandbox hosts have in common: tunnels, calls, events |
 //! | [`inference`] | models, queue, scheduling, providers |
+//! | [`workspaces`] | git repositories in sandboxes |
 //! | [`web`] | the web app: embedded, or proxied |
 //! | [`serve`] | sockets, TLS, staged shutdown |
 
@@ -37,10 +39,12 @@ pub mod metrics;
 pub mod options;
 pub mod sandboxes;
 pub mod seal;
+pub mod secrets;
 pub mod serve;
 pub mod sessions;
 pub mod store;
 pub mod web;
+pub mod workspaces;
 
 pub use app::{App, Foundation};
 pub use options::Options;

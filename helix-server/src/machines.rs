@@ -27,7 +27,7 @@ use crate::{Foundation, serve};
 
 pub(crate) mod calls;
 pub(crate) mod follow;
-mod lines;
+pub(crate) mod lines;
 pub(crate) mod metrics;
 mod reach;
 

@@ -10,7 +10,7 @@
 //! of a host changes no row: its events do, which come in order.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,6 +32,7 @@ use crate::{
     events::{Bus, Notice, Topic},
     machines::{Error, Machines, Role, View},
     options::SandboxOptions,
+    secrets::Secrets,
     serve,
     store::{Store, sandbox_hosts::StoredHost, sandboxes::StoredSandbox},
 };
@@ -44,8 +45,10 @@ mod life;
 mod locks;
 mod metrics;
 pub(crate) mod origins;
+pub(crate) mod programs;
 mod quota;
 mod reconcile;
+mod secrets;
 mod snapshots;
 mod watchdog;
 
@@ -76,6 +79,11 @@ struct Inner {
     /// One sandbox is placed at a time, so that none is promised what another was.
     placing: tokio::sync::Mutex<()>,
     locks: Locks,
+    secrets: Secrets,
+    /// Sandboxes that are being given their secrets.
+    giving: Locks,
+    /// Sandboxes that run and were given theirs since they do.
+    given: Mutex<HashSet<SandboxId>>,
     /// Until when what is creating may be; more than is creating now, perhaps.
     deadlines: Mutex<BTreeSet<(u64, SandboxId)>>,
     /// Counts up whenever a row changed.
@@ -123,6 +131,9 @@ impl Sandboxes {
                 machines: Machines::new(foundation, known)?,
                 placing: tokio::sync::Mutex::new(()),
                 locks: Locks::default(),
+                secrets: Secrets::new(foundation),
+                giving: Locks::default(),
+                given: Mutex::default(),
                 deadlines: Mutex::new(creating.iter().filter_map(deadline).collect()),
                 changes: watch::Sender::new(0),
             }),
@@ -175,6 +186,17 @@ impl Sandboxes {
             return Err(Failure::not_found("sandbox"));
         }
         Ok(found)
+    }
+
+    /// The way to the host of a sandbox.
+    ///
+    /// # Errors
+    /// Not found, or a host that is not connected.
+    pub(crate) async fn client_of(&self, id: SandboxId) -> Result<Client, Failure> {
+        let found = self.inner.store.sandbox(id).await?;
+        let found = found.filter(|it| it.state != SandboxState::Deleted);
+        let sandbox = found.ok_or_else(|| Failure::not_found("sandbox"))?;
+        Ok(self.client(sandbox.host_id)?)
     }
 
     /// A sandbox as REST shows it.

@@ -368,7 +368,7 @@ impl Sessions {
             } => {
                 self.notices().appended(id, events);
                 let started_seq = session.last_seq;
-                self.notices().changed(user, session);
+                self.notices().changed(user, *session);
                 self.drive(user, &turn, started_seq, &history);
                 Ok(turn)
             }

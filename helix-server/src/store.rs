@@ -28,6 +28,7 @@ pub mod runners;
 pub mod sandbox_hosts;
 pub mod sandboxes;
 pub(crate) mod seal_keys;
+pub(crate) mod secrets;
 mod session_keys;
 pub(crate) mod sessions;
 pub mod snapshots;

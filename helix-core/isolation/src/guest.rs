@@ -22,6 +22,7 @@
 //! worst flood of output, about 40 MiB.
 
 mod acting;
+mod environment;
 mod exec;
 pub(crate) mod failure;
 mod files;

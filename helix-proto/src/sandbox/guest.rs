@@ -28,6 +28,7 @@
 //! | `GET /files/archive?path=P` | a tar of it |
 //! | `PUT /files/archive?path=P` | unpacks a tar below it; entries that would leave it are refused; 204 |
 //! | `GET /files/watch?path=P` | newline-delimited [`FileEvent`] until the reader leaves |
+//! | `PUT /environment` | [`Environment`]: variables of every program that starts from then on; 204 |
 //! | `GET /ports` | [`PortList`] |
 //! | `ANY /ports/{port}/{path}` | HTTP and WebSocket to that port on the sandbox's localhost |
 //! | `GET /docker?wait_ms=N` | [`ServiceStatus`]; waits so long, up to a minute, for it to be no longer starting |
@@ -109,6 +110,20 @@ pub struct ExecRequest {
     /// Answer at once; it runs on when the caller leaves.
     #[serde(default)]
     pub background: bool,
+}
+
+/// Variables that a sandbox is given while it runs. They are in the memory of what runs
+/// inside, and nowhere else: gone when the sandbox stops, and in no snapshot.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// All of them: others that were given before are forgotten. A program's own win, and
+    /// these before what the sandbox was made with.
+    pub variables: BTreeMap<String, String>,
+}
+
+crate::redact::redacted_debug! {
+    Environment { }
 }
 
 /// Bytes that are mostly text: a string where they are UTF-8, else base64.

@@ -25,6 +25,7 @@ use crate::{
 
 mod effects;
 mod news;
+mod repository;
 
 /// How long an actor stays that nobody needs.
 const IDLE: Duration = Duration::from_secs(60);
@@ -65,6 +66,8 @@ pub(super) enum Message {
     },
     /// The sandbox may be another now.
     SandboxChanged,
+    /// The repository is there, or why it is not.
+    Cloned(Result<(), String>),
     /// The session is to go.
     Delete {
         user: UserId,
@@ -109,6 +112,8 @@ struct Actor {
     link: Option<Arc<Link>>,
     /// A prompt waits for a sandbox that is being made or started.
     waits_for_sandbox: bool,
+    /// A prompt waits for the repository.
+    cloning: bool,
     /// The turn in flight that lists show.
     shown: Option<TurnId>,
 }
@@ -167,6 +172,7 @@ async fn live(
         machine,
         link: None,
         waits_for_sandbox: false,
+        cloning: false,
     };
     let stop = match actor.begin(step).await {
         Ok(()) => actor.serve(inbox).await,
@@ -219,7 +225,7 @@ impl Actor {
             () = disconnected => Some(Next::Disconnected),
             message = inbox.recv() => message.map(Next::Message),
             () = tokio::time::sleep(wait) => {
-                if tick.is_none() && !self.waits_for_sandbox {
+                if tick.is_none() && !self.waits_for_sandbox && !self.cloning {
                     // Who wants to say something now waits for the next actor.
                     inbox.close();
                     return inbox.recv().await.map(Next::Message);
@@ -270,6 +276,7 @@ impl Actor {
                 Ok(())
             }
             Message::SandboxChanged => self.look_at_sandbox().await,
+            Message::Cloned(done) => self.cloned(done).await,
             Message::Delete { user, reply } => self.delete(user, reply).await,
         }
     }

@@ -1,10 +1,13 @@
 //! How an agent is started: its entry in the catalogue, filled in for its session.
 
 use helix_base::ExposeSecret as _;
-use helix_proto::agents::{AgentSpec, Open, Variable};
+use helix_proto::agents::{AgentSpec, Command, Open, Variable};
 
 use super::Agents;
-use crate::store::{self, agents::StoredAgent};
+use crate::{
+    seal,
+    store::{self, agents::StoredAgent},
+};
 
 /// What stands for the control plane's own URL, as sandboxes reach it.
 const API: &str = "{HELIX_API}";
@@ -45,7 +48,7 @@ impl Agents {
             value: filled(&variable.value).replace(API_KEY, key),
             name: variable.name,
         });
-        Ok(Ok(Open {
+        let open = Open {
             sandbox: stored.agent.sandbox_id,
             agent: AgentSpec {
                 name: name.clone(),
@@ -55,7 +58,22 @@ impl Agents {
                 directory: stored.agent.directory.clone(),
             },
             resume: None,
-        }))
+        };
+        Ok(fitting(open))
+    }
+}
+
+/// That what came of the entry is within the bounds: a model's name may be in it many times.
+fn fitting(open: Open) -> Result<Open, String> {
+    let environment = serde_json::to_vec(&open.agent.environment);
+    let seals = environment.is_ok_and(|text| text.len() <= seal::LONGEST);
+    let name = open.agent.name.clone();
+    let command = Command::Open(Box::new(open));
+    match (command.check(), command) {
+        (Ok(()), Command::Open(open)) if seals => Ok(*open),
+        _ => Err(format!(
+            "the command or the environment of `{name}` is too large"
+        )),
     }
 }
 

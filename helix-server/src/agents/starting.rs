@@ -1,7 +1,7 @@
 //! Sessions with an agent, as they begin.
 
 use helix_proto::{
-    sandbox::{CreateSandboxRequest, SandboxState},
+    sandbox::{CreateSandboxRequest, SandboxState, git::GitCloneRequest},
     session::{CreateSessionAgent, Session, SessionAgent},
 };
 
@@ -10,6 +10,7 @@ use crate::{
     api::Failure,
     auth::Identity,
     store::{agents::NewAgent, sandboxes::StoredSandbox},
+    workspaces::Workspaces,
 };
 
 /// Where an agent begins, unless somebody says otherwise: the home of a sandbox's user.
@@ -42,6 +43,21 @@ impl Agents {
         if !entry.enabled {
             return Err(Failure::invalid("agent.agent", "the agent is switched off"));
         }
+        let clone = asked.repository.as_ref().map(|repository| {
+            Workspaces::checked(&GitCloneRequest {
+                url: repository.url.clone(),
+                branch: repository.branch.clone(),
+                directory: asked.directory.clone(),
+                stream: false,
+            })
+        });
+        let clone = clone.transpose()?;
+        let directory = asked.directory.or(clone.and_then(|clone| clone.directory));
+        let directory = match directory {
+            None => HOME.to_owned(),
+            Some(directory) if directory.starts_with('/') => directory,
+            Some(directory) => format!("{HOME}/{directory}"),
+        };
         let (sandbox, owns_sandbox) = self
             .sandbox_for(caller, asked.sandbox_id, asked.sandbox)
             .await?;
@@ -49,7 +65,7 @@ impl Agents {
             agent: entry.name,
             title: entry.title,
             sandbox_id: sandbox.id(),
-            directory: asked.directory.unwrap_or_else(|| HOME.to_owned()),
+            directory,
             owns_sandbox,
         };
         let new_agent = NewAgent {

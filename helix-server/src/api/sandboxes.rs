@@ -20,6 +20,7 @@ mod choices;
 mod desktop;
 mod exec;
 mod files;
+mod git;
 mod headers;
 pub(crate) mod origins;
 mod ports;
@@ -55,6 +56,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(terminals::routes())
         .merge(desktop::routes())
         .merge(files::routes())
+        .merge(git::routes())
         .merge(ports::routes())
         .merge(origins::routes())
 }

@@ -118,6 +118,18 @@ impl Calls {
         Ok(())
     }
 
+    /// Tells the machine something; its answer says nothing more.
+    pub(crate) async fn told(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+        within: Duration,
+    ) -> Result<(), Error> {
+        self.bytes(method, path, Some(body), within).await?;
+        Ok(())
+    }
+
     async fn bytes(
         &self,
         method: Method,
@@ -168,6 +180,18 @@ impl Calls {
             .request(request)
             .await
             .map_err(|error| self.lost(&error))
+    }
+
+    /// Asks something whose answer is newline-delimited JSON for as long as it takes.
+    pub(crate) async fn lines(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Lines<helix_tunnel::Body>, Error> {
+        let body = serde_json::to_vec(body).map_err(|error| self.senseless(&error))?;
+        let response = self.call(Method::POST, path, body.into(), SOON).await?;
+        let body = self.checked(response).await?.into_body();
+        Ok(Lines::new(body, self.role))
     }
 
     fn senseless(&self, error: &dyn fmt::Display) -> Error {

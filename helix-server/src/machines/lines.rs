@@ -13,7 +13,7 @@ const MAX_LINE: usize = 4 << 20;
 
 /// Reads one value after the other.
 #[derive(Debug)]
-pub(super) struct Lines<B> {
+pub(crate) struct Lines<B> {
     body: B,
     from: Role,
     buffer: BytesMut,
@@ -33,7 +33,7 @@ where
     }
 
     /// The next value; `None` at the end. Cancel safe.
-    pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+    pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
         let mut searched = 0;
         loop {
             if let Some(at) = self.buffer[searched..]

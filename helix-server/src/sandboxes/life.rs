@@ -53,6 +53,10 @@ impl Sandboxes {
             expires_at_ms: request.ttl_ms.map(|ttl| now_ms.saturating_add(ttl)),
             origin: None,
         };
+        self.inner
+            .secrets
+            .check(caller.user_id, &request.secrets)
+            .await?;
         let mut host = only;
         if let Some(snapshot) = request.snapshot_id {
             let from = self.snapshot(caller, snapshot).await?;
@@ -70,7 +74,13 @@ impl Sandboxes {
         {
             return Err(Failure::invalid("host_id", "there is no such sandbox host"));
         }
-        self.add(caller.user_id, spec, host).await
+        let sandbox = self.add(caller.user_id, spec, host).await?;
+        if !request.secrets.is_empty() {
+            // It may run by now; if not, it is given them when it does.
+            self.set_secrets(id, caller.user_id, &request.secrets)
+                .await?;
+        }
+        Ok(sandbox)
     }
 
     /// Makes a sandbox with the files of another as they are now, on the same host.

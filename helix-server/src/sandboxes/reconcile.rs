@@ -52,6 +52,11 @@ impl Sandboxes {
                 store.apply_status(host, &bounded(status)).await?;
             }
         }
+        for sandbox in self.inner.store.sandboxes_with_secrets(host).await? {
+            // It may have been started again meanwhile.
+            self.forget_given(sandbox.id());
+            self.now_is(&sandbox);
+        }
         let there: HashSet<SandboxId> = there.iter().map(|status| status.id).collect();
         for sandbox in self.inner.store.sandboxes_on(host).await? {
             let has = there.contains(&sandbox.id());
@@ -86,6 +91,7 @@ impl Sandboxes {
                 .apply_status(host, &bounded(status))
                 .await?
         {
+            self.now_is(&sandbox);
             self.tell(sandbox);
         }
         Ok(())
@@ -122,6 +128,7 @@ impl Sandboxes {
     async fn forget(&self, sandbox: &StoredSandbox) -> Result<(), store::Error> {
         let (host, id) = (sandbox.host_id, sandbox.id());
         self.inner.store.remove_sandbox(host, id).await?;
+        self.forget_given(id);
         self.tell_deleted(sandbox);
         Ok(())
     }
@@ -129,6 +136,7 @@ impl Sandboxes {
     async fn lose(&self, sandbox: &StoredSandbox) -> Result<(), store::Error> {
         let (id, from) = (sandbox.id(), [sandbox.state]);
         tracing::warn!(sandbox = %id, host = %sandbox.host_id, "a sandbox host lost a sandbox");
+        self.forget_given(id);
         if self.inner.store.fail_sandbox(id, &from, &lost()).await?
             && let Some(failed) = self.inner.store.sandbox(id).await?
         {

@@ -31,7 +31,7 @@ pub(crate) struct StoredAgent {
     pub(crate) agent: SessionAgent,
     /// The host that its sandbox is on.
     pub(crate) host_id: SandboxHostId,
-    /// What to begin with.
+    /// What is to be there first, and is not yet.
     pub(crate) repository: Option<SessionRepository>,
     /// Where the agent's process is, as its host last said.
     pub(crate) phase: Option<AgentPhase>,

@@ -104,7 +104,7 @@ macro_rules! sum_sandboxes {
     };
 }
 
-mod read;
+pub(super) mod read;
 
 pub(crate) use read::ListFilter;
 

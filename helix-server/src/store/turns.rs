@@ -34,7 +34,7 @@ pub(crate) enum Begun {
     /// It began.
     New {
         turn: Turn,
-        session: Session,
+        session: Box<Session>,
         events: Vec<SessionEvent>,
         /// The turns before it that stand.
         history: Vec<Turn>,

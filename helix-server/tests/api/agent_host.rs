@@ -6,7 +6,9 @@ use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use helix_base::{Outbound, OutboundOptions, outbound::BoxedIo};
 use helix_proto::{
     ThreadId,
-    agents::{Command, Content, Down, Event, EventBody, Held, Numbered, Open, Up, VERSION},
+    agents::{
+        Command, Content, Down, Event, EventBody, Held, MAX_EVENTS, Numbered, Open, Up, VERSION,
+    },
 };
 use http::{HeaderMap, header};
 use serde_json::json;
@@ -82,8 +84,9 @@ impl AgentHost {
         for known in threads {
             let kept = self.threads.get_mut(&known.thread).unwrap();
             kept.events.retain(|event| event.seq > known.acknowledged);
-            let (thread, events) = (known.thread, kept.events.clone());
-            if !events.is_empty() {
+            let (thread, kept) = (known.thread, kept.events.clone());
+            for events in kept.chunks(MAX_EVENTS) {
+                let events = events.to_vec();
                 self.say(Up::Events { thread, events }).await;
             }
         }

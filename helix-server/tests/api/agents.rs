@@ -24,6 +24,7 @@ on_both_databases!(
     a_turn_outlives_the_control_plane,
     prompts_queue_and_can_be_changed,
     what_a_session_with_an_agent_is_not_for_is_refused,
+    what_an_agent_chooses_is_kept_as_it_is,
 );
 
 /// A person with a sandbox on a host that is connected for agents, too.
@@ -710,4 +711,79 @@ async fn many_sessions_stream_at_once_through_cuts_and_every_event_is_there_once
         batches * 2.0 < entries,
         "{batches} batches, {entries} entries"
     );
+}
+
+/// Texts with every byte that a database may not like.
+async fn what_an_agent_chooses_is_kept_as_it_is(world: World) {
+    let mut stage = Stage::new(world).await;
+    let (session, thread, turn) = stage.asked().await;
+    let odd = "a\0b\u{1f980}\u{feff}'\\\"";
+    let wanted = json!({"type": "wanted", "what": "prompt",
+        "content": [{"type": "text", "text": format!("{odd} from an editor")}]});
+    let deep = (0..100).fold(json!(odd), |inner, _| json!([inner]));
+    let bodies = vec![
+        event(json!({"type": "session", "session": odd, "resumed": false})),
+        event(json!({"type": "title", "title": odd})),
+        event(json!({"type": "tool_call", "id": odd, "title": odd, "input": deep})),
+        event(json!({"type": "of_tomorrow", "with": {"anything": odd}})),
+        event(wanted),
+        message(odd),
+        ended(turn),
+    ];
+    stage.agents.tell(thread, bodies).await;
+    let (_, command) = stage.agents.command().await;
+    let Command::Prompt { turn: next, .. } = command else {
+        panic!("{command:?}");
+    };
+    stage
+        .agents
+        .tell(thread, vec![started(next), ended(next)])
+        .await;
+    stage.agents.all_acknowledged(thread).await;
+    let log = entries(&stage.world, session).await;
+    assert_eq!(texts(&log), [odd]);
+    let said = serde_json::to_string(&log).unwrap();
+    assert!(said.contains("of_tomorrow"));
+    let path = format!("/api/v1/sessions/{session}");
+    let shown: Session = stage.person.get(&path).await.expect(200);
+    assert!(shown.title.starts_with("a b"), "{}", shown.title);
+    // The next thread goes on with the very same session of the agent.
+    stage.agents.threads.clear();
+    stage.agents.reconnect(&stage.world).await;
+    prompt(&stage.person, session, "go on").await;
+    let (_, open, _) = stage.agents.opened().await;
+    assert_eq!(open.resume.as_deref(), Some(odd));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_cannot_be_cloned_ends_the_first_prompt_and_no_other() {
+    let mut stage = Stage::new(World::start(Kind::Sqlite).await).await;
+    let with = |url: &str| {
+        json!({"agent": {"agent": "opencode", "sandbox_id": stage.sandbox.id,
+            "repository": {"url": url}}})
+    };
+    let bad = stage
+        .person
+        .post("/api/v1/sessions", with("--upload-pack=evil"));
+    bad.await.error(ErrorCode::Invalid);
+    // This host runs no programs, git neither.
+    let session = with("https://git.example.org/helix/hello.git");
+    let session: Session = stage
+        .person
+        .post("/api/v1/sessions", session)
+        .await
+        .expect(201);
+    assert_eq!(session.agent.unwrap().directory, "/home/user/hello");
+    let turn = prompt(&stage.person, session.id, "fix it").await;
+    let log = stage.log(session.id, "the failure", is_over).await;
+    let ends = ends(&log);
+    assert!(
+        matches!(&ends[..], [(id, TurnEnd::Failed { reason })]
+            if *id == turn && reason.contains("not cloned")),
+        "{ends:?}"
+    );
+    let next = prompt(&stage.person, session.id, "fix it all the same").await;
+    let (_, open, prompted) = stage.agents.opened().await;
+    assert_eq!(prompted, next);
+    assert_eq!(open.agent.directory, "/home/user/hello");
 }

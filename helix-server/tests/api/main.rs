@@ -37,6 +37,7 @@ mod postgres;
 mod relay;
 mod routes;
 mod sandboxes;
+mod secrets;
 mod serving;
 mod session_keys;
 mod sessions;

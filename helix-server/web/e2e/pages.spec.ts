@@ -87,7 +87,35 @@ const MEMBERS: Shown[] = [
       await expect(page.getByText('Enter an image')).toBeVisible();
     },
   },
-  ...['terminal', 'files', 'ports', 'network', 'stats', 'log', 'snapshots'].map((tab) => ({
+  {
+    name: 'a change in a repository of a sandbox, and its branches',
+    open: async (page) => {
+      await withSandboxes(sandboxPath(1, 'changes'))(page);
+      await page.getByRole('button', { name: /^src\/W/ }).click();
+      await expect(page.getByText('fn main()')).toBeVisible();
+      await page.getByRole('button', { name: 'Branch main' }).click();
+      await expect(page.getByRole('button', { name: 'other on the server' })).toBeVisible();
+    },
+  },
+  {
+    name: 'a sandbox without a repository',
+    open: async (page) => {
+      await withSandboxes(sandboxPath(8, 'changes'))(page);
+      await page.getByRole('button', { name: 'Clone' }).click();
+      await expect(page.getByText('Enter an address')).toBeVisible();
+    },
+  },
+  ...[
+    'terminal',
+    'files',
+    'changes',
+    'ports',
+    'network',
+    'secrets',
+    'stats',
+    'log',
+    'snapshots',
+  ].map((tab) => ({
     name: `a sandbox: ${tab}`,
     open: withSandboxes(sandboxPath(1, tab)),
   })),
@@ -131,6 +159,17 @@ const MEMBERS: Shown[] = [
       await page.getByRole('button', { name: 'Create a key' }).first().click();
     },
   },
+  { name: 'secrets', open: openSecrets },
+  { name: 'no secrets', open: at('/secrets') },
+  {
+    name: 'adding a secret',
+    open: async (page) => {
+      await page.goto('/secrets');
+      await page.getByRole('button', { name: 'Add a secret' }).first().click();
+      await page.getByRole('button', { name: 'Add', exact: true }).click();
+      await expect(page.getByText('Enter at least 8 characters')).toBeVisible();
+    },
+  },
   { name: 'settings', open: at('/settings') },
   { name: 'no such page', open: at('/no/such/page') },
 ];
@@ -156,6 +195,22 @@ async function openLongNamedKey(page: Page): Promise<void> {
   await page.goto('/keys');
   const revoke = page.getByRole('button', { name: `Revoke the key ${name}` });
   await expect(revoke).toBeInViewport({ ratio: 1 });
+}
+
+/** Names and servers may be long; what can be done with a secret stays in reach. */
+async function openSecrets(page: Page): Promise<void> {
+  const name = 'W'.repeat(64);
+  const times = { created_at_ms: 0, updated_at_ms: 0 };
+  const kind = { type: 'git', host: `${'W'.repeat(60)}.example.com`, username: 'x-access-token' };
+  const variable = { type: 'environment', variable: 'ANTHROPIC_API_KEY' };
+  const items = [
+    { name, kind, hint: 'abcd', ...times },
+    { name: 'provider', kind: variable, hint: '', ...times },
+  ];
+  await page.route('**/api/v1/secrets', (route) => route.fulfill({ json: { items } }));
+  await page.goto('/secrets');
+  const remove = page.getByRole('button', { name: `Delete ${name}` });
+  await expect(remove).toBeInViewport({ ratio: 1 });
 }
 
 async function openFirstChat(page: Page): Promise<void> {

@@ -47,6 +47,7 @@ export const router = createBrowserRouter([
                 lazy: page(() => import('./sandboxes/sandbox-page')),
               },
               { path: '/keys', lazy: page(() => import('./api-keys/api-keys-page')) },
+              { path: '/secrets', lazy: page(() => import('./secrets/secrets-page')) },
               { path: '/settings', lazy: page(() => import('./settings/settings-page')) },
               {
                 element: <RequireAdmin />,

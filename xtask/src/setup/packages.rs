@@ -13,8 +13,9 @@ use crate::{
 /// engine.
 pub(crate) const FOR_UP: &[&str] = &["python3", "python3-venv"];
 
-/// What `up` needs for sandboxes: their network's rules, and their disks.
-pub(crate) const FOR_SANDBOXES: &[&str] = &["nftables", "e2fsprogs"];
+/// What `up` needs for sandboxes: their network's rules, their disks, and what those that
+/// have the machine's own system clone and push with.
+pub(crate) const FOR_SANDBOXES: &[&str] = &["nftables", "e2fsprogs", "git"];
 
 /// What sandboxes need that are to have a Docker daemon of their own: the host's programs,
 /// which are never started on the host itself.
@@ -61,6 +62,7 @@ pub(crate) const FOR_TESTS: &[&str] = &[
     "nftables",
     "iproute2",
     "e2fsprogs",
+    "git",
     "dnsmasq-base",
     "docker.io",
     "containerd",

@@ -10,6 +10,7 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use helix_proto::error::ErrorCode;
@@ -45,6 +46,8 @@ const LAST_SIGNAL: i32 = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     config: GuestConfig,
+    /// What the sandbox was given while it runs.
+    given: Arc<RwLock<BTreeMap<String, String>>>,
     reaper: Reaper,
 }
 
@@ -72,8 +75,18 @@ pub(crate) enum Streams {
 }
 
 impl Programs {
-    pub(crate) const fn new(config: GuestConfig, reaper: Reaper) -> Self {
-        Self { config, reaper }
+    pub(crate) fn new(config: GuestConfig, reaper: Reaper) -> Self {
+        Self {
+            config,
+            given: Arc::default(),
+            reaper,
+        }
+    }
+
+    /// Has every program that starts from now on see these variables, instead of those
+    /// that were given before.
+    pub(crate) fn give(&self, variables: BTreeMap<String, String>) {
+        *self.given.write().unwrap_or_else(PoisonError::into_inner) = variables;
     }
 
     pub(crate) const fn reaper(&self) -> &Reaper {
@@ -86,6 +99,7 @@ impl Programs {
         user: &User,
         request: BTreeMap<String, String>,
     ) -> BTreeMap<OsString, OsString> {
+        let given = self.given.read().unwrap_or_else(PoisonError::into_inner);
         let home = user.home.clone().into_os_string();
         let own: [(&str, OsString); 7] = [
             ("PATH", PATH.into()),
@@ -103,6 +117,7 @@ impl Programs {
                     .env
                     .clone()
                     .into_iter()
+                    .chain(given.clone())
                     .chain(request)
                     .map(|(n, v)| (n.into(), v.into())),
             )

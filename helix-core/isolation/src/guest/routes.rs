@@ -3,7 +3,7 @@
 use axum::{Router, extract::DefaultBodyLimit, response::IntoResponse as _};
 use helix_proto::error::ErrorCode;
 
-use super::{Guest, exec, failure::Failed, files, ports, terminals};
+use super::{Guest, environment, exec, failure::Failed, files, ports, terminals};
 
 /// The most that a JSON body may have.
 const JSON_BYTES: usize = 4 << 20;
@@ -13,6 +13,7 @@ pub fn router(guest: Guest) -> Router {
     Router::new()
         .merge(exec::routes())
         .merge(terminals::routes())
+        .merge(environment::routes())
         .merge(files::routes())
         .merge(ports::routes())
         .merge(crate::desktop::routes())

@@ -89,6 +89,30 @@ async fn a_program_has_its_directory_its_variables_and_its_input() {
 }
 
 #[tokio::test]
+async fn variables_that_are_given_are_seen_by_programs_that_start_from_then_on() {
+    let guest = Running::start();
+    let give = async |variables: Value| {
+        let body = json!({ "variables": variables }).to_string();
+        guest.call(Method::PUT, "/environment", body).await
+    };
+    let seen = async || {
+        let own = with(
+            sh("echo $FROM_SANDBOX $KEY $OWN"),
+            json!({"env": {"OWN": "own"}}),
+        );
+        text(&result(&guest, own).await.stdout).to_owned()
+    };
+    let given = json!({"KEY": "secret", "FROM_SANDBOX": "given", "OWN": "given"});
+    assert_eq!(give(given).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(seen().await, "given secret own\n");
+    let (status, said) = give(json!({"A=B": "secret"})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(!String::from_utf8_lossy(&said).contains("secret"));
+    assert_eq!(give(json!({})).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(seen().await, "yes own\n");
+}
+
+#[tokio::test]
 async fn a_user_without_privileges_has_none_and_cannot_get_any() {
     if !is_root() {
         return;

@@ -84,13 +84,16 @@ impl Actor {
     }
 
     /// A thread for a prompt that waits for one, or the end of that prompt.
-    async fn thread(&mut self) -> Result<Option<Step<Change, Effect>>, Stop> {
+    pub(super) async fn thread(&mut self) -> Result<Option<Step<Change, Effect>>, Stop> {
         let place = self.agents.place(self.stored.agent.sandbox_id).await?;
         self.waits_for_sandbox = place == Place::Coming;
         match place {
             Place::Coming => return Ok(None),
             Place::Gone(reason) => return Ok(Some(self.cannot_open(&reason))),
             Place::There => {}
+        }
+        if self.needs_repository() {
+            return Ok(None);
         }
         let (user, session) = (self.stored.user_id, self.stored.session_id);
         // A person may have chosen another model meanwhile.
@@ -112,7 +115,7 @@ impl Actor {
 
     /// Where no thread can begin, the prompt that waits for one fails, and says why. The host hears
     /// nothing of it.
-    fn cannot_open(&mut self, reason: &str) -> Step<Change, Effect> {
+    pub(super) fn cannot_open(&mut self, reason: &str) -> Step<Change, Effect> {
         let now_ms = self.now_ms();
         let id = self.agents.inner.ids.next();
         let open = opening::never(&self.stored);

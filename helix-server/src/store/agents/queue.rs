@@ -124,7 +124,8 @@ pub(super) async fn set_turn(
 /// What a prompt is found by.
 fn search_text(content: &[Content]) -> String {
     let texts = content.iter().filter_map(|piece| match piece {
-        Content::Text { text } => Some(text.to_lowercase()),
+        // PostgreSQL keeps no NUL.
+        Content::Text { text } => Some(text.to_lowercase().replace('\0', " ")),
         _ => None,
     });
     texts.collect::<Vec<_>>().join("\n")

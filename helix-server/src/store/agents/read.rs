@@ -69,7 +69,9 @@ impl Store {
         let agent = stored_agent(&found)?;
         let thread_id = row::text_or_none(&found, "thread_id")?;
         let mut stored = Stored {
-            session: row::text_or_none(&found, "agent_session")?,
+            session: row::text_or_none(&found, "agent_session")?
+                .map(|_| row::json(&found, "agent_session"))
+                .transpose()?,
             held: row::text_or_none(&found, "held")?
                 .map(|_| row::json(&found, "held"))
                 .transpose()?,

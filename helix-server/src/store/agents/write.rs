@@ -65,6 +65,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Has a session begin without a repository from now on.
+    pub(crate) async fn forget_repository(&self, session: SessionId) -> Result<(), Error> {
+        sqlx::query("UPDATE session_agents SET repository = NULL WHERE session_id = $1")
+            .bind(session.to_string())
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+}
+
 /// Adds the agent of a session that is being made.
 pub(in crate::store) async fn insert(
     transaction: &mut Transaction,
@@ -164,8 +175,10 @@ async fn apply(
         },
         Change::Thread { id } => set_thread(transaction, session, *id).await,
         Change::Session { session: own } => {
+            // As JSON: an agent chooses it, and PostgreSQL keeps no NUL.
+            let own = own.as_ref().map(row::to_json).transpose()?;
             sqlx::query("UPDATE session_agents SET agent_session = $1 WHERE session_id = $2")
-                .bind(own.as_deref())
+                .bind(own)
                 .bind(session.to_string())
                 .execute(&mut **transaction)
                 .await?;

@@ -112,7 +112,7 @@ impl Store {
     }
 }
 
-pub(super) fn sandbox(found: &AnyRow) -> Result<StoredSandbox, Error> {
+pub(in crate::store) fn sandbox(found: &AnyRow) -> Result<StoredSandbox, Error> {
     let mut spec: helix_proto::sandbox::host::SandboxSpec = row::json(found, "spec")?;
     spec.name = row::text(found, "name")?;
     spec.egress = row::json(found, "egress")?;

@@ -172,7 +172,7 @@ pub(super) async fn start(
     locked.session.active_turn = Some(turn.id);
     Ok(Begun::New {
         turn,
-        session: locked.session.clone(),
+        session: Box::new(locked.session.clone()),
         events,
         history: history.into_iter().map(|(turn, _)| turn).collect(),
     })

@@ -156,6 +156,39 @@ const CHOICES = {
   ],
 };
 
+/** A repository with every kind of change, and long names. */
+const GIT_STATUS = {
+  directory: `/home/user/${LONG}`,
+  branch: 'main',
+  commit: '0'.repeat(40),
+  upstream: 'origin/main',
+  ahead: 2,
+  behind: 1,
+  files: [
+    { path: `src/${LONG}.rs`, unstaged: 'modified' },
+    { path: 'src/new.rs', unstaged: 'untracked' },
+    { path: 'src/gone.rs', staged: 'deleted' },
+    { path: 'src/there.rs', from: 'src/here.rs', staged: 'renamed' },
+    { path: 'src/both.rs', unstaged: 'conflicted' },
+  ],
+  truncated: true,
+};
+
+const GIT_DIFF = {
+  patch: `@@ -3,3 +3,3 @@ fn main()\n same\n-old ${LONG}\n+new\n same\n`,
+  truncated: true,
+};
+
+const GIT_BRANCH = { commit: '0'.repeat(40), committed_at_ms: NOW, subject: LONG };
+const GIT_BRANCHES = [
+  { name: 'main', remote: false, current: true, ...GIT_BRANCH },
+  { name: LONG, remote: false, current: false, ...GIT_BRANCH },
+  { name: 'origin/other', remote: true, current: false, ...GIT_BRANCH },
+];
+
+/** There is none in sandbox 8. */
+const NO_REPOSITORY = { error: { code: 'not_found', message: 'there is no such git repository' } };
+
 /** What is pushed, once: it is asked for again, as after a connection that broke. */
 const STREAMS: [RegExp, () => unknown][] = [
   [/\/sandboxes\/\w+\/stats\/stream$/, () => ({ ...STATS, at_ms: Date.now() })],
@@ -174,6 +207,9 @@ const ANSWERS: [RegExp, (id: string) => unknown][] = [
   [/\/sandboxes\/(\w+)$/, (id) => SANDBOXES.find((each) => each.id === id)],
   [/\/sandbox-choices$/, () => CHOICES],
   [/\/sandboxes\/(\w+)\/desktop\/status$/, (id) => (id.endsWith('7') ? FAILED : READY)],
+  [/\/git\/status$/, () => GIT_STATUS],
+  [/\/git\/diff$/, () => GIT_DIFF],
+  [/\/git\/branches$/, () => ({ branches: GIT_BRANCHES })],
   [/\/logs$/, () => ({ lines: [{ at_ms: NOW, source: 'host', text: LONG }] })],
   [/\/ports$/, () => ({ ports: [{ port: 65_535, address: '127.0.0.1', program: LONG }] })],
   [/\/files\/list$/, () => ({ entries: FILES, truncated: true })],
@@ -198,6 +234,9 @@ export const withSandboxes = (path: string) => async (page: Page) => {
         return pathname.includes(SANDBOX_ID)
           ? route.fulfill({ contentType: 'image/png', body: PICTURE })
           : route.fulfill({ status: 503, json: NO_PICTURE });
+      }
+      if (pathname.endsWith('8/git/status')) {
+        return route.fulfill({ status: 404, json: NO_REPOSITORY });
       }
       for (const [pattern, figures] of STREAMS) {
         if (pattern.test(pathname)) {

@@ -1220,6 +1220,138 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sandboxes/{id}/git/branches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The branches of a repository, and those of its remotes as they were last fetched. */
+        get: operations["sandboxes_git_branches"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/git/checkout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Checks a branch out in a repository; what changed there then. */
+        post: operations["sandboxes_git_checkout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/git/clone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Clones a repository in a sandbox, as its user and with the secrets that it is given.
+         *     With `stream` the answer is newline-delimited `GitCloneEvent`, else the repository when
+         *     it is there.
+         */
+        post: operations["sandboxes_git_clone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/git/commit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Commits what changed in a repository. It is by whom the sandbox's git says, else by
+         *     the caller.
+         */
+        post: operations["sandboxes_git_commit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/git/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How a file, or everything that git knows, differs from what is staged, or what is
+         *     staged from the commit.
+         */
+        get: operations["sandboxes_git_diff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/git/push": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pushes the branch that is checked out in a repository, with the secrets that the
+         *     sandbox is given.
+         */
+        post: operations["sandboxes_git_push"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/git/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What changed in a repository. */
+        get: operations["sandboxes_git_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sandboxes/{id}/logs": {
         parameters: {
             query?: never;
@@ -1406,6 +1538,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sandboxes/{id}/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which secrets a sandbox of one's own is given. */
+        get: operations["sandboxes_given"];
+        /**
+         * Says which secrets a sandbox of one's own is given, instead of those before. One that
+         *     runs has them at once: git its passwords, and programs that start from then on their
+         *     variables.
+         */
+        put: operations["sandboxes_give"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sandboxes/{id}/snapshots": {
         parameters: {
             query?: never;
@@ -1547,6 +1701,44 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own secrets, by name, without their values. */
+        get: operations["secrets_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/secrets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Adds a secret, or changes one. Its value is not shown again, by anything. */
+        put: operations["secrets_put"];
+        post?: never;
+        /**
+         * Deletes a secret, and takes it from the sandboxes that were given it. What has seen it
+         *     may still know it: revoke it where it came from.
+         */
+        delete: operations["secrets_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2816,6 +3008,8 @@ export interface components {
             name?: string | null;
             /** @description Its root file system; the host's own system if absent. */
             rootfs?: components["schemas"]["Rootfs"];
+            /** @description Which of one's secrets it is given, by name. At most 32. */
+            secrets?: string[];
             snapshot_id?: components["schemas"]["SnapshotId"] | null;
             /**
              * Format: int64
@@ -3357,6 +3551,167 @@ export interface components {
             entries: components["schemas"]["FileEntry"][];
             /** @description Whether there are more than these. */
             truncated: boolean;
+        };
+        /** @description A branch. */
+        GitBranch: {
+            /** @description Its commit. */
+            commit: string;
+            /**
+             * Format: int64
+             * @description When that commit was made.
+             */
+            committed_at_ms: number;
+            /** @description Whether it is checked out. */
+            current: boolean;
+            /** @description Its name, such as `main`, or `origin/main` for one of a remote. */
+            name: string;
+            /** @description Whether it is a remote's. */
+            remote: boolean;
+            /** @description That commit's first line. */
+            subject: string;
+            /** @description The branch that it follows. */
+            upstream?: string | null;
+        };
+        /** @description The branches of a repository. */
+        GitBranches: {
+            /** @description The latest commit first. At most 500. */
+            branches: components["schemas"]["GitBranch"][];
+        };
+        /**
+         * @description How a file differs.
+         * @enum {string}
+         */
+        GitChange: "added" | "modified" | "deleted" | "renamed" | "copied" | "retyped" | "untracked" | "conflicted";
+        /** @description Checks a branch out. */
+        GitCheckoutRequest: {
+            /** @description The branch's name. One that only a remote has is made to follow that. */
+            branch: string;
+            /** @description Whether it is new, from what is checked out now. */
+            create?: boolean;
+            /** @description The repository, from the user's home on; the home itself if absent. */
+            directory?: string | null;
+        };
+        /** @description How a clone goes. */
+        GitCloneEvent: {
+            /**
+             * Format: int32
+             * @description How much of that is done, where it says so: 0 to 100.
+             */
+            percent?: number | null;
+            /** @enum {string} */
+            type: "progress";
+            /** @description What git does, in its own words, such as `Receiving objects`. */
+            what: string;
+        } | {
+            /** @description What. */
+            repository: components["schemas"]["GitRepository"];
+            /** @enum {string} */
+            type: "done";
+        } | {
+            /** @description Why. */
+            message: string;
+            /** @enum {string} */
+            type: "failed";
+        };
+        /** @description Clones a repository. */
+        GitCloneRequest: {
+            /** @description The branch or tag to have; the server's own choice if absent. */
+            branch?: string | null;
+            /** @description Where to, from the user's home on; named after the repository if absent. */
+            directory?: string | null;
+            /** @description Answer with events as they come: newline-delimited [`GitCloneEvent`]. */
+            stream?: boolean;
+            /**
+             * @description Where it is: `https://…`, `http://…`, `ssh://…`, `git://…`, `file://…` of the
+             *     sandbox, or `user@host:path`. Without a password: those are secrets.
+             */
+            url: string;
+        };
+        /** @description A commit that was made. */
+        GitCommit: {
+            /** @description Its id. */
+            commit: string;
+        };
+        /** @description Makes a commit. */
+        GitCommitRequest: {
+            /** @description The repository, from the user's home on; the home itself if absent. */
+            directory?: string | null;
+            /** @description What it says. 1 to 65,536 bytes. */
+            message: string;
+            /**
+             * @description What goes into it, from the repository's directory on; everything that changed if
+             *     absent. 1 to 2,000.
+             */
+            paths?: string[] | null;
+        };
+        /** @description The difference of a file or of all, as a unified patch. */
+        GitDiff: {
+            /** @description The patch; empty where nothing differs. At most 1 MiB. */
+            patch: string;
+            /** @description Whether there is more than this. */
+            truncated: boolean;
+        };
+        /** @description A file that changed. */
+        GitFile: {
+            /** @description Where it was before, if it moved. */
+            from?: string | null;
+            /**
+             * @description Its path from the repository's directory on, with a replacement character for what
+             *     is not UTF-8.
+             */
+            path: string;
+            staged?: components["schemas"]["GitChange"] | null;
+            unstaged?: components["schemas"]["GitChange"] | null;
+        };
+        /** @description What was pushed. */
+        GitPush: {
+            /** @description Which branch. */
+            branch: string;
+            /** @description Where to. */
+            remote: string;
+            /** @description Whether that had it all before. */
+            up_to_date: boolean;
+        };
+        /** @description Pushes what is checked out. */
+        GitPushRequest: {
+            /** @description The repository, from the user's home on; the home itself if absent. */
+            directory?: string | null;
+            /** @description Where to; `origin` if absent. */
+            remote?: string | null;
+        };
+        /** @description A repository that was cloned. */
+        GitRepository: {
+            /** @description Its branch; absent where none is checked out. */
+            branch?: string | null;
+            /** @description Its commit; absent where there is none yet. */
+            commit?: string | null;
+            /** @description Its whole path. */
+            directory: string;
+        };
+        /** @description What changed in a repository. */
+        GitStatus: {
+            /**
+             * Format: int32
+             * @description Commits that the upstream does not have.
+             */
+            ahead: number;
+            /**
+             * Format: int32
+             * @description Commits of the upstream that it does not have.
+             */
+            behind: number;
+            /** @description The branch; absent where none is checked out. */
+            branch?: string | null;
+            /** @description The commit; absent where there is none yet. */
+            commit?: string | null;
+            /** @description The repository's own directory. */
+            directory: string;
+            /** @description What changed, by path. At most 2,000. */
+            files: components["schemas"]["GitFile"][];
+            /** @description Whether there are more than these. */
+            truncated: boolean;
+            /** @description The branch that it follows, such as `origin/main`. */
+            upstream?: string | null;
         };
         /** @description What a host can do, and what it cannot, with the reason. */
         HostCapability: {
@@ -3939,6 +4294,30 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        Page_Secret: {
+            /** @description The items, newest first unless the list says otherwise. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description When it was added.
+                 */
+                created_at_ms: number;
+                /** @description Its last characters, to tell it apart; empty where that would say too much. */
+                hint: string;
+                /** @description What it is for. */
+                kind: components["schemas"]["SecretKind"];
+                /** @description Its name, unique among its user's: letters, digits, `_`, `-` and `.`. */
+                name: string;
+                /**
+                 * Format: int64
+                 * @description When it last changed.
+                 */
+                updated_at_ms: number;
+            }[];
+            /** @description Pass as `cursor` for the next page; absent on the last one. Opaque. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Session: {
             /** @description The items, newest first unless the list says otherwise. */
             items: {
@@ -4144,6 +4523,16 @@ export interface components {
             model_api: components["schemas"]["ModelApi"];
             /** @description 1 to 100 characters. */
             title: string;
+        };
+        /** @description Adds a secret, or changes one. */
+        PutSecretRequest: {
+            /** @description What it is for. */
+            kind: components["schemas"]["SecretKind"];
+            /**
+             * @description The value: 8 to 65,536 bytes. Shorter ones could not be told apart from other
+             *     text, and so not be kept out of logs.
+             */
+            value: string;
         };
         /** @description The queue and what is in flight. */
         Queue: {
@@ -4572,6 +4961,11 @@ export interface components {
          * @enum {string}
          */
         SandboxPhase: "placing" | "filesystem" | "isolation" | "guest" | "docker";
+        /** @description Which of its user's secrets a sandbox is given. */
+        SandboxSecrets: {
+            /** @description Their names. At most 32. */
+            names: string[];
+        };
         /**
          * @description Where a sandbox is in its life.
          * @enum {string}
@@ -4643,6 +5037,42 @@ export interface components {
          * @enum {string}
          */
         Scope: "inference" | "sessions" | "sandboxes" | "admin";
+        /** @description A secret, without its value. */
+        Secret: {
+            /**
+             * Format: int64
+             * @description When it was added.
+             */
+            created_at_ms: number;
+            /** @description Its last characters, to tell it apart; empty where that would say too much. */
+            hint: string;
+            /** @description What it is for. */
+            kind: components["schemas"]["SecretKind"];
+            /** @description Its name, unique among its user's: letters, digits, `_`, `-` and `.`. */
+            name: string;
+            /**
+             * Format: int64
+             * @description When it last changed.
+             */
+            updated_at_ms: number;
+        };
+        /** @description What a secret is for, and so how a sandbox is given it. */
+        SecretKind: {
+            /**
+             * @description The server, such as `github.com` or `git.example.com:8443`, which is asked by
+             *     HTTPS; `http://` in front is for one that has none.
+             */
+            host: string;
+            /** @enum {string} */
+            type: "git";
+            /** @description The name that goes with it; `x-access-token` for tokens of GitHub. */
+            username: string;
+        } | {
+            /** @enum {string} */
+            type: "environment";
+            /** @description The variable's name, such as `ANTHROPIC_API_KEY`. */
+            variable: string;
+        };
         /** @description Asks something; answered by the [`Turn`] that was begun. */
         SendMessageRequest: {
             /** @description 1 to 1,000,000 bytes. */
@@ -9462,6 +9892,483 @@ export interface operations {
             };
         };
     };
+    sandboxes_git_branches: {
+        parameters: {
+            query?: {
+                /** @description The repository, from the user's home on; the home itself if absent */
+                directory?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitBranches"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_git_checkout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GitCheckoutRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitStatus"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_git_clone: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GitCloneRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitRepository"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_git_commit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GitCommitRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitCommit"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_git_diff: {
+        parameters: {
+            query?: {
+                /** @description The repository, from the user's home on; the home itself if absent */
+                directory?: string;
+                /** @description The file, from the repository's directory on; all if absent */
+                path?: string;
+                /** @description Whether what is staged is compared with the commit */
+                staged?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitDiff"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_git_push: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GitPushRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitPush"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_git_status: {
+        parameters: {
+            query?: {
+                /** @description The repository, from the user's home on; the home itself if absent */
+                directory?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitStatus"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     sandboxes_log: {
         parameters: {
             query?: {
@@ -10675,6 +11582,114 @@ export interface operations {
             };
         };
     };
+    sandboxes_given: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxSecrets"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sandboxes_give: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The sandbox */
+                id: components["schemas"]["SandboxId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SandboxSecrets"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxSecrets"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     sandboxes_take_snapshot: {
         parameters: {
             query?: never;
@@ -11167,6 +12182,107 @@ export interface operations {
                 content?: never;
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    secrets_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Secret"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    secrets_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutSecretRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    secrets_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

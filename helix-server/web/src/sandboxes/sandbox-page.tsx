@@ -6,6 +6,8 @@ import {
   IconDeviceDesktop,
   IconFileText,
   IconFolder,
+  IconGitBranch,
+  IconLock,
   IconPlug,
   IconShieldLock,
   IconTerminal2,
@@ -62,6 +64,12 @@ const TABS: TabOf[] = [
     content: loadable(() => import('./files/files-tab'), 'Loading the files'),
   },
   {
+    value: 'changes',
+    label: 'Changes',
+    icon: IconGitBranch,
+    content: loadable(() => import('../workspace/changes-tab'), 'Loading the changes'),
+  },
+  {
     value: 'ports',
     label: 'Ports',
     icon: IconPlug,
@@ -72,6 +80,12 @@ const TABS: TabOf[] = [
     label: 'Network',
     icon: IconShieldLock,
     content: loadable(() => import('./network-tab'), 'Loading the network policy'),
+  },
+  {
+    value: 'secrets',
+    label: 'Secrets',
+    icon: IconLock,
+    content: loadable(() => import('../secrets/given-tab'), 'Loading the secrets'),
   },
   {
     value: 'stats',

@@ -3,6 +3,7 @@ import {
   IconBox,
   IconBuildingWarehouse,
   IconKey,
+  IconLock,
   IconLogout,
   IconMessagePlus,
   IconSelector,
@@ -35,6 +36,7 @@ const DESTINATIONS: Destination[] = [
   { to: '/hosts', label: 'Hosts', icon: IconBuildingWarehouse, admin: true },
   { to: '/queue', label: 'Queue', icon: IconStack2, admin: true },
   { to: '/keys', label: 'API keys', icon: IconKey },
+  { to: '/secrets', label: 'Secrets', icon: IconLock },
 ];
 
 /** Where to go, and what was talked about. */
