@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod agents;
 mod authorities;
 pub mod credential;
 pub mod environment;
