@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use helix_agent::{
     Gap, Step,
-    host::{Agent, Change, Effect, Input, Limits, Steps, Threads},
+    host::{Agent, Change, Effect, Input, Limits, Steps, Thread, Threads},
 };
 use helix_base::{Clock, TaskGroup};
 use helix_proto::{
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::{
     connection::{Connection, Heard},
-    journal::{Journal, Journals},
+    journal::{Commit, Journal, Journals},
     notes::Notebook,
     place::{Place, Standing},
     process::{Around, Order, Process, Said},
@@ -198,7 +198,7 @@ impl Driver {
     async fn look(&mut self) {
         let now = self.clock.now_ms();
         for id in self.threads.ids().collect::<Vec<_>>() {
-            let Some(saved) = self.threads.get(id).and_then(|thread| thread.saved()) else {
+            let Some(saved) = self.threads.get(id).and_then(Thread::saved) else {
                 continue;
             };
             let place = self.place(id);
@@ -229,7 +229,7 @@ impl Driver {
         }
         for (id, step) in joined {
             if !step.changes.is_empty() {
-                self.commit(id, &step.changes).await;
+                self.commit(id, step.changes).await;
             }
             for effect in step.effects {
                 self.effect(id, effect);
@@ -239,40 +239,40 @@ impl Driver {
 
     /// Puts changes on the disk. While that is full, nothing else is done: agents wait, and the
     /// control plane sees that this host says nothing.
-    async fn commit(&mut self, id: ThreadId, changes: &[Change]) {
-        let journal = match self.kept.remove(&id) {
-            Some(journal) => journal,
-            None => self.journals.begin(id),
-        };
-        let saved = self.threads.get(id).and_then(|thread| thread.saved());
-        let mut work = (journal, changes.to_vec(), saved.cloned());
+    async fn commit(&mut self, id: ThreadId, changes: Vec<Change>) {
+        let journal = self.kept.remove(&id);
+        let mut journal = journal.unwrap_or_else(|| self.journals.begin(id));
+        let saved = self.threads.get(id).and_then(Thread::saved);
+        let mut commit = journal.commit_of(changes, saved);
         let mut told = false;
         loop {
             let done = tokio::task::spawn_blocking(move || {
-                let (journal, changes, saved) = &mut work;
-                let committed = journal.commit(changes, saved.as_ref());
-                (committed, work)
+                let committed = journal.commit(&commit);
+                (committed, journal, commit)
             });
-            let Ok((committed, back)) = done.await else {
+            let Ok((committed, back, tried)) = done.await else {
                 // The runtime ends.
                 return std::future::pending().await;
             };
-            work = back;
-            match committed {
-                Ok(()) => break,
-                Err(error) => {
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::error!(thread = %id, %error, "what agents do cannot be written down: they wait until it can");
-                    }
-                    tokio::time::sleep(FULL).await;
-                }
+            journal = back;
+            let Err(error) = committed else { break };
+            if !std::mem::replace(&mut told, true) {
+                tracing::error!(thread = %id, %error, "what agents do cannot be written down: they wait until it can");
             }
+            tokio::time::sleep(FULL).await;
+            commit = match tried {
+                Commit::Changes(changes) => {
+                    let saved = self.threads.get(id).and_then(Thread::saved);
+                    journal.commit_of(changes, saved)
+                }
+                whole => whole,
+            };
         }
         if told {
             tracing::info!("what agents do is written down again");
         }
-        if work.2.is_some() {
-            self.kept.insert(id, work.0);
+        if self.threads.get(id).is_some() {
+            self.kept.insert(id, journal);
         }
     }
 

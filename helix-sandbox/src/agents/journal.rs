@@ -110,6 +110,17 @@ impl Journals {
     }
 }
 
+/// What is to be written.
+#[derive(Debug)]
+pub(crate) enum Commit {
+    /// What changed.
+    Changes(Vec<Change>),
+    /// The thread as it is now.
+    Whole(Box<Saved>),
+    /// That there is no thread any more.
+    Removed,
+}
+
 /// The journal of one thread.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -153,40 +164,55 @@ impl Journal {
         Ok(kept.map(|kept: Saved| (kept, journal)))
     }
 
-    /// Commits changes, after which the thread is `saved`; none where it is removed. They are on
-    /// the disk when this returns. Where it fails, the same is to be committed again, with what
-    /// else happened since, or not at all. Blocks.
+    /// What is to be written for changes, after which the thread is `saved`; none where it is
+    /// removed.
+    pub(crate) fn commit_of(&self, changes: Vec<Change>, saved: Option<&Saved>) -> Commit {
+        let Some(saved) = saved else {
+            return Commit::Removed;
+        };
+        let kept = u64::try_from(saved.unacknowledged_bytes()).unwrap_or(u64::MAX);
+        let is_past = self.length > SHORT && self.length / PAST > kept;
+        if self.file.is_none() || is_past {
+            Commit::Whole(Box::new(saved.clone()))
+        } else {
+            Commit::Changes(changes)
+        }
+    }
+
+    /// Commits: it is on the disk when this returns. Where it fails, what is to be written is to
+    /// be asked for again, and nothing else may be committed first. Blocks.
     ///
     /// # Errors
     ///
     /// The disk is full or broken.
-    pub(crate) fn commit(&mut self, changes: &[Change], saved: Option<&Saved>) -> io::Result<()> {
-        let Some(saved) = saved else {
-            return self.remove();
-        };
-        let kept = u64::try_from(saved.unacknowledged_bytes()).unwrap_or(u64::MAX);
-        let is_past = self.length > SHORT && self.length / PAST > kept;
-        match &self.file {
-            Some(file) if !is_past => {
-                let frame = frame(&Frame::<&Saved, _>::Changes(changes))?;
-                if let Err(error) = file.write_all_at(&frame, self.length) {
-                    // What of it was written is not read: where it cannot be cut off either, all
-                    // is written anew.
-                    if file.set_len(self.length).is_err() {
-                        self.file = None;
-                    }
-                    return Err(error);
-                }
-                if let Err(error) = file.sync_data() {
-                    // Nobody can say what is on the disk now.
-                    self.file = None;
-                    return Err(error);
-                }
-                self.length += frame.len() as u64;
-                Ok(())
-            }
-            _ => self.write_anew(saved),
+    pub(crate) fn commit(&mut self, commit: &Commit) -> io::Result<()> {
+        match commit {
+            Commit::Removed => self.remove(),
+            Commit::Whole(saved) => self.write_anew(saved),
+            Commit::Changes(changes) => self.append(changes),
         }
+    }
+
+    fn append(&mut self, changes: &[Change]) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let frame = frame(&Frame::<&Saved, _>::Changes(changes))?;
+        if let Err(error) = file.write_all_at(&frame, self.length) {
+            // What of it was written is not read: where it cannot be cut off either, all is
+            // written anew.
+            if file.set_len(self.length).is_err() {
+                self.file = None;
+            }
+            return Err(error);
+        }
+        if let Err(error) = file.sync_data() {
+            // Nobody can say what is on the disk now.
+            self.file = None;
+            return Err(error);
+        }
+        self.length += frame.len() as u64;
+        Ok(())
     }
 
     fn write_anew(&mut self, saved: &Saved) -> io::Result<()> {

@@ -40,7 +40,8 @@ impl Kept {
         let id = ThreadId::from_parts(1, ID);
         let (thread, step) = Thread::open(id, open(), Limits::default(), 0);
         let mut journal = journals.begin(id);
-        journal.commit(&step.changes, thread.saved()).unwrap();
+        let commit = journal.commit_of(step.changes, thread.saved());
+        journal.commit(&commit).unwrap();
         let history = vec![(journal.length, thread.saved().cloned())];
         Self {
             folder,
@@ -53,9 +54,8 @@ impl Kept {
     fn input(&mut self, input: Input) {
         let step = self.thread.on(input, 5).unwrap();
         if !step.changes.is_empty() {
-            self.journal
-                .commit(&step.changes, self.thread.saved())
-                .unwrap();
+            let commit = self.journal.commit_of(step.changes, self.thread.saved());
+            self.journal.commit(&commit).unwrap();
             let kept = (self.journal.length, self.thread.saved().cloned());
             self.history.push(kept);
         }
@@ -192,9 +192,9 @@ fn a_file_that_is_mostly_past_is_written_anew_and_stays_small() {
 fn a_thread_that_is_removed_is_gone() {
     let mut kept = Kept::new();
     kept.lives();
-    kept.journal.commit(&[Change::Remove], None).unwrap();
+    kept.journal.commit(&Commit::Removed).unwrap();
     assert!(!kept.path().exists());
-    kept.journal.commit(&[Change::Remove], None).unwrap();
+    kept.journal.commit(&Commit::Removed).unwrap();
     assert_eq!(kept.restored(), None);
 }
 
@@ -209,11 +209,13 @@ fn a_commit_that_failed_is_made_again_when_there_is_room() {
     // A full disk, as the kernel has one for tests: nothing can be written to it.
     let good = kept.journal.file.take();
     kept.journal.file = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
-    let failed = kept.journal.commit(&step.changes, kept.thread.saved());
+    let commit = kept
+        .journal
+        .commit_of(step.changes.clone(), kept.thread.saved());
+    let failed = kept.journal.commit(&commit);
     assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
     kept.journal.file = good;
-    kept.journal
-        .commit(&step.changes, kept.thread.saved())
-        .unwrap();
+    let commit = kept.journal.commit_of(step.changes, kept.thread.saved());
+    kept.journal.commit(&commit).unwrap();
     assert_eq!(kept.restored().as_ref(), kept.thread.saved());
 }
