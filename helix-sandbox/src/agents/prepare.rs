@@ -15,7 +15,8 @@ const INSTALL: Duration = Duration::from_secs(9 * 60);
 const SAID: usize = 2_000;
 
 /// Where programs that a user installs are found.
-const WITH_PATH: &str = "PATH=\"$HOME/.local/bin:$HOME/.local/share/npm/bin:$PATH\"; export PATH; ";
+const WITH_PATH: &str =
+    "PATH=\"$HOME/.local/bin:$HOME/.local/share/npm/bin:$PATH:/run/helix\"; export PATH; ";
 
 /// Makes the agent's directory, and answers its absolute path.
 ///

@@ -1,5 +1,6 @@
 //! Agents of a host, in a real guest, with a control plane that says what a test says.
 
+mod control;
 mod world;
 
 use helix_proto::agents::{

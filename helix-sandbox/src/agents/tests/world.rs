@@ -1,33 +1,17 @@
 //! A host with a sandbox of a real guest, and a control plane that says what a test says.
 
-use std::{
-    collections::BTreeMap,
-    os::unix::fs::PermissionsExt as _,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::{
-        State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket},
-    },
-    response::Response,
-    routing::get,
-};
 use helix_base::{SystemClock, TaskGroup};
 use helix_isolation::guest::{Guest, GuestConfig, Role, router};
 use helix_proto::{
     SandboxId, ThreadId, TurnId, TypedId as _,
-    agents::{
-        AgentSpec, Command, Content, Down, Event, EventBody, Known, Numbered, Open, TurnEnd, Up,
-        VERSION,
-    },
+    agents::{AgentSpec, Command, Content, EventBody, Open, TurnEnd},
     sandbox::SandboxState,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
 
+use super::control::{Control, OfThread};
 use crate::{
     Host, HostOptions,
     mock::{Mock, spec},
@@ -35,186 +19,6 @@ use crate::{
 
 /// How long anything may take.
 const WITHIN: Duration = Duration::from_secs(30);
-
-/// What a control plane knows.
-#[derive(Debug, Clone, Default)]
-pub(super) struct OfThread {
-    pub(super) commands: Vec<Command>,
-    pub(super) accepted: u64,
-    pub(super) events: Vec<Event>,
-    pub(super) unknown: bool,
-}
-
-/// What a control plane is.
-#[derive(Debug, Clone)]
-pub(super) struct Control {
-    state: Arc<Mutex<Everything>>,
-    changed: watch::Sender<u64>,
-}
-
-#[derive(Debug, Default)]
-struct Everything {
-    threads: BTreeMap<ThreadId, OfThread>,
-    hellos: u32,
-    /// Connections of before this are closed.
-    since: u64,
-    refuses: bool,
-    acknowledges: bool,
-    /// Events that came twice, or out of order.
-    faults: Vec<String>,
-}
-
-impl Control {
-    fn new() -> Self {
-        let state = Everything {
-            acknowledges: true,
-            ..Everything::default()
-        };
-        Self {
-            state: Arc::new(Mutex::new(state)),
-            changed: watch::Sender::new(0),
-        }
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Everything) -> T) -> T {
-        let answer = change(&mut self.state.lock().unwrap());
-        self.changed.send_modify(|count| *count += 1);
-        answer
-    }
-
-    fn serve(self, upgrade: WebSocketUpgrade) -> Response {
-        upgrade
-            .max_message_size(8 << 20)
-            .on_upgrade(async move |socket| self.talk(socket).await)
-    }
-
-    async fn talk(self, mut socket: WebSocket) {
-        if self.state.lock().unwrap().refuses {
-            return;
-        }
-        let generation = self.state.lock().unwrap().since;
-        let mut sent: BTreeMap<ThreadId, u64> = BTreeMap::new();
-        let mut changed = self.changed.subscribe();
-        let mut welcomed = false;
-        loop {
-            if self.state.lock().unwrap().since != generation {
-                // As a cut is: without a word.
-                return;
-            }
-            if welcomed {
-                let downs = self.commands(&mut sent);
-                for down in downs {
-                    let text = down.encode().unwrap();
-                    if socket.send(Message::text(text)).await.is_err() {
-                        return;
-                    }
-                }
-            }
-            tokio::select! {
-                _ = changed.changed() => {}
-                message = socket.recv() => {
-                    let Some(Ok(message)) = message else { return };
-                    let Message::Text(text) = message else { continue };
-                    let up = Up::decode(text.as_str()).unwrap();
-                    match self.hears(up, &mut sent, &mut welcomed) {
-                        Ok(downs) => for down in downs {
-                            let text = down.encode().unwrap();
-                            if socket.send(Message::text(text)).await.is_err() {
-                                return;
-                            }
-                        },
-                        Err(why) => {
-                            let frame = CloseFrame { code: 4010, reason: why.into() };
-                            let _ = socket.send(Message::Close(Some(frame))).await;
-                            return;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn commands(&self, sent: &mut BTreeMap<ThreadId, u64>) -> Vec<Down> {
-        let state = self.state.lock().unwrap();
-        let mut downs = Vec::new();
-        for (thread, known) in &state.threads {
-            let from = sent.entry(*thread).or_insert(known.accepted);
-            for number in *from + 1..=known.commands.len() as u64 {
-                let at = usize::try_from(number - 1).unwrap();
-                let command = known.commands[at].clone();
-                let command = Numbered { number, command };
-                downs.push(Down::Command {
-                    thread: *thread,
-                    command,
-                });
-                *from = number;
-            }
-        }
-        downs
-    }
-
-    fn hears(
-        &self,
-        up: Up,
-        sent: &mut BTreeMap<ThreadId, u64>,
-        welcomed: &mut bool,
-    ) -> Result<Vec<Down>, String> {
-        self.change(|state| match up {
-            Up::Hello { threads, .. } => {
-                state.hellos += 1;
-                *welcomed = true;
-                let mut known = Vec::new();
-                for held in &threads {
-                    let Some(thread) = state.threads.get_mut(&held.thread) else {
-                        continue;
-                    };
-                    thread.accepted = held.accepted;
-                    sent.insert(held.thread, held.accepted);
-                    known.push(Known {
-                        thread: held.thread,
-                        acknowledged: thread.events.len() as u64,
-                    });
-                }
-                let version = VERSION;
-                Ok(vec![Down::Welcome {
-                    version,
-                    threads: known,
-                    forget: Vec::new(),
-                }])
-            }
-            Up::Accepted { thread, through } => {
-                let known = state.threads.get_mut(&thread).unwrap();
-                known.accepted = known.accepted.max(through);
-                Ok(Vec::new())
-            }
-            Up::Events { thread, events } => {
-                let acknowledges = state.acknowledges;
-                let known = state.threads.get_mut(&thread).unwrap();
-                for event in events {
-                    let next = known.events.len() as u64 + 1;
-                    if event.seq > next {
-                        return Err(format!("{} after {next}", event.seq));
-                    }
-                    if event.seq == next {
-                        known.events.push(event);
-                    } else if known.events[usize::try_from(event.seq - 1).unwrap()] != event {
-                        state.faults.push(format!("event {} changed", event.seq));
-                    }
-                }
-                let through = known.events.len() as u64;
-                Ok(if acknowledges {
-                    vec![Down::Acknowledge { thread, through }]
-                } else {
-                    Vec::new()
-                })
-            }
-            Up::Unknown { thread } => {
-                state.threads.get_mut(&thread).unwrap().unknown = true;
-                Ok(Vec::new())
-            }
-        })
-    }
-}
 
 /// Everything.
 pub(super) struct World {
@@ -258,16 +62,7 @@ impl World {
         let mock = Mock::default();
         *mock.inside.lock().unwrap() = Some(router(guest));
         let control = Control::new();
-        let routes = Router::new()
-            .route(
-                "/api/v1/external-agents/sync",
-                get(
-                    async |State(control): State<Control>, upgrade: WebSocketUpgrade| {
-                        control.serve(upgrade)
-                    },
-                ),
-            )
-            .with_state(control.clone());
+        let routes = control.routes();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tasks.spawn("control plane", async move {
