@@ -94,12 +94,10 @@ pub(crate) fn trials(trials: &mut Vec<Trial>) {
     let folder = std::env::var_os("HELIX_TEST_AGENTS").map(PathBuf::from);
     for agent in AGENTS {
         let name = format!("{}_writes_is_cancelled_is_killed_and_goes_on", agent.name);
-        let installed = folder
-            .clone()
-            .map(|folder| folder.join("node_modules/.bin"));
         let program = agent.command[0];
-        match installed.filter(|bin| bin.join(program).exists()) {
-            Some(bin) => trials.push(trial(&name, move || works(agent, bin))),
+        let has = |folder: &PathBuf| folder.join("node_modules/.bin").join(program).exists();
+        match folder.clone().filter(has) {
+            Some(folder) => trials.push(trial(&name, move || works(agent, folder))),
             None => println!("skipped: {name}: HELIX_TEST_AGENTS names no folder with {program}"),
         }
     }

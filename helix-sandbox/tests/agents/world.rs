@@ -204,7 +204,9 @@ impl World {
     ) {
         let mut tar = tokio::process::Command::new("tar");
         let without = without.iter().map(|name| format!("--exclude={name}"));
-        tar.args(without).arg("-C").arg(folder).args(["-c", name]);
+        tar.args(without)
+            .args(["--hard-dereference", "-c", name])
+            .current_dir(folder);
         tar.stdout(std::process::Stdio::piped());
         let mut tar = tar.spawn().unwrap();
         let stream = tokio_util::io::ReaderStream::new(tar.stdout.take().unwrap());
@@ -216,7 +218,9 @@ impl World {
         let router = self.host.as_ref().unwrap().router.clone();
         let request = request.body(Body::from_stream(stream)).unwrap();
         let answer = router.oneshot(request).await.unwrap();
-        assert!(answer.status().is_success(), "{answer:?}");
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(status.is_success(), "{}", String::from_utf8_lossy(&body));
         assert!(tar.wait().await.unwrap().success());
     }
 
