@@ -1,7 +1,7 @@
 """A scripted model: chat completions, Responses and Messages. MODEL PORT
 
-What the last thing that a user says holds decides: "write PATH" is a call of whichever tool
-writes or runs, then a word that it is done; "slowly" is an answer that takes a minute.
+What the last thing that a user says holds decides: "please write PATH" is a call of whichever tool
+writes or runs, then a word that it is done; "answer slowly" is an answer that takes a minute.
 """
 
 import json
@@ -52,7 +52,7 @@ def wanted(request):
             after = True
         elif message.get("role") == "user":
             text = said(message)
-            if "write /" in text or "slowly" in text or "say " in text:
+            if any(word in text for word in ("please write /", "answer slowly", "say that")):
                 asked, after = text, False
     tools = {}
     for tool in request.get("tools") or []:
@@ -60,10 +60,12 @@ def wanted(request):
         tools[function.get("name")] = function.get("parameters") or function.get("input_schema")
     if "write /" in asked and not after:
         path = "/" + asked.rpartition("write /")[2].split()[0].strip("\"'`<>")
-        for name in WRITES:
-            if name in tools:
-                return (name, arguments(name, tools[name], path)), None
-    if "slowly" in asked:
+        for wanted_name in WRITES:
+            for name, schema in tools.items():
+                # Tools of a client's have its name in front.
+                if name and name.split("__")[-1] == wanted_name:
+                    return (name, arguments(wanted_name, schema, path)), None
+    if "answer slowly" in asked:
         return None, ["word%d " % number for number in range(600)]
     return None, ["Done. ", "It is written."]
 

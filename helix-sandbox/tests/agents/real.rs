@@ -110,10 +110,8 @@ async fn works(agent: Agent, folder: PathBuf) {
     world.open(&command, &(agent.environment)());
     let turn = world.prompt("please write /home/user/work/hello.txt");
     assert_eq!(world.ended(turn).await, DONE, "{:#?}", world.bodies());
-    assert_eq!(
-        world.file("/home/user/work/hello.txt").await,
-        "hello from the model\n"
-    );
+    let written = world.file("/home/user/work/hello.txt").await;
+    assert_eq!(written, "hello from the model\n", "{:#?}", world.bodies());
     assert!(world.said().contains("It is written."), "{}", world.said());
 
     let turn = world.prompt("answer slowly");
@@ -150,7 +148,6 @@ async fn works(agent: Agent, folder: PathBuf) {
         world.file("/home/user/work/again.txt").await,
         "hello from the model\n"
     );
-    world.end().await;
 }
 
 /// The agent's command in the sandbox, to which what npm installed is copied.

@@ -41,7 +41,6 @@ async fn outlives() {
     assert_eq!(world.ended(turn).await, DONE);
     let expected: String = (0..300).map(|number| format!("{number} ")).collect();
     assert_eq!(world.said(), said + &expected);
-    world.end().await;
 }
 
 async fn killed() {
@@ -56,7 +55,6 @@ async fn killed() {
     assert!(reason.contains("signal 9"), "{reason}");
     let turn = world.prompt("say two");
     assert_eq!(world.ended(turn).await, DONE);
-    world.end().await;
 }
 
 async fn built_in() {
@@ -81,12 +79,11 @@ async fn built_in() {
     world.command(Command::Cancel { turn });
     assert_eq!(world.ended(turn).await, TurnEnd::Cancelled);
     world.command(Command::Stop { restart: true });
-    let turn = world.prompt("say something");
+    let turn = world.prompt("say that you are back");
     assert_eq!(world.ended(turn).await, DONE);
     let resumed = |body: &EventBody| matches!(body, EventBody::Session { resumed: true, .. });
     assert!(
         world.bodies().iter().any(resumed),
         "it goes on with its session"
     );
-    world.end().await;
 }

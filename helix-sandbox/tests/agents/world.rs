@@ -55,6 +55,14 @@ pub(crate) struct World {
     turns: u128,
 }
 
+/// Also where a test fails.
+impl Drop for World {
+    fn drop(&mut self) {
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::block_in_place(|| runtime.block_on(self.dispose()));
+    }
+}
+
 struct Running {
     tasks: TaskGroup,
     isolation: Arc<Namespaces>,
@@ -164,9 +172,11 @@ impl World {
     }
 
     /// Nothing of it is left.
-    pub(crate) async fn end(mut self) {
-        self.handle().delete(self.sandbox).await.unwrap();
-        let host = self.host.take().unwrap();
+    async fn dispose(&mut self) {
+        let Some(host) = self.host.take() else {
+            return;
+        };
+        host.handle.delete(self.sandbox).await.unwrap();
         // What it asks the kernel by is of the host's tasks.
         host.isolation.dispose().await.unwrap();
         host.tasks.cancel();

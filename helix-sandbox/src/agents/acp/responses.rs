@@ -49,6 +49,10 @@ impl Acp {
             (Pending::New, Ok(result)) => self.begun(result),
             (Pending::New, Err(refused)) => broken(self.no_session(&refused)),
             (Pending::Load | Pending::Resume, Ok(result)) => self.resumed(result),
+            // Some say that they can, and cannot.
+            (Pending::Resume, Err(_)) if self.loads => {
+                vec![self.go_on("session/load", Pending::Load)]
+            }
             (Pending::Load | Pending::Resume, Err(refused)) => {
                 let why = refused.why();
                 self.session = None;
@@ -111,22 +115,23 @@ impl Acp {
             resources: can.prompt_capabilities.embedded_context,
         };
         self.stage = Stage::Opening;
-        let Some(session) = self.session.clone() else {
-            return vec![self.new_session()];
-        };
         // Both go on with what was said; loading repeats it besides.
-        let (method, pending) = match (self.resumes, self.loads) {
-            (true, _) => ("session/resume", Pending::Resume),
-            (false, true) => ("session/load", Pending::Load),
-            (false, false) => {
+        vec![match (&self.session, self.resumes, self.loads) {
+            (None, ..) => self.new_session(),
+            (Some(_), true, _) => self.go_on("session/resume", Pending::Resume),
+            (Some(_), false, true) => self.go_on("session/load", Pending::Load),
+            (Some(_), false, false) => {
                 self.session = None;
                 let text = "the agent keeps no sessions: it knows nothing of what was said before";
                 return vec![Out::notice(text), self.new_session()];
             }
-        };
+        }]
+    }
+
+    fn go_on(&mut self, method: &str, pending: Pending) -> Out {
         let mut params = self.place();
-        params["sessionId"] = session.into();
-        vec![self.ask(method, pending, params)]
+        params["sessionId"] = self.session.clone().into();
+        self.ask(method, pending, params)
     }
 
     fn new_session(&mut self) -> Out {
