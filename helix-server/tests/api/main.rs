@@ -23,6 +23,8 @@ macro_rules! on_both_databases {
 }
 
 mod accounts;
+mod agent_host;
+mod agents;
 mod bad_input;
 mod full;
 mod host;
@@ -35,5 +37,6 @@ mod relay;
 mod routes;
 mod sandboxes;
 mod serving;
+mod session_keys;
 mod sessions;
 mod world;
