@@ -50,7 +50,7 @@ def wanted(request):
     for message in messages:
         if is_result(message):
             after = True
-        elif message.get("role") == "user":
+        if message.get("role") == "user":
             text = said(message)
             if any(word in text for word in ("please write /", "answer slowly", "say that")):
                 asked, after = text, False
