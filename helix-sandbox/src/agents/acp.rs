@@ -26,6 +26,9 @@ use serde_json::{Value, json};
 pub(crate) use self::calls::{Call, Calls, NewTerminal};
 use self::rpc::Incoming;
 
+/// Requests that are remembered. There is a turn at a time, and little else.
+const REMEMBERED: usize = 64;
+
 /// Lines that were no messages, of which people are told.
 const TOLD_GARBAGE: u32 = 3;
 
@@ -50,7 +53,7 @@ pub(crate) struct Acp {
     turn: Option<TurnId>,
     cancelling: bool,
     last_request: u64,
-    /// Requests that are not answered.
+    /// The last requests, answered or not.
     pending: BTreeMap<u64, Pending>,
     garbage: u32,
 }
@@ -236,6 +239,9 @@ impl Acp {
     fn ask(&mut self, method: &str, pending: Pending, params: Value) -> Out {
         self.last_request += 1;
         self.pending.insert(self.last_request, pending);
+        while self.pending.len() > REMEMBERED {
+            self.pending.pop_first();
+        }
         Out::Send(rpc::request(self.last_request, method, &params))
     }
 }

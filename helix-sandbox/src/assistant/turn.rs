@@ -159,6 +159,7 @@ impl Turn<'_> {
         Ok(StopReason::MaxTurnRequests)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "made for this")]
     fn update(&self, update: Value) -> Result<(), AcpError> {
         let params = json!({"sessionId": self.session.id, "update": update});
         self.cx

@@ -36,11 +36,19 @@ impl Acp {
     }
 
     pub(super) fn response(&mut self, id: &Value, result: Result<Value, Refused>) -> Vec<Out> {
-        let pending = id.as_u64().and_then(|id| self.pending.remove(&id));
-        let Some(pending) = pending else {
-            // Nobody asked, or it was answered.
+        // It is remembered: a host that was restarted may read the answer once more.
+        let asked = id.as_u64().and_then(|id| self.pending.get(&id).cloned());
+        let Some(pending) = asked else {
             return Vec::new();
         };
+        let expected = match pending {
+            Pending::Initialize => self.stage == Stage::Initializing,
+            Pending::New | Pending::Load | Pending::Resume => self.stage == Stage::Opening,
+            Pending::Prompt(_) | Pending::SetMode(_) | Pending::SetModel(_) => true,
+        };
+        if !expected {
+            return Vec::new();
+        }
         match (pending, result) {
             (Pending::Initialize, Ok(result)) => self.initialized(result),
             (Pending::Initialize, Err(refused)) => {

@@ -28,6 +28,8 @@ use crate::agents::acp::Call;
 const NEWS: usize = 64;
 /// Programs that run for one agent, at most.
 const TERMINALS: usize = 32;
+/// Terminals that are remembered: of those that ended and were not released, the newest.
+const REMEMBERED: usize = 128;
 
 /// What came of what the agent wanted.
 #[derive(Debug)]
@@ -212,6 +214,12 @@ impl Talk {
     pub(super) fn watch(&mut self, name: String, terminal: Terminal) {
         let output = Arc::new(Output::new(terminal.limit));
         self.terminals.known.insert(name.clone(), output.clone());
+        // Their names are in the order of time.
+        let ended = self.notes.terminals.iter().filter(|(_, known)| known.ended);
+        let ended: Vec<_> = ended.map(|(name, _)| name.clone()).collect();
+        for name in &ended[..ended.len().saturating_sub(REMEMBERED)] {
+            self.release(name);
+        }
         let follower = follow::Follower {
             place: self.around.place.clone(),
             name,
