@@ -19,7 +19,8 @@ use crate::{
 /// waits for them, so that this is more than small machines have processors.
 const WAITING: &str = "4";
 /// The programs of tests that make sandboxes of namespaces, and what they run.
-const SANDBOXES: [(&str, Kind); 5] = [
+const SANDBOXES: [(&str, Kind); 6] = [
+    ("agents", Kind::Test),
     ("docker", Kind::Test),
     ("namespaces", Kind::Test),
     ("ordinary_user", Kind::Test),
