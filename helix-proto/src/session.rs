@@ -2,12 +2,21 @@
 //!
 //! A session is an append-only log. Each event has a sequence number, 1 for the
 //! first, with no gaps; whoever reads says "after N". A turn is one question and
-//! its answer; at most one turn of a session is in flight.
+//! its answer; at most one turn of a session is in flight. Who answers is a model, or an agent in a
+//! sandbox, which the log tells by [`SessionEventBody::Agent`] alone.
+
+mod agent;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{SessionId, TurnId};
+pub use self::agent::{
+    AgentProgram, AgentTurn, AgentTurnState, AgentVariable, CatalogueAgent, CatalogueAgentDetails,
+    CreateSessionAgent, EditPromptRequest, ModelApi, MovePromptRequest, OpenPermission,
+    PromptAccepted, PromptRequest, PutAgentRequest, SessionAgent, SessionAgentState,
+    SessionRepository, SetAgentModelRequest, SetModeRequest,
+};
+use crate::{SessionId, TurnId, agents::Entry};
 
 /// A conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -27,6 +36,9 @@ pub struct Session {
     /// The turn in flight, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_turn: Option<TurnId>,
+    /// The agent that answers; a model does if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<SessionAgent>,
 }
 
 /// Starts a session.
@@ -38,6 +50,9 @@ pub struct CreateSessionRequest {
     /// The model that answers; the default model if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The agent that answers; a model does if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<CreateSessionAgent>,
 }
 
 /// Changes a session; absent fields stay.
@@ -210,5 +225,10 @@ pub enum SessionEventBody {
         /// Tokens, as the engine counted them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         usage: Option<Usage>,
+    },
+    /// Something happened to the session's agent.
+    Agent {
+        /// What.
+        entry: Box<Entry>,
     },
 }

@@ -182,6 +182,7 @@ impl Sessions {
             updated_at_ms: now_ms,
             last_seq: 0,
             active_turn: None,
+            agent: None,
         };
         self.store().add_session(user, &session, titled).await?;
         self.notices().changed(user, session.clone());

@@ -1,6 +1,7 @@
 //! What the control plane tells a host to do.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Content, Error, MAX_COMMAND, MAX_NAME, bounded, json_bytes};
 use crate::{SandboxId, TurnId};
@@ -111,7 +112,7 @@ crate::redact::redacted_debug! {
 }
 
 /// What was decided about a permission request.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum PermissionAnswer {
     /// One of the request's options.

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// A piece of a prompt, of a message, or of what a tool gave back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AgentContent)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Content {
     /// Text, mostly Markdown. Of messages and thoughts, each piece is what is new.
@@ -50,7 +52,7 @@ impl Content {
 }
 
 /// What kind of thing a tool does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolKind {
     /// Reads.
@@ -78,7 +80,7 @@ pub enum ToolKind {
 }
 
 /// Where a tool call is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolStatus {
     /// It has not begun: it is being written, or waits for permission.
@@ -93,7 +95,7 @@ pub enum ToolStatus {
 }
 
 /// A call of a tool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ToolCall {
     /// The agent's own id of it. One that was there before gives way to this.
     pub id: String,
@@ -117,7 +119,7 @@ pub struct ToolCall {
 }
 
 /// What changed of a tool call: what is absent stays, what is there replaces.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ToolUpdate {
     /// The agent's own id of the call; one that is not known begins a call.
     pub id: String,
@@ -145,7 +147,7 @@ pub struct ToolUpdate {
 }
 
 /// What a tool call made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToolContent {
     /// Text and the like.
@@ -163,7 +165,8 @@ pub enum ToolContent {
 }
 
 /// A change to a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AgentDiff)]
 pub struct Diff {
     /// An absolute path in the sandbox.
     pub path: String,
@@ -183,7 +186,8 @@ const fn is_zero(number: &u64) -> bool {
 }
 
 /// A place in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ToolLocation)]
 pub struct Location {
     /// An absolute path in the sandbox.
     pub path: String,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{
     Content, Error, MAX_EVENT, MAX_NAME, PermissionAnswer, ToolCall, ToolUpdate, bounded,
@@ -10,7 +11,8 @@ use super::{
 use crate::TurnId;
 
 /// Something that happened in a thread.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AgentEvent)]
 pub struct Event {
     /// 1 for the first of the thread, then without gaps.
     pub seq: u64,
@@ -25,7 +27,8 @@ pub struct Event {
 ///
 /// A kind that is not known here is kept as it came ([`Self::Unknown`]): it is stored, counted
 /// and shown to readers, who may know it. A kind that is known but cannot be read is an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AgentEventBody)]
 #[serde(tag = "type", rename_all = "snake_case", remote = "Self")]
 pub enum EventBody {
     /// Where the agent's process is.
@@ -236,7 +239,7 @@ impl EventBody {
 }
 
 /// Where an agent's process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AgentPhase {
     /// It is being installed or started.
@@ -248,7 +251,7 @@ pub enum AgentPhase {
 }
 
 /// How a turn ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum TurnEnd {
     /// The agent said that it is done.
@@ -266,7 +269,7 @@ pub enum TurnEnd {
 }
 
 /// Why an agent stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// It has said all.
@@ -283,7 +286,8 @@ pub enum StopReason {
 }
 
 /// One of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AgentChoice)]
 pub struct Choice {
     /// Its id.
     pub id: String,
@@ -295,7 +299,7 @@ pub struct Choice {
 }
 
 /// A command that an agent has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AgentCommand {
     /// What comes after the slash.
     pub name: String,
@@ -307,7 +311,7 @@ pub struct AgentCommand {
 }
 
 /// A part of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanEntry {
     /// For people.
     pub content: String,
@@ -318,7 +322,7 @@ pub struct PlanEntry {
 }
 
 /// How much a part of a plan matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanPriority {
     /// Much.
@@ -330,7 +334,7 @@ pub enum PlanPriority {
 }
 
 /// Where a part of a plan is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanStatus {
     /// It has not begun.
@@ -342,7 +346,7 @@ pub enum PlanStatus {
 }
 
 /// One of the answers to a permission request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PermissionOption {
     /// Its id.
     pub id: String,
@@ -353,7 +357,8 @@ pub struct PermissionOption {
 }
 
 /// What an answer to a permission request means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[schema(as = PermissionOptionKind)]
 #[serde(rename_all = "snake_case")]
 pub enum OptionKind {
     /// This time.
@@ -367,7 +372,8 @@ pub enum OptionKind {
 }
 
 /// What something cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AgentCost)]
 pub struct Cost {
     /// Millionths of the currency.
     pub micros: u64,
@@ -376,7 +382,8 @@ pub struct Cost {
 }
 
 /// What an editor in the sandbox wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AgentWanted)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Wanted {
     /// That the agent is asked something: a prompt, to be queued as every other. It comes back as

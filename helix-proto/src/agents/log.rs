@@ -1,13 +1,15 @@
 //! What the log of a session says of an agent at work.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Content, Event, PermissionAnswer, TurnEnd};
 use crate::{ThreadId, TurnId};
 
 /// One entry of a session's log. Everything that a reader shows follows from these, in order:
 /// the queue, the turn in flight, what the agent does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AgentEntry)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Entry {
     /// A prompt joined the queue.
@@ -111,7 +113,7 @@ pub enum Entry {
 }
 
 /// A prompt in the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueuedPrompt {
     /// The turn that it becomes.
     pub turn: TurnId,
@@ -123,7 +125,7 @@ pub struct QueuedPrompt {
 }
 
 /// The event with which an editor in a sandbox wanted something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct WantedBy {
     /// The thread.
     pub thread: ThreadId,
@@ -132,7 +134,8 @@ pub struct WantedBy {
 }
 
 /// Why a queue waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[schema(as = QueueHeldBecause)]
 #[serde(rename_all = "snake_case")]
 pub enum HeldBecause {
     /// Somebody interrupted the agent.
@@ -142,7 +145,8 @@ pub enum HeldBecause {
 }
 
 /// What a turn in flight waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[schema(as = TurnWaitingFor)]
 #[serde(rename_all = "snake_case")]
 pub enum Waiting {
     /// For the agent to take the prompt.

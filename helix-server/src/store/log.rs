@@ -24,7 +24,7 @@ pub(crate) const fn turn_of(body: &SessionEventBody) -> Option<TurnId> {
         | SessionEventBody::TurnRunning { turn_id }
         | SessionEventBody::TurnDelta { turn_id, .. }
         | SessionEventBody::TurnEnded { turn_id, .. } => Some(*turn_id),
-        SessionEventBody::SessionUpdated { .. } => None,
+        SessionEventBody::SessionUpdated { .. } | SessionEventBody::Agent { .. } => None,
     }
 }
 

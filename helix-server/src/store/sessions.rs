@@ -36,6 +36,7 @@ pub(super) fn session(row: &AnyRow) -> Result<Session, Error> {
                     .map_err(|error| row::corrupt("active_turn", &error))
             })
             .transpose()?,
+        agent: None,
     })
 }
 

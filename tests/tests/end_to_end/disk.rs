@@ -89,7 +89,7 @@ async fn until_full(client: &Client) -> Vec<(Session, String)> {
 async fn session(client: &Client) -> Result<Session, ErrorEnvelope> {
     let request = CreateSessionRequest {
         model: Some(TINY.to_owned()),
-        title: None,
+        ..CreateSessionRequest::default()
     };
     let answer = client.try_post("/api/v1/sessions", &request).await;
     if answer.status().is_success() {

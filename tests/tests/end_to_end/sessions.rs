@@ -113,7 +113,7 @@ async fn a_turn_is_cancelled_and_what_was_answered_stays(database: DatabaseKind)
 async fn session(client: &Client) -> Session {
     let request = CreateSessionRequest {
         model: Some(TINY.to_owned()),
-        title: None,
+        ..CreateSessionRequest::default()
     };
     client.post("/api/v1/sessions", &request).await
 }

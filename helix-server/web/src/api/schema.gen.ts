@@ -1895,6 +1895,411 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description One of a list. */
+        AgentChoice: {
+            /** @description For people. */
+            description?: string | null;
+            /** @description Its id. */
+            id: string;
+            /** @description For people. */
+            name: string;
+        };
+        /** @description A command that an agent has. */
+        AgentCommand: {
+            /** @description For people. */
+            description: string;
+            /** @description What can follow it, for people; absent if nothing can. */
+            hint?: string | null;
+            /** @description What comes after the slash. */
+            name: string;
+        };
+        /** @description A piece of a prompt, of a message, or of what a tool gave back. */
+        AgentContent: {
+            /** @description The text. */
+            text: string;
+            /** @enum {string} */
+            type: "text";
+        } | {
+            /** @description Base 64. */
+            data: string;
+            /** @description Its type. */
+            mime: string;
+            /** @enum {string} */
+            type: "image";
+        } | {
+            /** @description Base 64. */
+            data: string;
+            /** @description Its type. */
+            mime: string;
+            /** @enum {string} */
+            type: "audio";
+        } | {
+            /** @description For people. */
+            name: string;
+            /** @enum {string} */
+            type: "link";
+            /** @description Where. */
+            uri: string;
+        } | {
+            /** @description Its text. */
+            text: string;
+            /** @enum {string} */
+            type: "resource";
+            /** @description Where it is from. */
+            uri: string;
+        };
+        /** @description What something cost. */
+        AgentCost: {
+            /** @description ISO 4217. */
+            currency: string;
+            /**
+             * Format: int64
+             * @description Millionths of the currency.
+             */
+            micros: number;
+        };
+        /** @description A change to a file. */
+        AgentDiff: {
+            /** @description What it is. */
+            after: string;
+            /** @description What it was; absent for a new file. */
+            before?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes that the host left out of both, since the change was beyond the bound of an event.
+             */
+            omitted_bytes?: number;
+            /** @description An absolute path in the sandbox. */
+            path: string;
+        };
+        /**
+         * @description One entry of a session's log. Everything that a reader shows follows from these, in order:
+         *     the queue, the turn in flight, what the agent does.
+         */
+        AgentEntry: {
+            /** @description How many are before it. */
+            position: number;
+            /** @description It. */
+            prompt: components["schemas"]["QueuedPrompt"];
+            /** @enum {string} */
+            type: "prompt_queued";
+        } | {
+            /** @description As it is now. */
+            prompt: components["schemas"]["QueuedPrompt"];
+            /** @enum {string} */
+            type: "prompt_edited";
+        } | {
+            /** @description How many are before it now. */
+            position: number;
+            /** @description The turn that it becomes. */
+            turn: components["schemas"]["TurnId"];
+            /** @enum {string} */
+            type: "prompt_moved";
+        } | {
+            /** @description Why. */
+            because: components["schemas"]["QueueHeldBecause"];
+            /** @enum {string} */
+            type: "queue_held";
+        } | {
+            /** @enum {string} */
+            type: "queue_released";
+        } | {
+            /** @description The turn. */
+            turn: components["schemas"]["TurnId"];
+            /** @enum {string} */
+            type: "turn_dispatched";
+        } | {
+            /** @description The turn. */
+            turn: components["schemas"]["TurnId"];
+            /** @enum {string} */
+            type: "turn_running";
+        } | {
+            /**
+             * Format: int64
+             * @description When the request is answered by nobody.
+             */
+            ends_at_ms: number;
+            /**
+             * Format: int64
+             * @description The sequence number of the request in its thread.
+             */
+            request: number;
+            /** @description The turn. */
+            turn: components["schemas"]["TurnId"];
+            /** @enum {string} */
+            type: "turn_awaiting";
+        } | {
+            /**
+             * Format: int64
+             * @description When it ends.
+             */
+            ends_at_ms: number;
+            /** @description The turn. */
+            turn: components["schemas"]["TurnId"];
+            /** @enum {string} */
+            type: "turn_waiting";
+            /** @description What for. */
+            waiting: components["schemas"]["TurnWaitingFor"];
+        } | {
+            /** @description The turn. */
+            turn: components["schemas"]["TurnId"];
+            /** @enum {string} */
+            type: "turn_goes_on";
+        } | (components["schemas"]["TurnEnd"] & {
+            /** @description The turn. */
+            turn: components["schemas"]["TurnId"];
+        } & {
+            /** @enum {string} */
+            type: "turn_ended";
+        }) | {
+            /** @description The event. */
+            event: components["schemas"]["AgentEvent"];
+            /** @description The thread. */
+            thread: components["schemas"]["ThreadId"];
+            /** @enum {string} */
+            type: "agent";
+        } | {
+            /** @description How. */
+            answer: components["schemas"]["PermissionAnswer"];
+            /**
+             * Format: int64
+             * @description The sequence number of the request in its thread.
+             */
+            request: number;
+            /** @description The thread. */
+            thread: components["schemas"]["ThreadId"];
+            /** @enum {string} */
+            type: "permission_answered";
+        } | {
+            /** @description Whether the agent is asked to go on with a session that it had. */
+            resumes: boolean;
+            /** @description The thread. */
+            thread: components["schemas"]["ThreadId"];
+            /** @enum {string} */
+            type: "thread_opened";
+        } | {
+            /** @description For people. */
+            reason: string;
+            /** @description The thread. */
+            thread: components["schemas"]["ThreadId"];
+            /** @enum {string} */
+            type: "thread_over";
+        };
+        /** @description Something that happened in a thread. */
+        AgentEvent: components["schemas"]["AgentEventBody"] & {
+            /**
+             * Format: int64
+             * @description When, by the host's clock.
+             */
+            at_ms: number;
+            /**
+             * Format: int64
+             * @description 1 for the first of the thread, then without gaps.
+             */
+            seq: number;
+        };
+        /**
+         * @description What can happen in a thread. Serialised with its kind as `type`.
+         *
+         *     A kind that is not known here is kept as it came ([`Self::Unknown`]): it is stored, counted
+         *     and shown to readers, who may know it. A kind that is known but cannot be read is an error.
+         */
+        AgentEventBody: {
+            /** @description For people: what is being done, or why it stopped. */
+            detail?: string;
+            /** @description Where. */
+            phase: components["schemas"]["AgentPhase"];
+            /** @enum {string} */
+            type: "agent";
+        } | {
+            /** @description False: the agent knows nothing of what was said in this thread before. */
+            resumed: boolean;
+            /** @description The agent's own id of it, with which it can be resumed. */
+            session: string;
+            /** @enum {string} */
+            type: "session";
+        } | {
+            /** @description All of them. */
+            available: components["schemas"]["AgentChoice"][];
+            /** @description The one it is in. */
+            current: string;
+            /** @enum {string} */
+            type: "modes";
+        } | {
+            /** @description All of them. */
+            available: components["schemas"]["AgentChoice"][];
+            /** @description The one it works with. */
+            current: string;
+            /** @enum {string} */
+            type: "models";
+        } | {
+            /** @description All of them. */
+            available: components["schemas"]["AgentCommand"][];
+            /** @enum {string} */
+            type: "commands";
+        } | {
+            /** @description The turn. */
+            turn: components["schemas"]["TurnId"];
+            /** @enum {string} */
+            type: "turn_started";
+        } | {
+            /** @description What is new. */
+            content: components["schemas"]["AgentContent"];
+            /** @enum {string} */
+            type: "message";
+        } | {
+            /** @description What is new. */
+            content: components["schemas"]["AgentContent"];
+            /** @enum {string} */
+            type: "thought";
+        } | (components["schemas"]["ToolCall"] & {
+            /** @enum {string} */
+            type: "tool_call";
+        }) | (components["schemas"]["ToolUpdate"] & {
+            /** @enum {string} */
+            type: "tool_update";
+        }) | {
+            /**
+             * Format: int64
+             * @description Bytes before it that the host left out.
+             */
+            omitted_bytes?: number;
+            /** @description What is new. */
+            output: string;
+            /** @description Its id. */
+            terminal: string;
+            /** @enum {string} */
+            type: "terminal";
+        } | {
+            /**
+             * Format: int32
+             * @description What it exited with; absent if a signal ended it.
+             */
+            code?: number | null;
+            /** @description Its id. */
+            terminal: string;
+            /** @enum {string} */
+            type: "terminal_ended";
+        } | {
+            /** @description All of it. */
+            entries: components["schemas"]["PlanEntry"][];
+            /** @enum {string} */
+            type: "plan";
+        } | {
+            /** @description What it wants to do. */
+            call: components["schemas"]["ToolUpdate"];
+            /** @description At least one. */
+            options: components["schemas"]["PermissionOption"][];
+            /** @enum {string} */
+            type: "permission_requested";
+        } | {
+            /** @description How. */
+            answer: components["schemas"]["PermissionAnswer"];
+            /**
+             * Format: int64
+             * @description The sequence number of the request's event.
+             */
+            request: number;
+            /** @enum {string} */
+            type: "permission_resolved";
+        } | {
+            /**
+             * Format: int64
+             * @description How many can be.
+             */
+            context_size: number;
+            /**
+             * Format: int64
+             * @description Tokens in the agent's context now.
+             */
+            context_tokens: number;
+            cost?: components["schemas"]["AgentCost"] | null;
+            /** @enum {string} */
+            type: "usage";
+        } | {
+            /** @description It. */
+            title: string;
+            /** @enum {string} */
+            type: "title";
+        } | (components["schemas"]["TurnEnd"] & {
+            /** @description The turn. */
+            turn: components["schemas"]["TurnId"];
+        } & {
+            /** @enum {string} */
+            type: "turn_ended";
+        }) | (components["schemas"]["AgentWanted"] & {
+            /** @enum {string} */
+            type: "wanted";
+        }) | {
+            /** @description For people. */
+            text: string;
+            /** @enum {string} */
+            type: "notice";
+        } | {
+            /** @enum {string} */
+            type: "closed";
+        };
+        /**
+         * @description Where an agent's process is.
+         * @enum {string}
+         */
+        AgentPhase: "starting" | "ready" | "stopped";
+        /** @description How an agent is started. */
+        AgentProgram: {
+            /** @description Program and arguments. 1 to 64, of 4,096 bytes at most each. */
+            command: string[];
+            /** @description Its environment, besides that of the sandbox. At most 64. */
+            environment?: components["schemas"]["AgentVariable"][];
+            /**
+             * @description Lines of a shell that install it, run as the sandbox's user where the program is missing. At
+             *     most 64, of 4,096 bytes at most each.
+             */
+            install?: string[];
+        };
+        /** @description The turn in flight of an agent. */
+        AgentTurn: {
+            /** @description Which. */
+            id: components["schemas"]["TurnId"];
+            /** @description Where it is. */
+            state: components["schemas"]["AgentTurnState"];
+        };
+        /**
+         * @description Where the turn in flight of an agent is.
+         * @enum {string}
+         */
+        AgentTurnState: "dispatched" | "running" | "awaiting_permission";
+        /** @description A variable of an agent's environment. */
+        AgentVariable: {
+            /** @description Its name. */
+            name: string;
+            /**
+             * @description Its value, in which `{HELIX_API}` is where the control plane is for the sandbox,
+             *     `{HELIX_API_KEY}` the session's key, and `{HELIX_MODEL}` the session's model. At most 16 KiB.
+             */
+            value: string;
+        };
+        /** @description What an editor in the sandbox wants. */
+        AgentWanted: {
+            /** @description What the agent is asked. */
+            content: components["schemas"]["AgentContent"][];
+            /** @enum {string} */
+            what: "prompt";
+        } | {
+            /** @description The turn. */
+            turn: components["schemas"]["TurnId"];
+            /** @enum {string} */
+            what: "cancel";
+        } | {
+            /** @description How. */
+            answer: components["schemas"]["PermissionAnswer"];
+            /**
+             * Format: int64
+             * @description The sequence number of the request's event.
+             */
+            request: number;
+            /** @enum {string} */
+            what: "answer";
+        };
         /** @description One error, for programs (`code`) and for people (`message`). */
         ApiError: {
             /** @description What went wrong, for programs. */
@@ -1947,6 +2352,23 @@ export interface components {
             /** @description Nobody has an account yet: the one-time set-up link makes the first admin. */
             setup_required: boolean;
         };
+        /** @description An agent of the catalogue, as everybody sees it. */
+        CatalogueAgent: {
+            /** @description Whether it is there from the start. */
+            built_in: boolean;
+            /** @description What it is. */
+            description: string;
+            /** @description Whether sessions can be started with it. */
+            enabled: boolean;
+            /** @description Which API of models it speaks. */
+            model_api: components["schemas"]["ModelApi"];
+            /** @description Its name. */
+            name: string;
+            /** @description What people call it. */
+            title: string;
+        };
+        /** @description An agent of the catalogue, as administrators see it. */
+        CatalogueAgentDetails: components["schemas"]["CatalogueAgent"] & components["schemas"]["AgentProgram"];
         /** @description Changes one's own password. */
         ChangePasswordRequest: {
             /** @description The password until now. */
@@ -2060,8 +2482,21 @@ export interface components {
              */
             ttl_ms?: number | null;
         };
+        /** @description Starts a session with an agent. Exactly one of `sandbox_id` and `sandbox` is given. */
+        CreateSessionAgent: {
+            /** @description Its name in the catalogue. */
+            agent: string;
+            /** @description An absolute path in the sandbox; the home of its user if absent. At most 1,024 bytes. */
+            directory?: string | null;
+            /** @description The model that the agent's calls go to; the session's if absent. */
+            model?: string | null;
+            repository?: components["schemas"]["SessionRepository"] | null;
+            sandbox?: components["schemas"]["CreateSandboxRequest"] | null;
+            sandbox_id?: components["schemas"]["SandboxId"] | null;
+        };
         /** @description Starts a session. */
         CreateSessionRequest: {
+            agent?: components["schemas"]["CreateSessionAgent"] | null;
             /** @description The model that answers; the default model if absent. */
             model?: string | null;
             /** @description At most 200 characters; taken from the first message if absent. */
@@ -2315,6 +2750,11 @@ export interface components {
             bytes: number;
             /** @description The device's id. */
             device: string;
+        };
+        /** @description Another wording of a prompt in the queue. */
+        EditPromptRequest: {
+            /** @description What the agent is asked instead. */
+            content: components["schemas"]["AgentContent"][];
         };
         /** @description Asks again with another wording: the turn and all after it give way to a new one. */
         EditTurnRequest: {
@@ -2891,6 +3331,11 @@ export interface components {
              */
             starting_instances: number;
         };
+        /**
+         * @description Which API of models an agent speaks.
+         * @enum {string}
+         */
+        ModelApi: "chat_completions" | "responses" | "messages" | "none";
         /** @description One model of the list. */
         ModelCard: {
             /**
@@ -3008,6 +3453,14 @@ export interface components {
          * @enum {string}
          */
         MouseButton: "left" | "middle" | "right" | "back" | "forward";
+        /** @description Another place for a prompt in the queue. */
+        MovePromptRequest: {
+            /**
+             * Format: int32
+             * @description How many prompts are to be before it.
+             */
+            position: number;
+        };
         /** @description Moves a file or directory. */
         MoveRequest: {
             /** @description Which, percent-encoded as everywhere. */
@@ -3021,6 +3474,16 @@ export interface components {
         NameRequest: {
             /** @description What to call it. 1 to 100 characters; made up if absent. */
             name?: string | null;
+        };
+        /** @description A request for a permission that is open. */
+        OpenPermission: {
+            /**
+             * Format: int64
+             * @description The sequence number of its event there.
+             */
+            request: number;
+            /** @description The thread that it is in. */
+            thread: components["schemas"]["ThreadId"];
         };
         /** @description Bytes that are mostly text: a string where they are UTF-8, else base64. */
         Output: {
@@ -3121,6 +3584,7 @@ export interface components {
             /** @description The items, newest first unless the list says otherwise. */
             items: {
                 active_turn?: components["schemas"]["TurnId"] | null;
+                agent?: components["schemas"]["SessionAgent"] | null;
                 /**
                  * Format: int64
                  * @description When it was made.
@@ -3172,6 +3636,49 @@ export interface components {
             /** @description Pass as `cursor` for the next page; absent on the last one. Opaque. */
             next_cursor?: string | null;
         };
+        /** @description What was decided about a permission request. */
+        PermissionAnswer: {
+            /** @description Its id. */
+            option: string;
+            /** @enum {string} */
+            outcome: "selected";
+        } | {
+            /** @enum {string} */
+            outcome: "cancelled";
+        };
+        /** @description One of the answers to a permission request. */
+        PermissionOption: {
+            /** @description Its id. */
+            id: string;
+            /** @description What it means. */
+            kind: components["schemas"]["PermissionOptionKind"];
+            /** @description For people. */
+            name: string;
+        };
+        /**
+         * @description What an answer to a permission request means.
+         * @enum {string}
+         */
+        PermissionOptionKind: "allow_once" | "allow_always" | "reject_once" | "reject_always";
+        /** @description A part of a plan. */
+        PlanEntry: {
+            /** @description For people. */
+            content: string;
+            /** @description How much it matters. */
+            priority: components["schemas"]["PlanPriority"];
+            /** @description Where it is. */
+            status: components["schemas"]["PlanStatus"];
+        };
+        /**
+         * @description How much a part of a plan matters.
+         * @enum {string}
+         */
+        PlanPriority: "high" | "medium" | "low";
+        /**
+         * @description Where a part of a plan is.
+         * @enum {string}
+         */
+        PlanStatus: "pending" | "in_progress" | "completed";
         /** @description Something listens for TCP. */
         Port: {
             /** @description The address it listens on. */
@@ -3239,6 +3746,26 @@ export interface components {
              */
             total_bytes?: number | null;
         };
+        /** @description A prompt was taken. */
+        PromptAccepted: {
+            /** @description The turn that it becomes. */
+            turn_id: components["schemas"]["TurnId"];
+        };
+        /** @description Asks an agent something. */
+        PromptRequest: {
+            /** @description What; 3 MiB at most, pictures included. */
+            content: components["schemas"]["AgentContent"][];
+            /**
+             * @description A number of the client's own choosing: a second request with the same one queues nothing.
+             *     At most 64 characters.
+             */
+            idempotency_key?: string | null;
+            /**
+             * @description Whether the turn in flight stops, and the agent is asked this next; else it waits in the
+             *     queue.
+             */
+            steer?: boolean;
+        };
         /** @description Where else a model name may lead: a provider reached by URL. */
         Provider: {
             /** @description Its base URL. */
@@ -3247,6 +3774,17 @@ export interface components {
             models: string[];
             /** @description Its name; `name/model` reaches it. */
             name: string;
+        };
+        /** @description Puts an agent into the catalogue, or another in its place. */
+        PutAgentRequest: components["schemas"]["AgentProgram"] & {
+            /** @description At most 1,000 characters. */
+            description?: string;
+            /** @description Whether sessions can be started with it. */
+            enabled?: boolean;
+            /** @description Which API of models it speaks. */
+            model_api: components["schemas"]["ModelApi"];
+            /** @description 1 to 100 characters. */
+            title: string;
         };
         /** @description The queue and what is in flight. */
         Queue: {
@@ -3259,6 +3797,19 @@ export interface components {
             running: components["schemas"]["RunningRequest"][];
             /** @description Waiting requests, in the order in which they would be served. */
             waiting: components["schemas"]["QueuedRequest"][];
+        };
+        /**
+         * @description Why a queue waits.
+         * @enum {string}
+         */
+        QueueHeldBecause: "interrupted" | "failed";
+        /** @description A prompt in the queue. */
+        QueuedPrompt: {
+            /** @description What the agent is asked. */
+            content: components["schemas"]["AgentContent"][];
+            /** @description The turn that it becomes. */
+            turn: components["schemas"]["TurnId"];
+            wanted?: components["schemas"]["WantedBy"] | null;
         };
         /** @description A request that waits. */
         QueuedRequest: {
@@ -3815,6 +4366,7 @@ export interface components {
         /** @description A conversation. */
         Session: {
             active_turn?: components["schemas"]["TurnId"] | null;
+            agent?: components["schemas"]["SessionAgent"] | null;
             /**
              * Format: int64
              * @description When it was made.
@@ -3836,6 +4388,32 @@ export interface components {
              * @description When it last changed.
              */
             updated_at_ms: number;
+        };
+        /** @description The agent of a session. */
+        SessionAgent: {
+            /** @description Its name in the catalogue. */
+            agent: string;
+            /** @description Where in the sandbox it begins. */
+            directory: string;
+            /** @description Whether the sandbox was made for this session, and is deleted with it. */
+            owns_sandbox: boolean;
+            /** @description The sandbox that it works in. */
+            sandbox_id: components["schemas"]["SandboxId"];
+            /** @description Its title there, for people. */
+            title: string;
+        };
+        /** @description A session's agent as of now, for programs; a page folds the log. */
+        SessionAgentState: {
+            held?: components["schemas"]["QueueHeldBecause"] | null;
+            /** @description Whether the host of the sandbox is connected for agents. */
+            host_connected: boolean;
+            /** @description The requests for a permission that are open. */
+            permissions: components["schemas"]["OpenPermission"][];
+            phase?: components["schemas"]["AgentPhase"] | null;
+            /** @description The prompts that wait, first the next. */
+            queue: components["schemas"]["QueuedPrompt"][];
+            sandbox_phase?: components["schemas"]["SandboxPhase"] | null;
+            turn?: components["schemas"]["AgentTurn"] | null;
         };
         /** @description One event of a session's log. */
         SessionEvent: components["schemas"]["SessionEventBody"] & {
@@ -3897,6 +4475,11 @@ export interface components {
             /** @enum {string} */
             type: "turn_ended";
             usage?: components["schemas"]["Usage"] | null;
+        } | {
+            /** @description What. */
+            entry: components["schemas"]["AgentEntry"];
+            /** @enum {string} */
+            type: "agent";
         };
         SessionId: string;
         /** @description The turns of a session that stand, oldest first, as of `seq`. */
@@ -3908,6 +4491,23 @@ export interface components {
             seq: number;
             /** @description Turns that were replaced are left out. */
             turns: components["schemas"]["Turn"][];
+        };
+        /** @description A git repository that an agent works on. */
+        SessionRepository: {
+            /** @description What to check out; its default branch if absent. */
+            branch?: string | null;
+            /** @description Where it is. */
+            url: string;
+        };
+        /** @description Sets the model that an agent works with. */
+        SetAgentModelRequest: {
+            /** @description The id of one that the agent named. */
+            model: string;
+        };
+        /** @description Sets an agent's mode. */
+        SetModeRequest: {
+            /** @description The id of one that the agent named. */
+            mode: string;
         };
         /** @description A one-time sign-in link, shown once. */
         SignInLink: {
@@ -3990,6 +4590,11 @@ export interface components {
             /** @description The release. */
             version: string;
         };
+        /**
+         * @description Why an agent stopped.
+         * @enum {string}
+         */
+        StopReason: "end_turn" | "max_tokens" | "max_turn_requests" | "refusal" | "other";
         /** @description A terminal. It outlives whoever looks at it. */
         Terminal: {
             /**
@@ -4098,6 +4703,76 @@ export interface components {
             /** @description Who it runs as; `user` if absent. */
             user?: string | null;
         };
+        ThreadId: string;
+        /** @description A call of a tool. */
+        ToolCall: {
+            /** @description What it made so far. */
+            content?: components["schemas"]["ToolContent"][];
+            /** @description The agent's own id of it. One that was there before gives way to this. */
+            id: string;
+            /** @description What the tool was given, as the agent says it. */
+            input?: unknown;
+            /** @description What kind of thing it does. */
+            kind?: components["schemas"]["ToolKind"];
+            /** @description The files that it works on. */
+            locations?: components["schemas"]["ToolLocation"][];
+            /** @description Where it is. */
+            status?: components["schemas"]["ToolStatus"];
+            /** @description For people. */
+            title: string;
+        };
+        /** @description What a tool call made. */
+        ToolContent: {
+            /** @description It. */
+            content: components["schemas"]["AgentContent"];
+            /** @enum {string} */
+            type: "content";
+        } | (components["schemas"]["AgentDiff"] & {
+            /** @enum {string} */
+            type: "diff";
+        }) | {
+            /** @description Its id. */
+            terminal: string;
+            /** @enum {string} */
+            type: "terminal";
+        };
+        /**
+         * @description What kind of thing a tool does.
+         * @enum {string}
+         */
+        ToolKind: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "switch_mode" | "other";
+        /** @description A place in a file. */
+        ToolLocation: {
+            /**
+             * Format: int32
+             * @description From 1.
+             */
+            line?: number | null;
+            /** @description An absolute path in the sandbox. */
+            path: string;
+        };
+        /**
+         * @description Where a tool call is.
+         * @enum {string}
+         */
+        ToolStatus: "pending" | "in_progress" | "completed" | "failed";
+        /** @description What changed of a tool call: what is absent stays, what is there replaces. */
+        ToolUpdate: {
+            /** @description All that it made so far. */
+            content?: components["schemas"]["ToolContent"][] | null;
+            /** @description The agent's own id of the call; one that is not known begins a call. */
+            id: string;
+            /** @description What the tool was given, as the agent says it. */
+            input?: unknown;
+            kind?: components["schemas"]["ToolKind"] | null;
+            /** @description All files that it works on. */
+            locations?: components["schemas"]["ToolLocation"][] | null;
+            /** @description What the tool gave back, as the agent says it. */
+            output?: unknown;
+            status?: components["schemas"]["ToolStatus"] | null;
+            /** @description For people. */
+            title?: string | null;
+        };
         /** @description Why a connection ended. */
         TunnelClose: {
             /**
@@ -4195,12 +4870,32 @@ export interface components {
             /** @description What it waits for, while queued. */
             waiting_for?: string | null;
         };
+        /** @description How a turn ended. */
+        TurnEnd: {
+            /** @enum {string} */
+            outcome: "completed";
+            /** @description Why it stopped. */
+            stop: components["schemas"]["StopReason"];
+        } | {
+            /** @enum {string} */
+            outcome: "cancelled";
+        } | {
+            /** @enum {string} */
+            outcome: "failed";
+            /** @description For people. */
+            reason: string;
+        };
         TurnId: string;
         /**
          * @description Where a turn is.
          * @enum {string}
          */
         TurnState: "queued" | "running" | "completed" | "cancelled" | "failed";
+        /**
+         * @description What a turn in flight waits for.
+         * @enum {string}
+         */
+        TurnWaitingFor: "start" | "agent" | "host" | "cancel";
         /** @description Changes what is known of a host. */
         UpdateSandboxHostRequest: {
             /** @description A new name. 1 to 100 characters. */
@@ -4269,6 +4964,16 @@ export interface components {
         Version: {
             /** @description The release, such as `0.1.0`. */
             version: string;
+        };
+        /** @description The event with which an editor in a sandbox wanted something. */
+        WantedBy: {
+            /**
+             * Format: int64
+             * @description Its sequence number there.
+             */
+            seq: number;
+            /** @description The thread. */
+            thread: components["schemas"]["ThreadId"];
         };
     };
     responses: never;
