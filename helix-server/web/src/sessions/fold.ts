@@ -29,6 +29,8 @@ export function foldEvents(
 function foldTurns(sessionId: string, turns: Turn[], event: SessionEvent): Turn[] | null {
   switch (event.type) {
     case 'session_updated':
+    // Sessions with an agent have no turns of this kind.
+    case 'agent':
       return turns;
     case 'turn_started':
       return startTurn(sessionId, turns, event);

@@ -1,4 +1,4 @@
-import type { Content } from '../wire';
+import type { AgentContent } from '../../api/types';
 import type { AgentLog, Item, MomentKind, SpeechItem, TerminalOutput } from './view';
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -61,7 +61,7 @@ export class Draft {
   }
 
   /** More of what the agent says or thinks. */
-  speak(kind: 'message' | 'thought', content: Content): void {
+  speak(kind: 'message' | 'thought', content: AgentContent): void {
     const last = this.log.items.length - 1;
     const going = this.change(last, kind) as Writable<SpeechItem> | undefined;
     if (!going) {

@@ -1,5 +1,5 @@
 import { sentence } from '../../api/failure';
-import type { AgentEvent, ToolCall, ToolUpdate } from '../wire';
+import type { AgentEvent, ToolCall, ToolUpdate } from '../../api/types';
 import type { Draft } from './draft';
 import { callKey, terminalKey, type ToolItem } from './view';
 

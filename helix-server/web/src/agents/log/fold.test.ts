@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 
-import type { AgentEvent, Entry, EventBody } from '../wire';
-import { foldLog, type LogEvent } from './fold';
+import type { AgentEvent, AgentEntry, AgentEventBody, SessionEvent } from '../../api/types';
+import { foldLog } from './fold';
 import { EMPTY_LOG, openPermissions, terminalKey, type AgentLog, type Item } from './view';
 import { momentText } from './words';
 
 const THREAD = 'thr_1';
 
 /** Numbers entries from 1 on, a second apart. */
-function log(...entries: Entry[]): LogEvent[] {
+function log(...entries: AgentEntry[]): SessionEvent[] {
   return entries.map((entry, index) => ({
     seq: index + 1,
     at_ms: 1_000 * (index + 1),
@@ -18,20 +18,20 @@ function log(...entries: Entry[]): LogEvent[] {
 }
 
 let seq = 0;
-const said = (body: EventBody, number = (seq += 1)): Entry => ({
+const said = (body: AgentEventBody, number = (seq += 1)): AgentEntry => ({
   type: 'agent',
   thread: THREAD,
   event: { seq: number, at_ms: 5, ...body } as AgentEvent,
 });
 const text = (words: string) => ({ type: 'text', text: words }) as const;
-const queued = (turn: string, words: string, position = 0): Entry => ({
+const queued = (turn: string, words: string, position = 0): AgentEntry => ({
   type: 'prompt_queued',
   prompt: { turn, content: [text(words)] },
   position,
 });
-const dispatched = (turn: string): Entry => ({ type: 'turn_dispatched', turn });
-const running = (turn: string): Entry => ({ type: 'turn_running', turn });
-const completed = (turn: string): Entry => ({
+const dispatched = (turn: string): AgentEntry => ({ type: 'turn_dispatched', turn });
+const running = (turn: string): AgentEntry => ({ type: 'turn_running', turn });
+const completed = (turn: string): AgentEntry => ({
   type: 'turn_ended',
   turn,
   outcome: 'completed',
@@ -39,12 +39,12 @@ const completed = (turn: string): Entry => ({
 });
 const message = (words: string) => said({ type: 'message', content: text(words) });
 
-function fold(start: AgentLog, events: LogEvent[]): AgentLog {
+function fold(start: AgentLog, events: SessionEvent[]): AgentLog {
   const folded = foldLog(start, events);
   if (folded.kind === 'gap') throw new Error('a gap was not expected');
   return folded.log;
 }
-const folded = (...entries: Entry[]) => fold(EMPTY_LOG, log(...entries));
+const folded = (...entries: AgentEntry[]) => fold(EMPTY_LOG, log(...entries));
 const kinds = ({ items }: AgentLog) => items.map(({ kind }) => kind);
 const last = <K extends Item['kind']>({ items }: AgentLog, kind: K) =>
   items.findLast((item): item is Extract<Item, { kind: K }> => item.kind === kind);
@@ -56,10 +56,10 @@ const ASKED = {
     { id: 'yes', name: 'Allow', kind: 'allow_once' },
     { id: 'no', name: 'Reject', kind: 'reject_once' },
   ],
-} satisfies EventBody;
+} satisfies AgentEventBody;
 
 /** A turn with all that there is. */
-const WHOLE: Entry[] = [
+const WHOLE: AgentEntry[] = [
   queued('t1', 'write hello.txt'),
   { type: 'thread_opened', thread: THREAD, resumes: false },
   dispatched('t1'),
@@ -145,7 +145,13 @@ describe('folding the log of an agent', () => {
   });
 
   it('passes over events that are no agent’s', () => {
-    const updated = { seq: 1, at_ms: 1, type: 'session_updated' };
+    const updated: SessionEvent = {
+      seq: 1,
+      at_ms: 1,
+      type: 'session_updated',
+      title: 'hello',
+      model: 'tiny',
+    };
     expect(fold(EMPTY_LOG, [updated])).toMatchObject({ seq: 1, items: [] });
   });
 
@@ -194,7 +200,7 @@ describe('folding the log of an agent', () => {
       ends_at_ms: 60_000,
     });
     expect(waiting.turn?.waiting).toEqual({ what: 'agent', sinceMs: 4_000, endsAtMs: 60_000 });
-    const more: LogEvent = {
+    const more: SessionEvent = {
       seq: 5,
       at_ms: 9_000,
       type: 'agent',
@@ -251,7 +257,7 @@ describe('folding the log of an agent', () => {
   });
 
   it('keeps a line for what a later version says', () => {
-    const later = said({ type: 'dance' } as unknown as EventBody);
+    const later = said({ type: 'dance' } as unknown as AgentEventBody);
     const view = folded(later);
     expect(view.timeline).toHaveLength(1);
     expect(view.timeline[0]?.text).toContain('dance');
@@ -274,7 +280,7 @@ describe('folding the log of an agent', () => {
 
 describe('folding a long log', () => {
   it('takes time with its length, at once and piece by piece', () => {
-    const entries: Entry[] = [];
+    const entries: AgentEntry[] = [];
     for (let turn = 0; entries.length < 100_000; turn += 1) {
       const id = `t${turn}`;
       entries.push(queued(id, 'again'), dispatched(id), running(id));

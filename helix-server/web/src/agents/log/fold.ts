@@ -1,16 +1,8 @@
-import type { Entry, QueuedPrompt, TurnEnd } from '../wire';
+import type { AgentEntry, QueuedPrompt, SessionEvent, TurnEnd } from '../../api/types';
 import { Draft } from './draft';
 import { foldAgentEvent } from './fold-event';
 import type { AgentLog, Flight, Item } from './view';
 import { contentText, HELD, WAITING } from './words';
-
-/** An event of a session's log; of those that are no agent's, only the number matters. */
-export interface LogEvent {
-  seq: number;
-  at_ms: number;
-  type: string;
-  entry?: Entry;
-}
 
 /** What folding led to. */
 export type Folded =
@@ -19,24 +11,24 @@ export type Folded =
   | { kind: 'gap' };
 
 /**
- * Folds events of a session's log, in order, into what a page shows. Events that are in already
- * are skipped. `start` stays as it is; its parts that do not change are in what is answered.
+ * Folds events of a session's log, in order, into what a page shows. Events that are in already,
+ * or are no agent's, are passed over. `start` stays as it is; its parts that do not change are in what is answered.
  */
-export function foldLog(start: AgentLog, events: readonly LogEvent[]): Folded {
+export function foldLog(start: AgentLog, events: readonly SessionEvent[]): Folded {
   const draft = new Draft(start);
   for (const event of events) {
     if (event.seq <= draft.log.seq) continue;
     if (event.seq !== draft.log.seq + 1) return { kind: 'gap' };
     draft.seq = event.seq;
     draft.atMs = event.at_ms;
-    if (event.entry && !foldEntry(draft, event.entry)) return { kind: 'gap' };
+    if (event.type === 'agent' && !foldEntry(draft, event.entry)) return { kind: 'gap' };
     draft.log.seq = event.seq;
   }
   return { kind: 'folded', log: draft.log };
 }
 
 /** False: it speaks of what is not known. */
-function foldEntry(draft: Draft, entry: Entry): boolean {
+function foldEntry(draft: Draft, entry: AgentEntry): boolean {
   const { log } = draft;
   switch (entry.type) {
     case 'prompt_queued':
@@ -122,7 +114,7 @@ function fly({ log }: Draft, turn: string, change: Partial<Flight>): boolean {
   return true;
 }
 
-type Awaiting = Extract<Entry, { type: 'turn_awaiting' }>;
+type Awaiting = Extract<AgentEntry, { type: 'turn_awaiting' }>;
 
 function awaitAnswer(draft: Draft, entry: Awaiting): boolean {
   const place = draft.log.permissions.findLast((at) => {
@@ -160,7 +152,7 @@ function endTurn(draft: Draft, turn: string, end: TurnEnd): void {
 const isAtWork = (item: Item | undefined) =>
   item?.kind === 'tool' && (item.status === 'pending' || item.status === 'in_progress');
 
-type Answered = Extract<Entry, { type: 'permission_answered' }>;
+type Answered = Extract<AgentEntry, { type: 'permission_answered' }>;
 
 function answer(draft: Draft, { thread, request, answer: given }: Answered): void {
   const { log } = draft;

@@ -2,11 +2,11 @@
 import type {
   AgentCommand,
   AgentPhase,
-  Choice,
-  Content,
-  Cost,
-  HeldBecause,
-  Location,
+  AgentChoice,
+  AgentContent,
+  AgentCost,
+  QueueHeldBecause,
+  ToolLocation,
   PermissionAnswer,
   PermissionOption,
   PlanEntry,
@@ -15,8 +15,8 @@ import type {
   ToolKind,
   ToolStatus,
   TurnEnd,
-  Waiting,
-} from '../wire';
+  TurnWaitingFor,
+} from '../../api/types';
 
 /** What every part of the conversation has. */
 interface Part {
@@ -28,7 +28,7 @@ interface Part {
 export interface PromptItem extends Part {
   readonly kind: 'prompt';
   readonly turn: string;
-  readonly content: readonly Content[];
+  readonly content: readonly AgentContent[];
   /** Whether an editor in the sandbox wanted it. */
   readonly fromEditor: boolean;
 }
@@ -36,7 +36,7 @@ export interface PromptItem extends Part {
 /** What the agent says or thinks, in one go. */
 export interface SpeechItem extends Part {
   readonly kind: 'message' | 'thought';
-  readonly parts: readonly Content[];
+  readonly parts: readonly AgentContent[];
 }
 
 export interface ToolItem extends Part {
@@ -48,7 +48,7 @@ export interface ToolItem extends Part {
   /** `unfinished`: its turn ended before it did. */
   readonly status: ToolStatus | 'unfinished';
   readonly content: readonly ToolContent[];
-  readonly locations: readonly Location[];
+  readonly locations: readonly ToolLocation[];
   readonly input: unknown;
   readonly output: unknown;
   /** When it was done. */
@@ -94,7 +94,7 @@ export interface Flight {
   readonly startedAtMs: number;
   /** The count-down that is on, and since when. */
   readonly waiting: {
-    readonly what: Waiting;
+    readonly what: TurnWaitingFor;
     readonly sinceMs: number;
     readonly endsAtMs: number;
   } | null;
@@ -110,13 +110,13 @@ export interface TerminalOutput {
 
 export interface Choices {
   readonly current: string;
-  readonly available: readonly Choice[];
+  readonly available: readonly AgentChoice[];
 }
 
 export interface Usage {
   readonly contextTokens: number;
   readonly contextSize: number;
-  readonly cost: Cost | null;
+  readonly cost: AgentCost | null;
 }
 
 export type MomentKind =
@@ -150,7 +150,7 @@ export interface AgentLog {
   readonly items: readonly Item[];
   readonly timeline: readonly Moment[];
   readonly queue: readonly QueuedPrompt[];
-  readonly held: HeldBecause | null;
+  readonly held: QueueHeldBecause | null;
   readonly turn: Flight | null;
   /** The permission requests that are open, as places in `items`. */
   readonly permissions: readonly number[];

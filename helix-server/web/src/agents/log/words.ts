@@ -1,14 +1,21 @@
 /** What there is, in words for people. */
-import type { Content, HeldBecause, OptionKind, StopReason, TurnEnd, Waiting } from '../wire';
+import type {
+  AgentContent,
+  QueueHeldBecause,
+  PermissionOptionKind,
+  StopReason,
+  TurnEnd,
+  TurnWaitingFor,
+} from '../../api/types';
 import { formatDuration } from '../../format';
 import type { AgentLog, Item, Moment, PermissionItem } from './view';
 
-export const HELD: Record<HeldBecause, string> = {
+export const HELD: Record<QueueHeldBecause, string> = {
   interrupted: 'the agent was interrupted',
   failed: 'the turn before failed',
 };
 
-export const WAITING: Record<Waiting, string> = {
+export const WAITING: Record<TurnWaitingFor, string> = {
   start: 'Waiting for the agent to take the prompt',
   agent: 'The agent is silent',
   host: 'Waiting for the sandbox’s host to be back',
@@ -23,7 +30,7 @@ const STOPPED: Record<StopReason, string> = {
   other: 'It stopped',
 };
 
-const OPTIONS: Record<OptionKind, string> = {
+const OPTIONS: Record<PermissionOptionKind, string> = {
   allow_once: 'Allowed once',
   allow_always: 'Always allowed',
   reject_once: 'Rejected',
@@ -31,7 +38,7 @@ const OPTIONS: Record<OptionKind, string> = {
 };
 
 /** The words of a prompt, a message or the like; what is no text is named. */
-export function contentText(content: readonly Content[]): string {
+export function contentText(content: readonly AgentContent[]): string {
   return content
     .map((each) => {
       switch (each.type) {
