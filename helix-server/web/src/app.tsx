@@ -6,7 +6,10 @@ import { Failed, NotFound } from './pages/not-found';
 import { LoadingState } from './components/states';
 
 const Shell = lazy(() => import('./shell/shell'));
+const SessionPage = lazy(() => import('./sessions/session-page'));
 const ChatPage = lazy(() => import('./chat/chat-page'));
+const NewSessionPage = lazy(() => import('./agents/start/new-session-page'));
+const AgentsPage = lazy(() => import('./agents/catalogue/agents-page'));
 const SignInPage = lazy(() => import('./auth/sign-in-page'));
 const SetupPage = lazy(() => import('./auth/setup-page'));
 const LinkPage = lazy(() => import('./auth/link-page'));
@@ -54,7 +57,8 @@ export const router = createBrowserRouter([
             errorElement: <Failed />,
             children: [
               { path: '/', element: <ChatPage /> },
-              { path: '/s/:sessionId', element: <ChatPage /> },
+              { path: '/s/:sessionId/:tab?', element: <SessionPage /> },
+              { path: '/new', element: <NewSessionPage /> },
               { path: '/models', element: <ModelsPage /> },
               { path: '/sandboxes', element: <SandboxesPage /> },
               { path: '/sandboxes/:sandboxId/:tab?', element: <SandboxPage /> },
@@ -68,6 +72,7 @@ export const router = createBrowserRouter([
                   { path: '/hosts', element: <HostsPage /> },
                   { path: '/hosts/:hostId', element: <HostPage /> },
                   { path: '/queue', element: <QueuePage /> },
+                  { path: '/agents', element: <AgentsPage /> },
                 ],
               },
               { path: '*', element: <NotFound /> },
