@@ -24,6 +24,7 @@ export type CreatedRunner = Schemas['CreatedRunner'];
 export type CreateModelRequest = Schemas['CreateModelRequest'];
 export type CreateSandboxRequest = Schemas['CreateSandboxRequest'];
 export type CreateSessionAgent = Schemas['CreateSessionAgent'];
+export type CreateSessionRequest = Schemas['CreateSessionRequest'];
 export type DesktopSpec = Schemas['DesktopSpec'];
 export type Egress = Schemas['Egress'];
 export type EgressProtocol = Schemas['EgressProtocol'];

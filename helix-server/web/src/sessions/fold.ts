@@ -28,9 +28,9 @@ export function foldEvents(
 
 function foldTurns(sessionId: string, turns: Turn[], event: SessionEvent): Turn[] | null {
   switch (event.type) {
-    case 'session_updated':
-    // Sessions with an agent have no turns of this kind.
+    // Those of an agent are no turns of a chat.
     case 'agent':
+    case 'session_updated':
       return turns;
     case 'turn_started':
       return startTurn(sessionId, turns, event);

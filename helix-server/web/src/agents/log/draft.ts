@@ -41,7 +41,7 @@ export class Draft {
 
   /** Appends to the conversation; answers its place. */
   add(item: New<Item>): number {
-    const made = this.#make({ ...item, seq: this.seq, atMs: this.atMs } as Item);
+    const made = this.#make({ ...item, seq: this.seq, atMs: this.atMs });
     const items = this.#own(this.log.items);
     this.log.items = items;
     return items.push(made) - 1;

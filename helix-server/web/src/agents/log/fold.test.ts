@@ -21,7 +21,7 @@ let seq = 0;
 const said = (body: AgentEventBody, number = (seq += 1)): AgentEntry => ({
   type: 'agent',
   thread: THREAD,
-  event: { seq: number, at_ms: 5, ...body } as AgentEvent,
+  event: { seq: number, at_ms: 5, ...body },
 });
 const text = (words: string) => ({ type: 'text', text: words }) as const;
 const queued = (turn: string, words: string, position = 0): AgentEntry => ({

@@ -41,7 +41,7 @@ async function base64(blob: Blob): Promise<string> {
   const url = await new Promise<string>((read, failed) => {
     const reader = new FileReader();
     reader.onload = () => {
-      read(String(reader.result));
+      read(typeof reader.result === 'string' ? reader.result : '');
     };
     reader.onerror = () => {
       failed(new Error('the file could not be read'));

@@ -47,6 +47,8 @@ export function Queue({ log, agent }: { log: AgentLog; agent: Agent }) {
       </div>
       <ol className={classes.queueList}>
         {queue.map((prompt, index) => (
+          // Dragging has its counterpart for the keyboard in the buttons.
+          // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions -- see above
           <li
             key={prompt.turn}
             className={classes.queued}
