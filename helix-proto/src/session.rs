@@ -41,6 +41,37 @@ pub struct Session {
     pub agent: Option<SessionAgent>,
 }
 
+/// What was asked of models with the keys of a session, as its agent does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ModelUsage {
+    /// Requests that were let in.
+    pub requests: u64,
+    /// Tokens that were read, as engines and providers said; cached ones included.
+    pub prompt_tokens: u64,
+    /// Tokens that were written.
+    pub completion_tokens: u64,
+}
+
+impl ModelUsage {
+    /// Adds what was counted elsewhere.
+    pub const fn add(&mut self, more: &Self) {
+        self.requests = self.requests.saturating_add(more.requests);
+        self.prompt_tokens = self.prompt_tokens.saturating_add(more.prompt_tokens);
+        self.completion_tokens = self
+            .completion_tokens
+            .saturating_add(more.completion_tokens);
+    }
+
+    /// Takes away what is counted elsewhere now.
+    pub const fn subtract(&mut self, less: &Self) {
+        self.requests = self.requests.saturating_sub(less.requests);
+        self.prompt_tokens = self.prompt_tokens.saturating_sub(less.prompt_tokens);
+        self.completion_tokens = self
+            .completion_tokens
+            .saturating_sub(less.completion_tokens);
+    }
+}
+
 /// Starts a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateSessionRequest {

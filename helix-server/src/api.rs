@@ -18,6 +18,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::App;
 
 pub mod access;
+mod agent_sync;
+mod agents;
 mod auth;
 mod body;
 pub(crate) mod check;
@@ -29,6 +31,7 @@ pub mod failure;
 mod finish;
 mod live;
 mod meter;
+mod model_usage;
 mod models;
 mod openai;
 mod queue;
@@ -56,17 +59,6 @@ const BODY_BYTES: usize = 1 << 20;
         helix_proto::error::ErrorEnvelope,
         helix_proto::live::ClientMessage,
         helix_proto::sandbox::guest::TerminalCommand,
-        helix_proto::session::PromptRequest,
-        helix_proto::session::PromptAccepted,
-        helix_proto::session::EditPromptRequest,
-        helix_proto::session::MovePromptRequest,
-        helix_proto::session::SetModeRequest,
-        helix_proto::session::SetAgentModelRequest,
-        helix_proto::session::SessionAgentState,
-        helix_proto::session::CatalogueAgent,
-        helix_proto::session::CatalogueAgentDetails,
-        helix_proto::session::PutAgentRequest,
-        helix_proto::agents::PermissionAnswer,
     )),
     modifiers(&Credentials),
 )]
@@ -91,6 +83,8 @@ impl Modify for Credentials {
         let components = document.components.get_or_insert_with(Components::new);
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         components.add_security_scheme("api_key", bearer("An API key, `hx_…`, of the named scope"));
+        let agent = bearer("The key of a session, `hxa_…`, which its agent has");
+        components.add_security_scheme("session_key", agent);
         components.add_security_scheme("runner", bearer("A runner's credential, `hxr_…`"));
         let host = bearer("A sandbox host's credential, `hxs_…`");
         components.add_security_scheme("sandbox_host", host);
@@ -106,11 +100,14 @@ fn routes() -> OpenApiRouter<App> {
         .merge(sessions::routes())
         .merge(turns::routes())
         .merge(events::routes())
+        .merge(model_usage::routes())
         .merge(live::routes())
         .merge(models::routes())
         .merge(runners::routes())
         .merge(sandbox_hosts::routes())
         .merge(sandboxes::routes())
+        .merge(agents::routes())
+        .merge(agent_sync::routes())
         .merge(revdial::routes())
         .merge(queue::routes())
         .merge(openai::routes())

@@ -6,13 +6,15 @@ use helix_base::{Clock, Ids, Outbound, TaskGroup};
 
 use crate::{
     Options,
+    agents::Agents,
     api::streams::Streams,
-    auth::Auth,
+    auth::{Auth, SessionKeys},
     events::Bus,
     fleet::Fleet,
     inference::Inference,
     metrics::Metrics,
     sandboxes::Sandboxes,
+    seal::Seal,
     sessions::{Direct, Sessions},
     store::Store,
 };
@@ -24,6 +26,8 @@ pub struct Foundation {
     pub options: Arc<Options>,
     /// The database.
     pub store: Store,
+    /// What secrets are sealed with on their way into the database.
+    pub seal: Seal,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -55,10 +59,12 @@ pub struct App {
 struct Parts {
     foundation: Foundation,
     auth: Auth,
+    session_keys: SessionKeys,
     fleet: Fleet,
     inference: Inference,
     sessions: Sessions,
     sandboxes: Sandboxes,
+    agents: Agents,
     setup_link: Option<String>,
     streams: Streams,
     relays: Streams,
@@ -71,6 +77,7 @@ impl App {
     /// When the database cannot be read.
     pub async fn start(foundation: Foundation) -> Result<Self, crate::serve::Error> {
         let auth = Auth::new(&foundation);
+        let session_keys = SessionKeys::start(&foundation, &auth);
         let setup_link = auth.prepare_setup(&foundation.public_url).await?;
         let fleet = Fleet::start(&foundation).await?;
         let inference = Inference::start(&foundation, &fleet).await?;
@@ -80,14 +87,17 @@ impl App {
         };
         let sessions = Sessions::start(&foundation, Arc::new(direct)).await?;
         let sandboxes = Sandboxes::start(&foundation).await?;
+        let agents = Agents::start(&foundation, &sessions, &sandboxes, &session_keys).await?;
         Ok(Self {
             parts: Arc::new(Parts {
                 foundation,
                 auth,
+                session_keys,
                 fleet,
                 inference,
                 sessions,
                 sandboxes,
+                agents,
                 setup_link,
                 streams: Streams::default(),
                 relays: Streams::default(),
@@ -110,9 +120,19 @@ impl App {
         &self.parts.foundation.store
     }
 
+    /// What secrets are sealed with on their way into the database.
+    pub fn seal(&self) -> &Seal {
+        &self.parts.foundation.seal
+    }
+
     /// Accounts, sign-in and API keys.
     pub fn auth(&self) -> &Auth {
         &self.parts.auth
+    }
+
+    /// Keys bound to sessions, for the agents in them.
+    pub fn session_keys(&self) -> &SessionKeys {
+        &self.parts.session_keys
     }
 
     /// Live streams.
@@ -149,5 +169,10 @@ impl App {
     /// Sandboxes and their hosts.
     pub fn sandboxes(&self) -> &Sandboxes {
         &self.parts.sandboxes
+    }
+
+    /// Agents at work in sandboxes.
+    pub fn agents(&self) -> &Agents {
+        &self.parts.agents
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use helix_base::{Clock, Ids, TaskGroup};
 use helix_proto::{
-    ApiKeyId, RunnerId, SandboxHostId, UserId,
+    ApiKeyId, RunnerId, SandboxHostId, SessionId, UserId,
     auth::{Role, Scope},
 };
 
@@ -18,11 +18,13 @@ mod attempts;
 mod cache;
 mod password;
 pub mod secret;
+mod session_keys;
 
 pub(crate) use accounts::{Registration, SignedIn};
 use attempts::Attempts;
 use cache::Cache;
 use password::Passwords;
+pub use session_keys::SessionKeys;
 
 /// How long a verified credential is believed without asking the database
 /// again. What this instance revokes is forgotten at once; what another one
@@ -59,6 +61,13 @@ pub enum Credential {
         /// When it ends.
         expires_at_ms: Option<u64>,
     },
+    /// With the key of a session, which an agent has.
+    SessionKey {
+        /// Which session.
+        session: SessionId,
+        /// The session's model: answers for names that nobody here knows.
+        model: Arc<str>,
+    },
 }
 
 impl Credential {
@@ -73,7 +82,8 @@ impl Credential {
             Self::ApiKey {
                 expires_at_ms: None,
                 ..
-            } => false,
+            }
+            | Self::SessionKey { .. } => false,
         }
     }
 }
@@ -147,6 +157,19 @@ impl Auth {
             .await
     }
 
+    /// The user and the session behind a session's key.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn identify_session_key(&self, key: &str) -> Result<Option<Identity>, Error> {
+        if !key.starts_with(secret::SESSION_KEY) {
+            return Ok(None);
+        }
+        let store = &self.inner.store;
+        let load = async |hash: &str| store.session_key_by_hash(hash).await;
+        self.identify(secret::hash(key), load).await
+    }
+
     async fn identify(
         &self,
         hash: String,
@@ -181,6 +204,10 @@ impl Auth {
             }
             Credential::ApiKey { .. } => {
                 self.identify(hash, async |hash| self.key_by_hash(hash).await)
+                    .await?
+            }
+            Credential::SessionKey { .. } => {
+                self.identify(hash, async |hash| store.session_key_by_hash(hash).await)
                     .await?
             }
         };
@@ -249,6 +276,13 @@ impl Auth {
         self.inner
             .cache
             .forget(|_, identity| identity.user_id == user);
+    }
+
+    /// Forgets the key of a session that was just replaced or ended, or whose session changed.
+    pub(crate) fn forget_session_key(&self, id: SessionId) {
+        self.inner.cache.forget(|_, identity| {
+            matches!(identity.credential, Credential::SessionKey { session, .. } if session == id)
+        });
     }
 
     /// Forgets an API key that was just deleted.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use serde::Serialize;
 use url::Url;
 
@@ -20,6 +20,9 @@ use url::Url;
 #[derive(Debug, Parser, Serialize)]
 #[command(name = "helix-server", version, after_long_help = EXAMPLES)]
 pub(crate) struct Flags {
+    #[command(subcommand)]
+    #[serde(skip)]
+    pub(crate) command: Option<Command>,
     /// A configuration file (TOML).
     #[arg(
         long,
@@ -67,6 +70,20 @@ pub(crate) struct Flags {
     #[arg(long)]
     #[serde(skip)]
     pub(crate) print_config: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look after the secrets in the database.
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Seal every secret anew with the first of the keys, and end. After it the
+    /// others are not needed any more.
+    Rekey,
 }
 
 const EXAMPLES: &str = "\

@@ -24,6 +24,8 @@ pub enum Topic {
     User(UserId),
     /// Runners, instances, models, the queue, sandbox hosts.
     Fleet,
+    /// Every sandbox, for what works in sandboxes.
+    Sandboxes,
 }
 
 /// Something happened.

@@ -149,15 +149,19 @@ impl Inference {
         // Boxed: it lives for as long as the request waits, and is large.
         Box::pin(async move {
             let routes = inference.routes();
-            match routes.resolve(job.body.model()) {
+            let otherwise = job.otherwise.as_deref();
+            match routes.resolve_or(job.body.model(), otherwise) {
                 Some(Route::Provider(provider, model)) => {
                     inference.ask(&job, &provider, &model).await
                 }
                 Some(Route::Model(model)) => inference.serve(&job, &model, &routes).await,
-                None => Err(Error::UnknownModel {
-                    model: job.body.model().to_owned(),
-                    available: routes.available(job.body.model()),
-                }),
+                None => {
+                    let name = otherwise.unwrap_or(job.body.model());
+                    Err(Error::UnknownModel {
+                        model: name.to_owned(),
+                        available: routes.available(name),
+                    })
+                }
             }
         })
     }

@@ -14,15 +14,18 @@
 //! | [`api`] | routes, extractors, access control, errors, the OpenAPI document |
 //! | [`auth`] | accounts, sign-in, API keys |
 //! | [`store`] | SQLite and PostgreSQL |
+//! | [`seal`] | secrets at rest, and the keys they are sealed with |
 //! | [`sessions`] | conversations: the log and the turn machine |
 //! | [`events`] | the bus that tells readers of a log that it grew |
 //! | [`fleet`] | runners |
+//! | [`agents`] | agents at work in sandboxes: conversations, their hosts, the catalogue |
 //! | [`sandboxes`] | sandboxes and the machines that host them |
 //! | `machines` | what runners and sandbox hosts have in common: tunnels, calls, events |
 //! | [`inference`] | models, queue, scheduling, providers |
 //! | [`web`] | the web app: embedded, or proxied |
 //! | [`serve`] | sockets, TLS, staged shutdown |
 
+pub mod agents;
 pub mod api;
 pub mod app;
 pub mod auth;
@@ -33,6 +36,7 @@ mod machines;
 pub mod metrics;
 pub mod options;
 pub mod sandboxes;
+pub mod seal;
 pub mod serve;
 pub mod sessions;
 pub mod store;

@@ -36,6 +36,13 @@ async fn act(flags: &cli::Flags) -> anyhow::Result<()> {
     }
     helix_base::telemetry::init(&options.log)?;
     helix_base::limits::raise_open_files();
+    if let Some(cli::Command::Secrets(cli::SecretsCommand::Rekey)) = flags.command {
+        let renewed = helix_server::seal::renew(&options).await?;
+        return cli::say(&format!(
+            "sealed {} secrets anew; {} keys are not needed any more",
+            renewed.sealed, renewed.retired
+        ));
+    }
     let mut signals = Signals::new()?;
     let server = tokio::select! {
         server = Server::build(options) => server.context("the control plane cannot start")?,

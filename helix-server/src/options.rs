@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 mod sandboxes;
+mod secrets;
 mod tls;
 mod tunnel;
 mod wire;
 
 pub use sandboxes::SandboxOptions;
+pub use secrets::SecretOptions;
 pub use tls::{ClientCertificates, TlsOptions};
 pub use tunnel::TunnelOptions;
 
@@ -60,6 +62,8 @@ pub struct Options {
     pub sessions: SessionOptions,
     /// Sandboxes, and what one user may have of them.
     pub sandboxes: SandboxOptions,
+    /// What secrets in the database are sealed with.
+    pub secrets: SecretOptions,
     /// Other places that answer inference requests, reached by URL.
     pub providers: Vec<ProviderOptions>,
     /// How the control plane dials out.
@@ -87,6 +91,7 @@ impl Default for Options {
             limits: LimitOptions::default(),
             sessions: SessionOptions::default(),
             sandboxes: SandboxOptions::default(),
+            secrets: SecretOptions::default(),
             providers: Vec::new(),
             outbound: OutboundOptions::default(),
             log: telemetry::Options::default(),

@@ -216,9 +216,9 @@ impl Sandboxes {
     fn tell_owner(&self, sandbox: StoredSandbox) {
         let owner = Topic::User(sandbox.user_id);
         let sandbox = Arc::new(self.shown(sandbox));
-        self.inner
-            .bus
-            .publish(owner, Notice::SandboxChanged { sandbox });
+        let notice = Notice::SandboxChanged { sandbox };
+        self.inner.bus.publish(Topic::Sandboxes, notice.clone());
+        self.inner.bus.publish(owner, notice);
     }
 
     /// As [`Self::tell`], of a row that was just changed.
@@ -232,10 +232,9 @@ impl Sandboxes {
     /// Tells that a sandbox is gone, or about to be.
     fn tell_deleted(&self, sandbox: &StoredSandbox) {
         let sandbox_id = sandbox.id();
-        self.inner.bus.publish(
-            Topic::User(sandbox.user_id),
-            Notice::SandboxDeleted { sandbox_id },
-        );
+        let notice = Notice::SandboxDeleted { sandbox_id };
+        self.inner.bus.publish(Topic::Sandboxes, notice.clone());
+        self.inner.bus.publish(Topic::User(sandbox.user_id), notice);
         self.changed();
     }
 

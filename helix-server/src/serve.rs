@@ -9,6 +9,7 @@ use crate::{
     App, Foundation, Options, api,
     events::LocalBus,
     metrics::Metrics,
+    seal::{self, Seal},
     store::{self, Store},
 };
 
@@ -24,6 +25,9 @@ pub enum Error {
     /// The database.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The keys that secrets are sealed with.
+    #[error(transparent)]
+    Seal(#[from] seal::Error),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -89,12 +93,14 @@ impl Server {
     pub async fn build_with(options: Options, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let tls = options.tls.as_ref().map(tls::Tls::new).transpose()?;
         let store = open_store(&options).await?;
+        let seal = Seal::start(&options, &store, clock.now_ms()).await?;
         let address = options.listen;
         let listening_failed = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listening_failed)?;
         let listening = listener.local_addr().map_err(listening_failed)?;
         let app = App::start(Foundation {
             store,
+            seal,
             ids: Ids::new(Arc::clone(&clock)),
             bus: Arc::new(LocalBus::default()),
             tasks: TaskGroup::new(),
@@ -146,7 +152,7 @@ impl Server {
     }
 }
 
-async fn open_store(options: &Options) -> Result<Store, Error> {
+pub(crate) async fn open_store(options: &Options) -> Result<Store, Error> {
     let data_dir = &options.data_dir;
     // What is in it is for the control plane's own eyes.
     let made = tokio::fs::DirBuilder::new()

@@ -32,6 +32,7 @@ use crate::{
     events::Bus,
     store::{
         self, Store,
+        agents::NewAgent,
         sessions::ListCursor,
         turns::{Begun, NewTurn},
     },
@@ -54,6 +55,7 @@ pub(crate) use inference::Direct;
 use driver::{Driver, Surroundings};
 use model::Question;
 use notices::Notices;
+pub(crate) use prompt::title as title_of;
 
 /// How long a cancel waits for the turn's end.
 const CANCEL_WITHIN: Duration = Duration::from_secs(5);
@@ -134,7 +136,8 @@ impl Sessions {
         &*self.inner.surroundings.notices.bus
     }
 
-    fn notices(&self) -> &Notices {
+    /// Tells readers what changed.
+    pub(crate) fn notices(&self) -> &Notices {
         &self.inner.surroundings.notices
     }
 
@@ -165,12 +168,13 @@ impl Sessions {
         Ok(())
     }
 
-    /// Makes a session.
+    /// Makes a session, with its agent if it has one.
     pub(crate) async fn create(
         &self,
         user: UserId,
         title: Option<String>,
         model: String,
+        agent: Option<NewAgent>,
     ) -> Result<Session, store::Error> {
         let now_ms = self.now_ms();
         let titled = title.is_some();
@@ -182,9 +186,11 @@ impl Sessions {
             updated_at_ms: now_ms,
             last_seq: 0,
             active_turn: None,
-            agent: None,
+            agent: agent.as_ref().map(|new| new.agent.clone()),
         };
-        self.store().add_session(user, &session, titled).await?;
+        self.store()
+            .add_session(user, &session, titled, agent.as_ref())
+            .await?;
         self.notices().changed(user, session.clone());
         Ok(session)
     }
@@ -244,10 +250,19 @@ impl Sessions {
         user: UserId,
         id: SessionId,
     ) -> Result<SessionMessages, Failure> {
+        self.refuse_agent(user, id).await?;
         self.store()
             .messages(user, id)
             .await?
             .ok_or_else(|| Failure::not_found("session"))
+    }
+
+    /// That a model answers in a session, not an agent.
+    async fn refuse_agent(&self, user: UserId, id: SessionId) -> Result<(), Failure> {
+        match self.get(user, id).await?.agent {
+            None => Ok(()),
+            Some(_) => Err(has_agent()),
+        }
     }
 
     /// Follows a session's log from after an event.
@@ -340,6 +355,7 @@ impl Sessions {
             .await?
         {
             Begun::Missing => Err(Failure::not_found(what)),
+            Begun::HasAgent => Err(has_agent()),
             Begun::Busy => Err(Failure::conflict(
                 "a turn of this session is in flight: wait for its end, or cancel it",
             )),
@@ -431,6 +447,7 @@ impl Sessions {
         id: TurnId,
     ) -> Result<Turn, Failure> {
         let missing = || Failure::not_found("turn");
+        self.refuse_agent(user, session).await?;
         let turn = self
             .store()
             .turn(user, session, id)
@@ -460,6 +477,11 @@ impl Sessions {
             .await?
             .ok_or_else(missing)
     }
+}
+
+/// What a chat's routes say of a session with an agent.
+fn has_agent() -> Failure {
+    Failure::conflict("the session has an agent: send prompts to it, and follow its events")
 }
 
 /// Forgets a turn when its driver ends, however it ends.

@@ -18,6 +18,7 @@ use sqlx::{
 use url::Url;
 
 pub(crate) mod accounts;
+pub(crate) mod agents;
 mod credentials;
 mod log;
 pub mod models;
@@ -26,6 +27,8 @@ pub mod row;
 pub mod runners;
 pub mod sandbox_hosts;
 pub mod sandboxes;
+pub(crate) mod seal_keys;
+mod session_keys;
 pub(crate) mod sessions;
 pub mod snapshots;
 pub(crate) mod turns;

@@ -22,4 +22,4 @@ mod conversation;
 mod saved;
 
 pub use conversation::{Act, Conversation, Effect, Limits, Refusal};
-pub use saved::{Change, Permission, Saved, Thread};
+pub use saved::{Change, Permission, Saved, Stored, Thread};

@@ -19,7 +19,7 @@ use http::{Method, header, request::Parts};
 use super::Failure;
 use crate::{
     App,
-    auth::{Credential, Identity},
+    auth::{Credential, Identity, secret},
 };
 
 mod origin;
@@ -95,6 +95,11 @@ pub struct AdminOnly;
 #[derive(Debug)]
 pub struct InferenceKey;
 
+/// As [`InferenceKey`], or an agent with the key of its session. Keys of both kinds may also
+/// come as `x-api-key`, as Anthropic's clients send them.
+#[derive(Debug)]
+pub struct ModelKey;
+
 /// Anyone with an account: signed in, or with a key of scope `sandboxes` or `admin`.
 #[derive(Debug)]
 pub struct SandboxesKey;
@@ -102,6 +107,10 @@ pub struct SandboxesKey;
 /// A runner or a sandbox host, with its own credential.
 #[derive(Debug)]
 pub struct MachineCredential;
+
+/// A sandbox host, with its own credential.
+#[derive(Debug)]
+pub struct HostCredential;
 
 /// A machine, as its credential says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +182,23 @@ impl Access for InferenceKey {
     }
 }
 
+impl Access for ModelKey {
+    type Identity = Identity;
+
+    async fn admit(app: &App, parts: &Parts) -> Result<Identity, Failure> {
+        let Some(key) = bearer(parts).or_else(|| x_api_key(parts)) else {
+            return user(app, parts, &[Scope::Inference]).await;
+        };
+        if !key.starts_with(secret::SESSION_KEY) {
+            return key_owner(app, key, &[Scope::Inference]).await;
+        }
+        let identity = app.auth().identify_session_key(key).await?;
+        identity.ok_or_else(|| {
+            Failure::unauthenticated("the session's key is not valid, or its session has ended")
+        })
+    }
+}
+
 impl Access for SandboxesKey {
     type Identity = Identity;
 
@@ -198,20 +224,21 @@ impl Access for MachineCredential {
     }
 }
 
+impl Access for HostCredential {
+    type Identity = SandboxHostId;
+
+    async fn admit(app: &App, parts: &Parts) -> Result<SandboxHostId, Failure> {
+        match MachineCredential::admit(app, parts).await? {
+            Machine::SandboxHost(host) => Ok(host),
+            Machine::Runner(_) => Err(Failure::forbidden("this is for sandbox hosts")),
+        }
+    }
+}
+
 /// A user with a cookie, or with a key that has one of `scopes`.
 async fn user(app: &App, parts: &Parts, scopes: &[Scope]) -> Result<Identity, Failure> {
     if let Some(key) = bearer(parts) {
-        let identity = app.auth().identify_key(key).await?.ok_or_else(|| {
-            Failure::unauthenticated("the API key is not valid, has expired or was deleted")
-        })?;
-        return match &identity.credential {
-            Credential::ApiKey { scopes: has, .. } if scopes.iter().any(|s| has.contains(s)) => {
-                Ok(identity)
-            }
-            _ => Err(Failure::forbidden(
-                "the API key has no scope that allows this",
-            )),
-        };
+        return key_owner(app, key, scopes).await;
     }
     let name = cookie_name(app.options().is_https());
     let token = cookie(parts, name).ok_or_else(|| {
@@ -224,6 +251,31 @@ async fn user(app: &App, parts: &Parts, scopes: &[Scope]) -> Result<Identity, Fa
         .ok_or_else(|| Failure::unauthenticated("the sign-in has ended: sign in again"))?;
     origin::require_own_page(app, parts)?;
     Ok(identity)
+}
+
+/// The user of an API key that has one of `scopes`.
+async fn key_owner(app: &App, key: &str, scopes: &[Scope]) -> Result<Identity, Failure> {
+    if key.starts_with(secret::SESSION_KEY) {
+        return Err(Failure::forbidden(
+            "the key of a session is for asking models, and for nothing else",
+        ));
+    }
+    let identity = app.auth().identify_key(key).await?.ok_or_else(|| {
+        Failure::unauthenticated("the API key is not valid, has expired or was deleted")
+    })?;
+    match &identity.credential {
+        Credential::ApiKey { scopes: has, .. } if scopes.iter().any(|s| has.contains(s)) => {
+            Ok(identity)
+        }
+        _ => Err(Failure::forbidden(
+            "the API key has no scope that allows this",
+        )),
+    }
+}
+
+/// The credential as Anthropic's clients send it.
+fn x_api_key(parts: &Parts) -> Option<&str> {
+    parts.headers.get("x-api-key")?.to_str().ok().map(str::trim)
 }
 
 /// The credential of `Authorization: Bearer`.

@@ -1,6 +1,6 @@
 //! OpenAI's API under `/v1`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -9,16 +9,22 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use helix_proto::{
-    RequestId, UserId,
+    RequestId,
     openai::{ModelCard, ModelList, RequestBody},
     queue::Priority,
+    session::ModelUsage,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Failure, Json, Path, access::InferenceKey, body};
+use super::{
+    Caller, Failure, Json, Path,
+    access::{InferenceKey, ModelKey},
+    body,
+};
 use crate::{
     App,
+    auth::{Credential, Identity},
     inference::{Endpoint, Error, Job},
 };
 
@@ -49,8 +55,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// The models that can be asked.
 #[utoipa::path(get, path = "/v1/models", tag = "openai",
     responses((status = 200, body = ModelList), (status = 401)),
-    security(("session" = ["member"]), ("api_key" = ["inference"])))]
-async fn models(_: Caller<InferenceKey>, State(app): State<App>) -> Json<ModelList> {
+    security(("session" = ["member"]), ("api_key" = ["inference"]), ("session_key" = [])))]
+async fn models(_: Caller<ModelKey>, State(app): State<App>) -> Json<ModelList> {
     Json(ModelList {
         object: "list".to_owned(),
         data: cards(&app),
@@ -61,9 +67,9 @@ async fn models(_: Caller<InferenceKey>, State(app): State<App>) -> Json<ModelLi
 #[utoipa::path(get, path = "/v1/models/{*model}", tag = "openai",
     params(("model" = String, Path, description = "Its name, slashes included")),
     responses((status = 200, body = ModelCard), (status = 401), (status = 404)),
-    security(("session" = ["member"]), ("api_key" = ["inference"])))]
+    security(("session" = ["member"]), ("api_key" = ["inference"]), ("session_key" = [])))]
 async fn model(
-    _: Caller<InferenceKey>,
+    _: Caller<ModelKey>,
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<ModelCard>, Response> {
@@ -81,14 +87,14 @@ async fn model(
 /// to the engine or provider as it came.
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "openai", request_body = Object,
     responses((status = 200, body = Object), (status = 400), (status = 401), (status = 404), (status = 413), (status = 422), (status = 429), (status = 503)),
-    security(("session" = ["member"]), ("api_key" = ["inference"])))]
+    security(("session" = ["member"]), ("api_key" = ["inference"]), ("session_key" = [])))]
 async fn chat_completions(
-    caller: Caller<InferenceKey>,
+    caller: Caller<ModelKey>,
     State(app): State<App>,
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Failure> {
-    answer(&app, caller.user_id, id, Endpoint::ChatCompletions, request).await
+    answer(&app, &caller, id, Endpoint::ChatCompletions, request).await
 }
 
 /// Continues a text.
@@ -101,7 +107,7 @@ async fn completions(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Failure> {
-    answer(&app, caller.user_id, id, Endpoint::Completions, request).await
+    answer(&app, &caller, id, Endpoint::Completions, request).await
 }
 
 /// Turns texts into vectors.
@@ -114,12 +120,12 @@ async fn embeddings(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Failure> {
-    answer(&app, caller.user_id, id, Endpoint::Embeddings, request).await
+    answer(&app, &caller, id, Endpoint::Embeddings, request).await
 }
 
 async fn answer(
     app: &App,
-    user: UserId,
+    caller: &Identity,
     id: RequestId,
     path: Endpoint,
     request: Request,
@@ -134,9 +140,10 @@ async fn answer(
     };
     let job = Job {
         request_id: id,
-        user_id: Some(user),
+        user_id: Some(caller.user_id),
         path,
         body,
+        otherwise: own_model(app, caller),
         priority,
         deadline,
         waiting: None,
@@ -154,6 +161,19 @@ async fn answer(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     Ok(response)
+}
+
+/// The model of the session whose key the caller has; counts the request for it.
+fn own_model(app: &App, caller: &Identity) -> Option<Arc<str>> {
+    let Credential::SessionKey { session, model } = &caller.credential else {
+        return None;
+    };
+    let usage = ModelUsage {
+        requests: 1,
+        ..ModelUsage::default()
+    };
+    app.session_keys().count(*session, &usage);
+    Some(Arc::clone(model))
 }
 
 /// An error in OpenAI's shape.

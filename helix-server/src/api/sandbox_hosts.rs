@@ -145,6 +145,7 @@ async fn delete(
     Query(query): Query<DeleteQuery>,
 ) -> Result<StatusCode, Failure> {
     app.sandboxes().remove_host(id, query.force).await?;
+    app.agents().revoke(id, "the sandbox host was deleted");
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -192,6 +193,7 @@ async fn rotate(
     if !app.sandboxes().rotate_host(id, &credential.hash).await? {
         return Err(Failure::not_found("sandbox host"));
     }
+    app.agents().revoke(id, "the credential was replaced");
     let (name, credential) = (host.name, credential.secret);
     Ok(Json(CreatedSandboxHost {
         id,

@@ -24,7 +24,7 @@ mod headers;
 pub(crate) mod origins;
 mod ports;
 mod relay;
-mod request;
+pub(super) mod request;
 mod snapshots;
 mod stats;
 mod terminals;

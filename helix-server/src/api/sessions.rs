@@ -5,14 +5,16 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use helix_proto::{
     SessionId,
     page::Page,
-    session::{CreateSessionRequest, Session, UpdateSessionRequest},
+    session::{CreateSessionAgent, CreateSessionRequest, Session, UpdateSessionRequest},
 };
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Failure, Json, Path, Query, access::SessionsKey, check};
-use crate::{App, inference::DEFAULT_MODEL, store::sessions::ListCursor};
+use super::{
+    Caller, Failure, Json, Path, Query, access::SessionsKey, check, sandboxes::request as sandbox,
+};
+use crate::{App, agents::NewSession, inference::DEFAULT_MODEL, store::sessions::ListCursor};
 
 /// Items of a page, unless the caller wants fewer.
 const PAGE: u32 = 50;
@@ -101,9 +103,34 @@ async fn list(
     Ok(Json(Page { items, next_cursor }))
 }
 
-/// Starts a session.
+/// The longest path and the longest URL of a repository, in bytes.
+const LONGEST_PATH: usize = 1_024;
+
+/// Checks what a session with an agent begins with.
+fn check_agent(agent: &mut CreateSessionAgent) -> Result<(), Failure> {
+    if let Some(request) = &mut agent.sandbox {
+        sandbox::check(request)?;
+    }
+    if let Some(directory) = &agent.directory
+        && (!directory.starts_with('/')
+            || directory.len() > LONGEST_PATH
+            || directory.chars().any(char::is_control))
+    {
+        let why = format!("must be an absolute path of at most {LONGEST_PATH} bytes");
+        return Err(Failure::invalid("agent.directory", why));
+    }
+    if let Some(repository) = &mut agent.repository {
+        repository.url = check::line("agent.repository.url", &repository.url, LONGEST_PATH)?;
+        if let Some(branch) = &mut repository.branch {
+            *branch = check::line("agent.repository.branch", branch, 255)?;
+        }
+    }
+    Ok(())
+}
+
+/// Starts a session, with an agent in a sandbox or as a chat with a model.
 #[utoipa::path(post, path = "/api/v1/sessions", tag = "sessions", request_body = CreateSessionRequest,
-    responses((status = 201, body = Session), (status = 401), (status = 422)),
+    responses((status = 201, body = Session), (status = 401), (status = 409), (status = 422), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn create(
     caller: Caller<SessionsKey>,
@@ -114,9 +141,26 @@ async fn create(
         .title
         .map(|title| check::line("title", &title, 200))
         .transpose()?;
-    let model = request.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    let mut agent = request.agent;
+    let agents_own = agent.as_mut().and_then(|agent| agent.model.take());
+    let model = agents_own.or(request.model);
+    let model = model.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
     let model = check::line("model", &model, 200)?;
-    let session = app.sessions().create(caller.user_id, title, model).await?;
+    let session = match agent {
+        None => {
+            let sessions = app.sessions();
+            sessions.create(caller.user_id, title, model, None).await?
+        }
+        Some(mut agent) => {
+            check_agent(&mut agent)?;
+            let new = NewSession {
+                title,
+                model,
+                agent,
+            };
+            app.agents().create(&caller, new).await?
+        }
+    };
     Ok((StatusCode::CREATED, Json(session)))
 }
 
@@ -152,13 +196,17 @@ async fn update(
         .model
         .map(|model| check::line("model", &model, 200))
         .transpose()?;
-    app.sessions()
+    let session = app
+        .sessions()
         .update(caller.user_id, id, title, model)
-        .await
-        .map(Json)
+        .await?;
+    // What the session's key says of its model is read again.
+    app.auth().forget_session_key(session.id);
+    Ok(Json(session))
 }
 
-/// Deletes a session with all that is in it; a turn in flight is stopped.
+/// Deletes a session with all that is in it; a turn in flight is stopped. An agent's thread ends, and
+/// a sandbox that was made for the session is deleted.
 #[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session")),
     responses((status = 204), (status = 401), (status = 404)),
@@ -168,7 +216,11 @@ async fn delete(
     State(app): State<App>,
     Path(id): Path<SessionId>,
 ) -> Result<StatusCode, Failure> {
-    app.sessions().delete(caller.user_id, id).await?;
+    match app.sessions().get(caller.user_id, id).await?.agent {
+        None => app.sessions().delete(caller.user_id, id).await?,
+        Some(agent) => app.agents().delete(&caller, id, &agent).await?,
+    }
+    app.auth().forget_session_key(id);
     Ok(StatusCode::NO_CONTENT)
 }
 

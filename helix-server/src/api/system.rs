@@ -58,6 +58,7 @@ async fn metrics(
     machines::metrics::describe(&now);
     app.fleet().note_metrics(&now);
     app.sandboxes().note_metrics(&now).await;
+    app.agents().note_metrics(&now);
     (kind, app.foundation().metrics.render() + &now.render())
 }
 

@@ -315,7 +315,7 @@ impl Auth {
         let hash = inner.passwords.hash(new).await?;
         let keep = match &caller.credential {
             Credential::SignIn { .. } => Some(&*caller.secret_hash),
-            Credential::ApiKey { .. } => None,
+            Credential::ApiKey { .. } | Credential::SessionKey { .. } => None,
         };
         inner
             .store

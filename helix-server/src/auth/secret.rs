@@ -14,6 +14,8 @@ pub const RUNNER: &str = "hxr_";
 pub const JOIN_TOKEN: &str = "hxj_";
 /// The prefix of sandbox hosts' credentials.
 pub const SANDBOX_HOST: &str = "hxs_";
+/// The prefix of keys that are bound to a session.
+pub const SESSION_KEY: &str = "hxa_";
 /// The prefix of browsers' cookies.
 pub(crate) const SIGN_IN: &str = "hxc_";
 /// The prefix of tokens in one-time links.

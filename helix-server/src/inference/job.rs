@@ -44,6 +44,8 @@ pub struct Job {
     pub path: Endpoint,
     /// What to ask, the model's name included.
     pub body: RequestBody,
+    /// The model that answers where nothing has the name in the body, or it is `default`.
+    pub otherwise: Option<Arc<str>>,
     /// How urgent it is.
     pub priority: Priority,
     /// How long it may wait for an instance.

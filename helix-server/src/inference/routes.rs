@@ -69,6 +69,18 @@ impl Routes {
             .map(|provider| Route::Provider(Arc::clone(provider), name.to_owned()))
     }
 
+    /// Where `name` leads for somebody with a model of their own: that one stands for `default`
+    /// and for every name that leads nowhere.
+    pub(crate) fn resolve_or(&self, name: &str, otherwise: Option<&str>) -> Option<Route> {
+        let Some(own) = otherwise else {
+            return self.resolve(name);
+        };
+        let named = (name != DEFAULT_MODEL)
+            .then(|| self.resolve(name))
+            .flatten();
+        named.or_else(|| self.resolve(own))
+    }
+
     /// The model behind the name `default`: the one marked so, or the only one.
     pub(crate) fn default_model(&self) -> Option<&Arc<Model>> {
         self.default.as_ref().or_else(|| {
@@ -181,6 +193,24 @@ mod tests {
         check("org/gpt-y", "openai org/gpt-y");
         check("other", "nothing");
         check("acme/", "nothing");
+    }
+
+    #[test]
+    fn a_model_of_ones_own_stands_for_default_and_for_names_that_lead_nowhere() {
+        let check = |name: &str, own: Option<&str>, expected: &str| {
+            let found = match routes().resolve_or(name, own) {
+                Some(Route::Model(model)) => model.name.clone(),
+                Some(Route::Provider(provider, model)) => format!("{} {model}", provider.name()),
+                None => "nothing".to_owned(),
+            };
+            assert_eq!(found, expected, "{name} {own:?}");
+        };
+        check("claude-x", None, "nothing");
+        check("claude-x", Some("acme/own"), "acme/own");
+        check("default", Some("acme/own"), "acme/own");
+        check("default", Some("default"), "tiny");
+        check("gpt-x", Some("tiny"), "openai gpt-x");
+        check("claude-x", Some("gone"), "nothing");
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl ChatModel for Direct {
             user_id: Some(question.user_id),
             path: Endpoint::ChatCompletions,
             body,
+            otherwise: None,
             priority: Priority::High,
             deadline: self.deadline,
             waiting: Some(question.waiting),

@@ -11,13 +11,13 @@ use crate::events::{Bus, Notice, Topic};
 
 /// Publishes what sessions tell. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Notices {
+pub(crate) struct Notices {
     pub(super) bus: Arc<dyn Bus>,
 }
 
 impl Notices {
     /// A log grew.
-    pub(super) fn appended(&self, session_id: SessionId, events: Vec<SessionEvent>) {
+    pub(crate) fn appended(&self, session_id: SessionId, events: Vec<SessionEvent>) {
         if !events.is_empty() {
             let notice = Notice::Appended {
                 session_id,
@@ -28,7 +28,7 @@ impl Notices {
     }
 
     /// A session was made or changed.
-    pub(super) fn changed(&self, user: UserId, session: Session) {
+    pub(crate) fn changed(&self, user: UserId, session: Session) {
         let notice = Notice::SessionChanged {
             session: Arc::new(session),
         };

@@ -31,7 +31,7 @@ pub(super) fn request(history: &[Turn], turn: &Turn) -> Bytes {
 }
 
 /// A title from the first message: its first line, cut between words.
-pub(super) fn title(content: &str) -> String {
+pub(crate) fn title(content: &str) -> String {
     let line = content
         .lines()
         .map(str::trim)

@@ -1,5 +1,7 @@
 //! The append-only log of each session.
 
+use std::fmt::Write as _;
+
 use helix_proto::{
     SessionId, TurnId, UserId,
     session::{SessionEvent, SessionEventBody},
@@ -28,6 +30,10 @@ pub(crate) const fn turn_of(body: &SessionEventBody) -> Option<TurnId> {
     }
 }
 
+/// Rows of one statement at most. Fewer are written as powers of two, so that there are few
+/// different statements for a connection to keep.
+const ROWS: usize = 64;
+
 /// Appends events after `last_seq`, which the caller took by raising the
 /// session's `last_seq` in the same transaction.
 pub(super) async fn append(
@@ -37,21 +43,45 @@ pub(super) async fn append(
     at_ms: u64,
     bodies: Vec<SessionEventBody>,
 ) -> Result<Vec<SessionEvent>, Error> {
-    let mut events = Vec::with_capacity(bodies.len());
-    for (seq, body) in (last_seq + 1..).zip(bodies) {
-        let text = serde_json::to_string(&body).map_err(|error| row::corrupt("body", &error))?;
-        sqlx::query(
-            "INSERT INTO session_events (session_id, seq, at_ms, body) VALUES ($1, $2, $3, $4)",
-        )
-        .bind(session.to_string())
-        .bind(row::to_i64(seq))
-        .bind(row::to_i64(at_ms))
-        .bind(text)
-        .execute(&mut **transaction)
-        .await?;
-        events.push(SessionEvent { seq, at_ms, body });
+    let numbered = (last_seq + 1..).zip(bodies);
+    let events: Vec<_> = numbered
+        .map(|(seq, body)| SessionEvent { seq, at_ms, body })
+        .collect();
+    let mut rest = &events[..];
+    while !rest.is_empty() {
+        let (rows, after) = rest.split_at(1 << rest.len().min(ROWS).ilog2());
+        insert(transaction, session, rows).await?;
+        rest = after;
     }
     Ok(events)
+}
+
+async fn insert(
+    transaction: &mut Transaction,
+    session: SessionId,
+    events: &[SessionEvent],
+) -> Result<(), Error> {
+    let mut statement =
+        String::from("INSERT INTO session_events (session_id, seq, at_ms, body) VALUES ");
+    for index in 0..events.len() {
+        let comma = if index == 0 { "" } else { ", " };
+        let first = 2 + 3 * index;
+        let (second, third) = (first + 1, first + 2);
+        // Writing to a text does not fail.
+        let _ = write!(statement, "{comma}($1, ${first}, ${second}, ${third})");
+    }
+    // Made of numbers alone.
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(session.to_string());
+    for event in events {
+        let text =
+            serde_json::to_string(&event.body).map_err(|error| row::corrupt("body", &error))?;
+        query = query
+            .bind(row::to_i64(event.seq))
+            .bind(row::to_i64(event.at_ms))
+            .bind(text);
+    }
+    query.execute(&mut **transaction).await?;
+    Ok(())
 }
 
 /// The events of a session after `after`, at most `most`.

@@ -6,16 +6,23 @@ use helix_proto::{
 };
 use sqlx::any::AnyRow;
 
-use super::{Error, Store, Transaction, log, row};
+use super::{
+    Error, Store, Transaction,
+    agents::{NewAgent, read::agent_of, write::insert as insert_agent},
+    log, row,
+};
 
 /// What is read of a session, `WHERE` follows.
 macro_rules! select_sessions {
     ($rest:literal) => {
         concat!(
             "SELECT s.id, s.title, s.titled, s.model, s.created_at_ms, s.updated_at_ms, s.last_seq,
-                (SELECT t.id FROM turns t
-                 WHERE t.session_id = s.id AND t.state IN ('queued', 'running')) AS active_turn
-             FROM sessions s WHERE ",
+                COALESCE((SELECT t.id FROM turns t
+                    WHERE t.session_id = s.id AND t.state IN ('queued', 'running')),
+                 (SELECT t.id FROM agent_turns t
+                    WHERE t.session_id = s.id AND t.state = 'in_flight')) AS active_turn,
+                a.agent, a.title AS agent_title, a.sandbox_id, a.directory, a.owns_sandbox
+             FROM sessions s LEFT JOIN session_agents a ON a.session_id = s.id WHERE ",
             $rest
         )
     };
@@ -36,8 +43,20 @@ pub(super) fn session(row: &AnyRow) -> Result<Session, Error> {
                     .map_err(|error| row::corrupt("active_turn", &error))
             })
             .transpose()?,
-        agent: None,
+        agent: agent_of(row)?,
     })
+}
+
+/// A session, whoever's it is.
+pub(super) async fn read(
+    transaction: &mut Transaction,
+    id: SessionId,
+) -> Result<Option<Session>, Error> {
+    let found = sqlx::query(select_sessions!("s.id = $1"))
+        .bind(id.to_string())
+        .fetch_optional(&mut **transaction)
+        .await?;
+    found.as_ref().map(session).transpose()
 }
 
 /// A session that a transaction has for itself until it ends.
@@ -120,13 +139,15 @@ fn anywhere(text: &str) -> String {
 }
 
 impl Store {
-    /// Adds a session.
+    /// Adds a session, with its agent if it has one.
     pub(crate) async fn add_session(
         &self,
         user: UserId,
         session: &Session,
         titled: bool,
+        agent: Option<&NewAgent>,
     ) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO sessions
                 (id, user_id, title, titled, search_title, model, created_at_ms, updated_at_ms, last_seq)
@@ -140,9 +161,12 @@ impl Store {
         .bind(&session.model)
         .bind(row::to_i64(session.created_at_ms))
         .bind(row::to_i64(session.updated_at_ms))
-        .execute(self.pool())
+        .execute(&mut *transaction)
         .await?;
-        Ok(())
+        if let Some(agent) = agent {
+            insert_agent(&mut transaction, session.id, agent).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
     /// A session of a user.
@@ -173,6 +197,8 @@ impl Store {
              AND (s.updated_at_ms < $2 OR (s.updated_at_ms = $2 AND s.id < $3))
              AND ($4 = '%%' OR s.search_title LIKE $4 ESCAPE '\\' OR EXISTS (
                 SELECT 1 FROM turns t WHERE t.session_id = s.id AND t.replaced = 0
+                AND t.search_text LIKE $4 ESCAPE '\\') OR EXISTS (
+                SELECT 1 FROM agent_turns t WHERE t.session_id = s.id
                 AND t.search_text LIKE $4 ESCAPE '\\'))
              ORDER BY s.updated_at_ms DESC, s.id DESC LIMIT $5"
         ))

@@ -43,6 +43,8 @@ pub(crate) enum Begun {
     Before(Turn),
     /// Another one is in flight.
     Busy,
+    /// An agent answers in the session.
+    HasAgent,
     /// There is no such session, or no such turn in it.
     Missing,
 }
@@ -79,6 +81,9 @@ impl Store {
         let Some(mut locked) = lock(&mut transaction, user, session, now_ms).await? else {
             return Ok(Begun::Missing);
         };
+        if locked.session.agent.is_some() {
+            return Ok(Begun::HasAgent);
+        }
         if let Some(key) = &new.idempotency_key {
             let before =
                 sqlx::query("SELECT * FROM turns WHERE session_id = $1 AND idempotency_key = $2")

@@ -35,5 +35,6 @@ mod relay;
 mod routes;
 mod sandboxes;
 mod serving;
+mod session_keys;
 mod sessions;
 mod world;

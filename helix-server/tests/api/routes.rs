@@ -149,6 +149,11 @@ async fn callers(world: &World) -> Vec<Kindred> {
         &key(&admin, Scope::Admin).await,
         |route| public(route) || for_admin_key(route),
     );
+    let session = crate::session_keys::session(&member, "scripted/m").await;
+    let agent = crate::session_keys::agent(world, &session).await;
+    add("agent", &agent, |route| {
+        public(route) || route.allowed.contains_key("session_key")
+    });
     add("member", &member, |route| {
         public(route) || for_member(route)
     });

@@ -26,6 +26,52 @@ pub struct Saved {
     pub(super) closed: bool,
 }
 
+/// What is read back from a database, part by part; a [`Saved`] is made of it.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// The thread that there is.
+    pub thread: Option<Thread>,
+    /// The agent's own id of its session.
+    pub session: Option<String>,
+    /// Commands that the host has not stored yet, in order.
+    pub commands: VecDeque<Numbered>,
+    /// The prompts that wait, first the next.
+    pub queue: VecDeque<QueuedPrompt>,
+    /// Why the queue waits, if it does.
+    pub held: Option<HeldBecause>,
+    /// The turn in flight.
+    pub turn: Option<Turn>,
+    /// Requests for a permission that are open, by sequence number.
+    pub permissions: BTreeMap<u64, Permission>,
+    /// Whether the conversation is over.
+    pub closed: bool,
+}
+
+impl From<Stored> for Saved {
+    fn from(stored: Stored) -> Self {
+        let Stored {
+            thread,
+            session,
+            commands,
+            queue,
+            held,
+            turn,
+            permissions,
+            closed,
+        } = stored;
+        Self {
+            thread,
+            session,
+            commands,
+            queue,
+            held,
+            turn,
+            permissions,
+            closed,
+        }
+    }
+}
+
 /// A thread as the control plane knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {

@@ -17,7 +17,7 @@ const MAX_VARIABLES_BYTES: usize = 64 << 10;
 const TIMES_MS: std::ops::RangeInclusive<u64> = 1_000..=315_360_000_000;
 
 /// A request to make a sandbox; its names are tidied up.
-pub(super) fn check(request: &mut CreateSandboxRequest) -> Result<(), Failure> {
+pub(in crate::api) fn check(request: &mut CreateSandboxRequest) -> Result<(), Failure> {
     request.name = name(request.name.as_deref())?;
     if let Rootfs::Image { image } = &mut request.rootfs {
         *image = check::line("rootfs.image", image, 255)?;

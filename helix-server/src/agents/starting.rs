@@ -1,0 +1,92 @@
+//! Sessions with an agent, as they begin.
+
+use helix_proto::{
+    sandbox::{CreateSandboxRequest, SandboxState},
+    session::{CreateSessionAgent, Session, SessionAgent},
+};
+
+use super::Agents;
+use crate::{
+    api::Failure,
+    auth::Identity,
+    store::{agents::NewAgent, sandboxes::StoredSandbox},
+};
+
+/// Where an agent begins, unless somebody says otherwise: the home of a sandbox's user.
+const HOME: &str = "/home/user";
+
+/// A session that begins, checked already.
+#[derive(Debug)]
+pub(crate) struct NewSession {
+    pub(crate) title: Option<String>,
+    pub(crate) model: String,
+    pub(crate) agent: CreateSessionAgent,
+}
+
+impl Agents {
+    /// Begins a session with an agent, in a sandbox of the caller or in a new one.
+    ///
+    /// # Errors
+    /// No such agent or sandbox; what making a sandbox fails with.
+    pub(crate) async fn create(
+        &self,
+        caller: &Identity,
+        new: NewSession,
+    ) -> Result<Session, Failure> {
+        let store = &self.inner.store;
+        let asked = new.agent;
+        let entry = store.catalogue_agent(&asked.agent).await?;
+        let entry = entry
+            .ok_or_else(|| Failure::invalid("agent.agent", "there is no such agent"))?
+            .agent;
+        if !entry.enabled {
+            return Err(Failure::invalid("agent.agent", "the agent is switched off"));
+        }
+        let (sandbox, owns_sandbox) = self
+            .sandbox_for(caller, asked.sandbox_id, asked.sandbox)
+            .await?;
+        let agent = SessionAgent {
+            agent: entry.name,
+            title: entry.title,
+            sandbox_id: sandbox.id(),
+            directory: asked.directory.unwrap_or_else(|| HOME.to_owned()),
+            owns_sandbox,
+        };
+        let new_agent = NewAgent {
+            agent,
+            host_id: sandbox.host_id,
+            repository: asked.repository,
+        };
+        let sessions = &self.inner.sessions;
+        let made = sessions
+            .create(caller.user_id, new.title, new.model, Some(new_agent))
+            .await;
+        if made.is_err() && owns_sandbox {
+            // Nobody would delete it.
+            self.inner.sandboxes.delete(caller, sandbox.id()).await?;
+        }
+        Ok(made?)
+    }
+
+    /// The sandbox to work in, and whether it was made for this.
+    async fn sandbox_for(
+        &self,
+        caller: &Identity,
+        id: Option<helix_proto::SandboxId>,
+        make: Option<CreateSandboxRequest>,
+    ) -> Result<(StoredSandbox, bool), Failure> {
+        let both = "exactly one of `sandbox_id` and `sandbox` is needed";
+        let (id, made) = match (id, make) {
+            (Some(id), None) => (id, false),
+            (None, Some(request)) => (self.inner.sandboxes.create(caller, request).await?.id, true),
+            _ => return Err(Failure::invalid("agent", both)),
+        };
+        let found = self.inner.store.sandbox(id).await?;
+        // An agent works for the session's user alone: not even an administrator's works in
+        // somebody else's.
+        let found = found
+            .filter(|it| it.user_id == caller.user_id && it.state != SandboxState::Deleted)
+            .ok_or_else(|| Failure::invalid("agent.sandbox_id", "there is no such sandbox"))?;
+        Ok((found, made))
+    }
+}
