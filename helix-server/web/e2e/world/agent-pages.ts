@@ -234,7 +234,7 @@ export const withAgents =
       const { pathname } = new URL(route.request().url());
       const one = /\/sessions\/ses_0+(\d)$/.exec(pathname);
       if (one?.[1] !== undefined) return route.fulfill({ json: session(one[1]) });
-      if (pathname.endsWith('/agents')) return route.fulfill({ json: { items: AGENTS } });
+      if (pathname.endsWith('/agents')) return route.fulfill({ json: AGENTS });
       const agent = AGENTS.find(({ name }) => pathname.endsWith(`/agents/${name ?? ''}`));
       if (agent) return route.fulfill({ json: { ...agent, ...PROGRAM } });
       return route.fulfill({ status: 204 });

@@ -1,10 +1,9 @@
 import { notifications } from '@mantine/notifications';
 import { useMemo } from 'react';
 
-import { call } from '../api/client';
+import { call, http } from '../api/client';
 import { messageOf } from '../api/failure';
 import type { AgentContent, PermissionAnswer } from '../api/types';
-import { http } from './routes';
 
 /** What people do with the agent of a session. What follows from it comes with the log. */
 export interface Agent {

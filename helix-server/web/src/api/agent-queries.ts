@@ -1,16 +1,12 @@
 /** What is read of the catalogue of agents, and how it is kept. */
 import { queryOptions } from '@tanstack/react-query';
 
-import { http } from '../agents/routes';
-import { call } from './client';
+import { call, http } from './client';
 import { keys } from './queries';
 
 export const agentsQuery = queryOptions({
   queryKey: keys.agents,
-  queryFn: async ({ signal }) => {
-    const { items } = await call(http.GET('/api/v1/agents', { signal }));
-    return items;
-  },
+  queryFn: ({ signal }) => call(http.GET('/api/v1/agents', { signal })),
 });
 
 /** An agent with how it runs: for administrators. */

@@ -13,10 +13,9 @@ import { useForm } from '@mantine/form';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 
 import { agentQuery } from '../../api/agent-queries';
-import { call } from '../../api/client';
+import { call, http } from '../../api/client';
 import { keys } from '../../api/queries';
 import { ErrorState, FormError, LoadingState } from '../../components/states';
-import { http } from '../routes';
 import { checkAgent, EMPTY_AGENT, MODEL_APIS, toForm, toPut, type AgentForm } from './agent-form';
 
 const MONOSPACE = { input: { fontFamily: 'var(--mantine-font-family-monospace)' } };

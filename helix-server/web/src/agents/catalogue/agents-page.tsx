@@ -1,16 +1,15 @@
 import { ActionIcon, Badge, Button, Card, Group, Stack, Text, Title, Tooltip } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { IconPencil, IconPlus, IconRobot, IconTrash } from '@tabler/icons-react';
+import { IconPencil, IconPlus, IconRestore, IconRobot, IconTrash } from '@tabler/icons-react';
 import { useState } from 'react';
 
 import { agentsQuery } from '../../api/agent-queries';
-import { call } from '../../api/client';
+import { call, http } from '../../api/client';
 import { keys } from '../../api/queries';
 import type { CatalogueAgent } from '../../api/types';
 import { ConfirmDialog } from '../../components/confirm';
 import { Page } from '../../components/page';
 import { EmptyState, ErrorState, LoadingState } from '../../components/states';
-import { http } from '../routes';
 import { AddAgent, EditAgent } from './agent-dialog';
 import { MODEL_APIS } from './agent-form';
 
@@ -91,7 +90,7 @@ function AgentCard({ agent, onEdit, onDelete }: CardProps) {
             <Title order={2} size="h3">
               {title}
             </Title>
-            {builtIn && <Badge color="blue">Built in</Badge>}
+            {builtIn && <Badge color="blue">Comes with Helix</Badge>}
             {!enabled && <Badge color="gray">Switched off</Badge>}
           </Group>
           <Text size="sm" mt={4}>
@@ -107,13 +106,15 @@ function AgentCard({ agent, onEdit, onDelete }: CardProps) {
               <IconPencil size={17} />
             </ActionIcon>
           </Tooltip>
-          {!builtIn && (
-            <Tooltip label="Delete">
-              <ActionIcon size={32} aria-label={`Delete ${title}`} onClick={onDelete}>
-                <IconTrash size={17} />
-              </ActionIcon>
-            </Tooltip>
-          )}
+          <Tooltip label={builtIn ? 'Make it as it came' : 'Delete'}>
+            <ActionIcon
+              size={32}
+              aria-label={builtIn ? `Make ${title} as it came` : `Delete ${title}`}
+              onClick={onDelete}
+            >
+              {builtIn ? <IconRestore size={17} /> : <IconTrash size={17} />}
+            </ActionIcon>
+          </Tooltip>
         </Group>
       </Group>
     </Card>
@@ -133,8 +134,8 @@ function DeleteAgent({ agent, onClose }: { agent: CatalogueAgent; onClose: () =>
   return (
     <ConfirmDialog
       opened
-      title={`Delete ${agent.title}?`}
-      action="Delete"
+      title={agent.built_in ? `Make ${agent.title} as it came?` : `Delete ${agent.title}?`}
+      action={agent.built_in ? 'Undo all changes' : 'Delete'}
       busy={remove.isPending}
       error={remove.error}
       onConfirm={() => {
@@ -142,7 +143,9 @@ function DeleteAgent({ agent, onClose }: { agent: CatalogueAgent; onClose: () =>
       }}
       onClose={onClose}
     >
-      No session can be started with it any more. Sessions that there are go on.
+      {agent.built_in
+        ? 'What was changed of it is undone. Sessions that there are go on with what they began with.'
+        : 'No session can be started with it any more. Sessions that there are go on.'}
     </ConfirmDialog>
   );
 }

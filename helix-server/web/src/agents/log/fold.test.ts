@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import type { AgentEvent, AgentEntry, AgentEventBody, SessionEvent } from '../../api/types';
+import type { AgentEntry, AgentEventBody, SessionEvent } from '../../api/types';
 import { foldLog } from './fold';
 import { EMPTY_LOG, openPermissions, terminalKey, type AgentLog, type Item } from './view';
 import { momentText } from './words';

@@ -7,7 +7,6 @@ import { messageOf } from '../../api/failure';
 import { keys } from '../../api/queries';
 import { randomKey } from '../../api/random-key';
 import type { CreateSandboxRequest, Session } from '../../api/types';
-import { http as agentHttp } from '../routes';
 import { toSession, type StartForm } from './start-form';
 
 interface Start {
@@ -38,7 +37,7 @@ async function ask(session: Session, prompt: string): Promise<string> {
   if (prompt === '') return '';
   try {
     await call(
-      agentHttp.POST('/api/v1/sessions/{id}/prompts', {
+      http.POST('/api/v1/sessions/{id}/prompts', {
         params: { path: { id: session.id } },
         body: { content: [{ type: 'text', text: prompt }], idempotency_key: randomKey() },
       }),
