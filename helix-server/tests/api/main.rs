@@ -23,6 +23,8 @@ macro_rules! on_both_databases {
 }
 
 mod accounts;
+mod agent_host;
+mod agents;
 mod bad_input;
 mod full;
 mod host;

@@ -59,15 +59,19 @@ impl Actor {
                 .append_agent(&inner.seal, session, &batch, now_ms)
                 .await?
         };
-        // The session is gone, and its thread is forgotten by whoever deleted it.
-        let appended = appended.ok_or(Stop::Done)?;
+        let Some(appended) = appended else {
+            // Its user was deleted, and the session with them.
+            if let Some(thread) = self.machine.saved().thread().map(|thread| thread.id) {
+                self.send(&Down::Forget { thread }).await;
+            }
+            return Err(Stop::Done);
+        };
         inner.counters.count(changes);
         self.shown = shown;
         news::follow_phase(&mut self.stored.phase, changes);
         let notices = inner.sessions.notices();
         notices.appended(session, appended.events);
         if let Some(session) = appended.session {
-            self.stored.model.clone_from(&session.model);
             notices.changed(self.stored.user_id, session);
         }
         Ok(())
@@ -87,6 +91,11 @@ impl Actor {
             Place::Coming => return Ok(None),
             Place::Gone(reason) => return Ok(Some(self.cannot_open(&reason))),
             Place::There => {}
+        }
+        let (user, session) = (self.stored.user_id, self.stored.session_id);
+        // A person may have chosen another model meanwhile.
+        if let Some(session) = self.agents.inner.store.session(user, session).await? {
+            self.stored.model = session.model;
         }
         Ok(Some(match self.agents.opening(&self.stored).await? {
             Err(reason) => self.cannot_open(&reason),

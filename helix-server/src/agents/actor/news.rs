@@ -23,21 +23,27 @@ pub(super) fn is_asked(changes: &[Change]) -> bool {
 /// The title that follows from what changed: what the agent calls the conversation, or the
 /// beginning of what it was asked.
 pub(super) fn title(changes: &[Change]) -> Option<Title> {
-    entries(changes).rev().find_map(|entry| match entry {
+    let given = entries(changes).rev().find_map(|entry| match entry {
         Entry::Agent { event, .. } => match &event.body {
             EventBody::Title { title } => line(title).map(Title::Agent),
             _ => None,
         },
-        Entry::PromptQueued { prompt, .. } => {
-            let texts = prompt.content.iter().filter_map(|piece| match piece {
-                Content::Text { text } => Some(title_of(text)),
-                _ => None,
-            });
-            let mut titles = texts.filter(|title| !title.is_empty());
-            titles.next().map(Title::Prompt)
-        }
         _ => None,
-    })
+    });
+    let asked = || {
+        entries(changes).find_map(|entry| match entry {
+            Entry::PromptQueued { prompt, .. } => {
+                let texts = prompt.content.iter().filter_map(|piece| match piece {
+                    Content::Text { text } => Some(title_of(text)),
+                    _ => None,
+                });
+                let mut titles = texts.filter(|title| !title.is_empty());
+                titles.next().map(Title::Prompt)
+            }
+            _ => None,
+        })
+    };
+    given.or_else(asked)
 }
 
 /// A title as a line of bounded length.
