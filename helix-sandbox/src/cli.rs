@@ -60,6 +60,20 @@ pub(crate) enum Command {
     /// Say what this machine can do and what it cannot, and what to do about that. Ends
     /// with status 1 where no sandbox can run.
     Check,
+    /// Be an agent inside a sandbox: one that speaks the Agent Client Protocol on standard
+    /// input and output, has a shell and files, and asks a model by chat completions.
+    #[command(hide = true)]
+    Agent {
+        /// Where chat completions are, without /v1.
+        #[arg(long, env = "HELIX_API", value_name = "URL")]
+        api: Url,
+        /// The key for it.
+        #[arg(long, env = "HELIX_API_KEY", hide_env_values = true)]
+        key: String,
+        /// The model.
+        #[arg(long, env = "HELIX_MODEL")]
+        model: String,
+    },
     /// Delete every sandbox and every snapshot of this host with all that they hold of the
     /// machine: disks, networks, firewall, control groups. For a machine that is to host no
     /// more, before its data directory is removed. Not while the host runs. Images and the

@@ -24,6 +24,9 @@ pub enum Error {
     /// The machine cannot be asked what it has.
     #[error("this machine's processors and memory cannot be told: {0}")]
     Machine(String),
+    /// What speaks with the built-in agent broke off.
+    #[error("the built-in agent: {0}")]
+    Assistant(String),
     /// The data directory cannot be used.
     #[error("cannot use {}: {source}", path.display())]
     Data {
@@ -37,7 +40,9 @@ pub enum Error {
 impl Retry for Error {
     fn retryability(&self) -> Retryability {
         match self {
-            Self::Option { .. } | Self::Data { .. } | Self::Machine(_) => Retryability::Permanent,
+            Self::Option { .. } | Self::Data { .. } | Self::Machine(_) | Self::Assistant(_) => {
+                Retryability::Permanent
+            }
             Self::Outbound(error) => error.retryability(),
             Self::Credential(error) => error.retryability(),
             Self::Isolation(error) if error.is_retryable() => Retryability::Transient,

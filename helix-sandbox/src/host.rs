@@ -10,7 +10,7 @@ use helix_tunnel::{Agent, AgentOptions, Stopped};
 use tokio::sync::broadcast;
 
 use crate::{
-    Error, Handle, HostOptions,
+    Error, Handle, HostOptions, agents,
     authorities::Authorities,
     credential, http,
     machine::{Identity, Machine},
@@ -101,6 +101,14 @@ impl HostBuilder {
         let agent = match &options.server {
             Some(server) => {
                 let credential = credential::resolve(&options, server, &outbound).await?;
+                agents::begin(
+                    sandboxes.clone(),
+                    server,
+                    credential.clone(),
+                    outbound.clone(),
+                    &tasks,
+                )
+                .await?;
                 let agent = Agent::new(server, credential, outbound, router.clone(), self.agent)?;
                 handle.connection = Some(agent.state());
                 Some(agent)

@@ -118,6 +118,8 @@ pub fn of_namespaces(options: &HostOptions) -> namespaces::Options {
         settings.first_id = first_id;
     }
     settings.media = options.isolation.media.clone().or_else(media);
+    // What was replaced by another since it was started is no file any more.
+    settings.tools = std::env::current_exe().ok().filter(|own| own.is_file());
     if let Some(spare_disks) = options.isolation.spare_disks {
         settings.spare_disks = spare_disks.into();
     }

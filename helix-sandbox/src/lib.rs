@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod agents;
+mod assistant;
 mod authorities;
 pub mod credential;
 pub mod environment;
@@ -20,6 +22,7 @@ mod sandboxes;
 #[cfg(test)]
 mod tests;
 
+pub use assistant::{AssistantOptions, assist};
 pub use error::Error;
 pub use handle::Handle;
 pub use host::{Host, HostBuilder};

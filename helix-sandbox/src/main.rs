@@ -5,7 +5,7 @@ mod config;
 mod docker_images;
 mod images;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -14,7 +14,9 @@ use helix_isolation::{
     containers::guest_main,
     namespaces::{enter_own_ids, launch_main},
 };
-use helix_sandbox::{Backend, Host, HostOptions, credential, environment, isolation};
+use helix_sandbox::{
+    AssistantOptions, Backend, Host, HostOptions, credential, environment, isolation,
+};
 
 use crate::{
     cli::{Cli, Command},
@@ -49,7 +51,8 @@ fn main() -> ExitCode {
 
 /// Whether what is to be done has to do with sandboxes of namespaces, or their images.
 fn makes_sandboxes(cli: &Cli, options: &HostOptions) -> bool {
-    let is_theirs = !matches!(cli.command, Some(Command::Join)) && !cli.options.print_config;
+    let others = matches!(cli.command, Some(Command::Join | Command::Agent { .. }));
+    let is_theirs = !others && !cli.options.print_config;
     is_theirs && options.isolation.backend == Backend::Namespaces
 }
 
@@ -63,6 +66,17 @@ async fn act(cli: Cli, config: Config) -> anyhow::Result<ExitCode> {
             helix_base::telemetry::init(&config.log)?;
             helix_base::limits::raise_open_files();
             run(config.host).await?;
+        }
+        Some(Command::Agent { api, key, model }) => {
+            let home = std::env::var_os("HOME").map_or_else(|| "/tmp".into(), PathBuf::from);
+            helix_sandbox::assist(AssistantOptions {
+                api,
+                key: key.into(),
+                model,
+                outbound: config.host.outbound,
+                folder: home.join(".local/state/helix-agent"),
+            })
+            .await?;
         }
         Some(Command::Join) => join(&config.host).await?,
         Some(Command::Image(command)) => images::act(command, &config.host).await?,

@@ -47,6 +47,8 @@ pub(crate) struct Mock {
     pub(crate) snapshots: Arc<Mutex<HashMap<SnapshotId, u64>>>,
     /// What was written into sandboxes, by path.
     pub(crate) files: Arc<Mutex<HashMap<String, Bytes>>>,
+    /// What runs inside every sandbox, in place of what tests of the relay have there.
+    pub(crate) inside: Arc<Mutex<Option<axum::Router>>>,
     /// Starts wait for ever.
     pub(crate) stuck: Arc<AtomicBool>,
     /// The next start fails with this.
@@ -183,7 +185,9 @@ impl Environment for Sandbox {
 
     async fn connect(&self) -> Result<Box<dyn Connection>, Error> {
         let (ours, theirs) = tokio::io::duplex(4096);
-        let service = TowerToHyperService::new(crate::tests::guest(Arc::clone(&self.mock.files)));
+        let inside = self.mock.inside.lock().unwrap().clone();
+        let inside = inside.unwrap_or_else(|| crate::tests::guest(Arc::clone(&self.mock.files)));
+        let service = TowerToHyperService::new(inside);
         #[expect(clippy::disallowed_methods, reason = "it ends with its connection")]
         tokio::spawn(async move {
             let server = hyper::server::conn::http1::Builder::new();

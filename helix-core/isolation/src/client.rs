@@ -1,12 +1,15 @@
 //! Asking a guest, from the process that holds its sandbox.
 
+mod events;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use helix_proto::{
+    ExecId,
     error::ErrorEnvelope,
-    sandbox::guest::{ExecRequest, ExecResult, Output},
+    sandbox::guest::{Exec, ExecRequest, ExecResult, Output, SignalRequest},
 };
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
@@ -15,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio_util::io::ReaderStream;
 
+pub use self::events::ExecEvents;
 use crate::{Environment, Error, ErrorKind};
 
 /// The most that is taken of an answer: what is inside may say anything.
@@ -123,6 +127,79 @@ impl GuestClient {
         serde_json::from_slice(&answer).map_err(|why| failed(ErrorKind::Failed, &why))
     }
 
+    /// Starts a program in the background, as the request must say.
+    ///
+    /// # Errors
+    ///
+    /// As [`exec`](Self::exec).
+    pub async fn begin(&self, request: &ExecRequest) -> Result<Exec, Error> {
+        let answer = self.ask_for(Method::POST, "/exec", json(request)?).await?;
+        serde_json::from_slice(&answer).map_err(|why| failed(ErrorKind::Failed, &why))
+    }
+
+    /// A program that was started.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask), and where it is not known, or not any more.
+    pub async fn program(&self, id: ExecId) -> Result<Exec, Error> {
+        let path = format!("/exec/{id}");
+        let answer = self.ask_for(Method::GET, &path, Bytes::new()).await?;
+        serde_json::from_slice(&answer).map_err(|why| failed(ErrorKind::Failed, &why))
+    }
+
+    /// Gives a program input, all of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`program`](Self::program), and where it has ended or does not read. Part of it may
+    /// have been read then.
+    pub async fn input(&self, id: ExecId, input: Bytes) -> Result<(), Error> {
+        let path = format!("/exec/{id}/stdin");
+        self.ask_for(Method::POST, &path, input).await.map(drop)
+    }
+
+    /// Sends a program a signal, such as `TERM`.
+    ///
+    /// # Errors
+    ///
+    /// As [`program`](Self::program), and where it has ended.
+    pub async fn signal(&self, id: ExecId, signal: &str) -> Result<(), Error> {
+        let request = SignalRequest {
+            signal: signal.to_owned(),
+        };
+        let path = format!("/exec/{id}/signal");
+        self.ask_for(Method::POST, &path, json(&request)?)
+            .await
+            .map(drop)
+    }
+
+    /// Kills a program with everything that it started. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask).
+    pub async fn kill(&self, id: ExecId) -> Result<(), Error> {
+        let path = format!("/exec/{id}");
+        self.ask_for(Method::DELETE, &path, Bytes::new())
+            .await
+            .map(drop)
+    }
+
+    /// Follows what a program does, from the first event after `after` to its last.
+    ///
+    /// # Errors
+    ///
+    /// As [`program`](Self::program).
+    pub async fn follow(&self, id: ExecId, after: u64) -> Result<ExecEvents, Error> {
+        let connecting = self.sandbox.connect();
+        tokio::time::timeout(self.patience, async {
+            ExecEvents::open(connecting.await?, id, after).await
+        })
+        .await
+        .map_err(|_| Error::new(ErrorKind::Timeout, "the sandbox does not answer"))?
+    }
+
     /// Runs a program as a user with no input, and returns its exit code and what it wrote.
     ///
     /// # Errors
@@ -138,6 +215,7 @@ impl GuestClient {
             timeout_ms: Some(u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX)),
             stream: false,
             background: false,
+            waits: false,
         };
         let result = self.exec(&request).await?;
         let mut said = text(result.stdout);

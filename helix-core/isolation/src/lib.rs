@@ -16,7 +16,7 @@ pub mod namespaces;
 pub mod network;
 mod service;
 
-pub use client::GuestClient;
+pub use client::{ExecEvents, GuestClient};
 pub use isolation::{
     Connection, Environment, Error, ErrorKind, Found, FoundState, Isolation, Watch,
 };

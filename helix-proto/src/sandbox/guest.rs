@@ -56,7 +56,8 @@
 //! **Programs** have `HELIX_PROGRAM_ID` in their environment, the id of their exec or
 //! terminal, by which descendants are found that left their session. A foreground exec
 //! is killed when its caller leaves. One with `stream` never loses output: the program
-//! waits for a slow caller. All others keep the newest 4 MiB of each stream, and never wait.
+//! waits for a slow caller, and one in the background with `waits` for whoever follows its
+//! events. All others keep the newest 4 MiB of each stream, and never wait.
 //!
 //! **A terminal** whose viewers all fall behind waits for the fastest of them, 2 seconds
 //! at a time; one who is further behind than the scroll-back of 1 MiB is let go with close
@@ -109,6 +110,11 @@ pub struct ExecRequest {
     /// Answer at once; it runs on when the caller leaves.
     #[serde(default)]
     pub background: bool,
+    /// With `background`: nothing that it writes is lost while the sandbox runs. It waits
+    /// while somebody has 1 MiB of it still to read, and what was read of late can be read
+    /// again: the newest 3 MiB.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
 }
 
 /// Bytes that are mostly text: a string where they are UTF-8, else base64.

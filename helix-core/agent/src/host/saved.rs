@@ -93,7 +93,7 @@ pub struct Underway {
 
 /// A change to what is kept of a thread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "change", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// The record is this from now on. The first of a thread begins it.
     Record(Box<Record>),

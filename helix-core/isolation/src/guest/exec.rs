@@ -43,6 +43,8 @@ const RING: usize = 4 << 20;
 /// What is kept of all of them, and what each may keep when that is full.
 const ALL: usize = 32 << 20;
 const SMALL: usize = 128 * 1024;
+/// How many wait for whoever follows them: each may have a whole ring for each stream.
+const WAITING: usize = 16;
 /// How many ended programs whose pipes something still holds are read on for nobody.
 const LEFTOVERS: usize = 256;
 /// How long one runs unless its request says otherwise or it is in the background.
@@ -77,7 +79,8 @@ struct Running {
     exit: watch::Sender<Option<ExecExit>>,
     ended_ms: AtomicU64,
     stdin: tokio::sync::Mutex<Option<pipe::Sender>>,
-    /// What its caller has read, where it must get everything; `u64::MAX` when it left.
+    /// What was read of it, where nothing may be lost; `u64::MAX` where it may, and when its
+    /// caller left.
     reader: watch::Sender<u64>,
 }
 
@@ -87,6 +90,11 @@ impl Running {
             exit: *self.exit.borrow(),
             ..self.exec.clone()
         }
+    }
+
+    /// Whether nothing that it wrote may be dropped before it was read.
+    fn waits(&self) -> bool {
+        *self.reader.borrow() != u64::MAX
     }
 
     fn ended(&self) -> bool {
@@ -131,8 +139,17 @@ impl Execs {
     }
 
     /// Refuses a program too many, and forgets the one that ended first.
-    fn make_room(&self) -> Answer<()> {
+    fn make_room(&self, waits: bool) -> Answer<()> {
         let mut known = self.lock();
+        let waiting = known
+            .values()
+            .filter(|running| running.waits() && !running.ended());
+        if waits && waiting.count() >= WAITING {
+            return Err(Failed::new(
+                ErrorCode::TooManyRequests,
+                format!("{WAITING} programs of this sandbox wait for who follows them: end one"),
+            ));
+        }
         if known.len() < MOST {
             return Ok(());
         }
@@ -180,7 +197,9 @@ impl Execs {
                 return;
             }
         }
-        writer.log.shrink(SMALL);
+        if !writer.waits() {
+            writer.log.shrink(SMALL);
+        }
     }
 }
 
@@ -190,7 +209,11 @@ impl Guest {
         programs::check_command(&request.command)?;
         programs::check_place(&request.env, request.cwd.as_deref())?;
         let timeout = timeout(&request)?;
-        self.inner.execs.make_room()?;
+        if request.waits && !request.background {
+            let why = "only a program in the background waits for whoever follows it";
+            return Err(Failed::invalid("waits", why.to_owned()));
+        }
+        self.inner.execs.make_room(request.waits)?;
         let id: ExecId = self.inner.ids.next();
         let (stdin, input) = stdin(&request)?;
         let (stdout, out) = output()?;
@@ -215,7 +238,8 @@ impl Guest {
             started_at_ms: self.inner.clock.now_ms(),
             exit: None,
         };
-        let running = self.keep(exec, process, input, request.stream && !request.background);
+        let everything = (request.stream && !request.background) || request.waits;
+        let running = self.keep(exec, process, input, everything);
         pump::start(
             self,
             &running,

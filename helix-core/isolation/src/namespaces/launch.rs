@@ -57,6 +57,8 @@ pub(super) struct Plan {
     pub(super) docker_images: PathBuf,
     /// The host's media program, where it has a desktop.
     pub(super) media: Option<PathBuf>,
+    /// The host's program that every sandbox has.
+    pub(super) tools: Option<PathBuf>,
     /// Its host name.
     pub(super) hostname: String,
     /// Its memory limit: bounds what is kept in memory.

@@ -15,6 +15,9 @@ pub struct Options {
     /// The program that serves desktops ([`desktop`](crate::desktop)); without it, no
     /// sandbox has one.
     pub media: Option<PathBuf>,
+    /// The program that every sandbox finds as [`TOOLS`](super::TOOLS), read-only; the libraries
+    /// that it needs are of the sandbox's own system. None unless given.
+    pub tools: Option<PathBuf>,
     /// The first id of the host that is given to sandboxes, 65,536 to each.
     pub first_id: u32,
     /// How many sandboxes there may be: that many ranges of ids are theirs.
@@ -38,6 +41,7 @@ impl Options {
             data: data.into(),
             program: PathBuf::from("/proc/self/exe"),
             media: None,
+            tools: None,
             first_id: 0x5000_0000,
             most: 4_096,
             cgroup: None,

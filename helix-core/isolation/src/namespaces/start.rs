@@ -118,6 +118,7 @@ impl Sandbox {
         let state = self.state();
         let mut plan = plan_of(spec, &state, cgroups, backend.places.stage());
         plan.media = spec.desktop.and_then(|_| backend.options.media.clone());
+        plan.tools.clone_from(&backend.options.tools);
         plan.network = slot.map(Slot::inside);
         plan.resolv_conf = match (slot, &backend.networks) {
             (Some(slot), Some(networks)) => {
@@ -277,6 +278,7 @@ fn plan_of(spec: &SandboxSpec, state: &State, cgroups: Cgroups, stage: PathBuf) 
         docker: spec.docker,
         docker_images: PathBuf::new(),
         media: None,
+        tools: None,
         network: None,
         guest: GuestConfig {
             hostname: hostname.clone(),

@@ -213,6 +213,53 @@ async fn input_is_posted_to_a_program_in_the_background_until_it_is_closed() {
 }
 
 #[tokio::test]
+async fn a_program_that_waits_goes_on_without_its_follower_and_nothing_of_it_is_lost() {
+    let guest = Running::start();
+    let script = "i=0; while [ $i -lt 3000 ]; do printf '%4000d\\n' $i; i=$((i+1)); done";
+    let request = with(sh(script), json!({"background": true, "waits": true}));
+    let exec: Exec = guest.post("/exec", request).await;
+    let path = format!("/exec/{}/events", exec.id);
+    let (mut seen, mut after) = (String::new(), 0);
+    // Each follower reads a little, and leaves: the last one reads to the end.
+    for most in [1, 200 << 10, 1 << 20, usize::MAX] {
+        let answer = guest
+            .open(Method::GET, &format!("{path}?after={after}"), "")
+            .await;
+        let mut body = answer.into_body();
+        let (mut rest, mut taken) = (Vec::new(), 0);
+        while taken < most {
+            let Some(frame) = body.frame().await else {
+                break;
+            };
+            rest.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                let event: ExecEvent = serde_json::from_slice(&line).unwrap();
+                assert_eq!(event.seq, after + 1, "nothing is left out");
+                after = event.seq;
+                if let ExecEventKind::Stdout(output) = &event.what {
+                    seen.push_str(text(output));
+                    taken += text(output).len();
+                }
+            }
+        }
+    }
+    let numbers: Vec<u32> = seen
+        .lines()
+        .map(|line| line.trim().parse().unwrap())
+        .collect();
+    assert_eq!(numbers, (0..3000).collect::<Vec<_>>());
+    let refused = guest
+        .refused(
+            Method::POST,
+            "/exec",
+            with(sh("true"), json!({"waits": true})).to_string(),
+        )
+        .await;
+    assert_eq!(refused.code, ErrorCode::Invalid);
+}
+
+#[tokio::test]
 async fn signals_reach_a_program_by_name_and_by_number() {
     let guest = Running::start();
     for (signal, number) in [("INT", 2), ("sigterm", 15), ("9", 9)] {

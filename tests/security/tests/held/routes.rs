@@ -264,6 +264,7 @@ async fn flood(guest: &GuestClient) -> Result<Came> {
         timeout_ms: None,
         stream: false,
         background: false,
+        waits: false,
     };
     let result = guest.exec(&request).await?;
     let kept = match result.stdout {

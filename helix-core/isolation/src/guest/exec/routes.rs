@@ -109,10 +109,14 @@ fn follow(running: Arc<Running>, cursor: Cursor, leaving: Option<Leaving>) -> Re
     let lines = stream::unfold(
         (running, cursor, leaving),
         |(running, mut cursor, leaving)| async move {
-            if leaving.is_some() {
-                // Asking for more says that what was given before has gone out.
-                running.reader.send_replace(cursor.total());
-            }
+            // Asking for more says that what was given before has gone out.
+            running.reader.send_if_modified(|read| {
+                let further = *read != u64::MAX && *read < cursor.total();
+                if further {
+                    *read = cursor.total();
+                }
+                further
+            });
             let events = running.log.read(&mut cursor, BATCH).await;
             if events.is_empty() {
                 return None;

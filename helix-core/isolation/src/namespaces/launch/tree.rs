@@ -24,7 +24,7 @@ use rustix::{
 
 use self::mounts::{QUIET, attach, directory, filesystem, move_to, place, share, shared};
 use super::{Doing as _, Failure, Layered, Plan, stage, sys};
-use crate::{desktop, docker::images};
+use crate::{desktop, docker::images, namespaces::TOOLS};
 
 /// Where things are below the stage.
 const DISK: &str = "disk";
@@ -60,7 +60,11 @@ pub(super) fn build(
         show_images(plan, root.as_fd(), users).doing("showing it the host's Docker images")?;
     }
     if let Some(media) = &plan.media {
-        show_program(media, root.as_fd()).doing("showing it the host's media program")?;
+        show_program(media, desktop::PROGRAM, root.as_fd())
+            .doing("showing it the host's media program")?;
+    }
+    if let Some(tools) = &plan.tools {
+        show_program(tools, TOOLS, root.as_fd()).doing("showing it the host's own program")?;
     }
     rustix::process::chdir(ROOT).doing("entering the root")?;
     rustix::process::pivot_root(".", ".").doing("making it the root")?;
@@ -163,9 +167,9 @@ fn show_images(plan: &Plan, root: BorrowedFd<'_>, users: Option<BorrowedFd<'_>>)
     move_to(images.as_fd(), place.as_fd())
 }
 
-/// The host's media program, where the guest looks for it.
-fn show_program(program: &Path, root: BorrowedFd<'_>) -> io::Result<()> {
-    let shown = Path::new(desktop::PROGRAM.trim_start_matches('/'));
+/// A program of the host's, where the sandbox looks for it.
+fn show_program(program: &Path, shown: &str, root: BorrowedFd<'_>) -> io::Result<()> {
+    let shown = Path::new(shown.trim_start_matches('/'));
     let (Some(folder), Some(name)) = (shown.parent(), shown.file_name()) else {
         return Err(io::ErrorKind::InvalidFilename.into());
     };

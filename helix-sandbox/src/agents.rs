@@ -1,0 +1,55 @@
+//! Agents at work in this host's sandboxes: their processes, their threads on the disk, and the
+//! connection on which the control plane follows and directs them (`docs/agent-sync.md`).
+//!
+//! The machine is `helix_agent::host`; here are its driver ([`driver`]), its disk ([`journal`]),
+//! its connection ([`connection`]) and the processes ([`process`]), which speak ACP ([`acp`]).
+//! Everything that an agent wants of files or programs is done inside its sandbox, through its
+//! guest, as the sandbox's unprivileged user.
+
+mod acp;
+mod batch;
+mod connection;
+mod driver;
+mod journal;
+mod lines;
+mod notes;
+mod place;
+mod prepare;
+mod process;
+#[cfg(test)]
+mod tests;
+
+use helix_base::{Outbound, SecretString, TaskGroup};
+use tokio::sync::mpsc;
+use url::Url;
+
+use self::{connection::Sync, driver::Driver};
+use crate::{Error, sandboxes::Sandboxes};
+
+/// What the control plane said and is not taken yet, at most: it waits.
+const HEARD: usize = 256;
+
+/// Begins to host agents for a control plane, with the threads that an earlier host had, until
+/// the group drains.
+///
+/// # Errors
+///
+/// The place of the threads, the URL or the credential cannot be used.
+pub(crate) async fn begin(
+    sandboxes: Sandboxes,
+    server: &Url,
+    credential: SecretString,
+    outbound: Outbound,
+    tasks: &TaskGroup,
+) -> Result<(), Error> {
+    let (hear, heard) = mpsc::channel(HEARD);
+    let sync = Sync::new(server, credential, outbound, hear)?;
+    let group = tasks.clone();
+    let restored = tokio::task::spawn_blocking(move || Driver::restore(sandboxes, group, heard));
+    let (driver, steps) = restored
+        .await
+        .map_err(|_| Error::Machine("the host ends".to_owned()))??;
+    tasks.spawn("agents", Box::pin(driver.run(steps)));
+    tasks.spawn("agent sync", Box::pin(sync.run(tasks.clone())));
+    Ok(())
+}

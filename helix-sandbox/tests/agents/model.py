@@ -1,0 +1,205 @@
+"""A scripted model: chat completions, Responses and Messages. MODEL PORT
+
+What the last thing that a user says holds decides: "write PATH" is a call of whichever tool
+writes or runs, then a word that it is done; "slowly" is an answer that takes a minute.
+"""
+
+import json
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+CONTENT = "hello from the model\n"
+WRITES = ["write", "write_file", "Write", "exec_command", "shell_command", "shell", "bash", "Bash"]
+
+
+def arguments(name, schema, path):
+    properties = (schema or {}).get("properties", {})
+    line = "printf '%s\\n' > %s" % (CONTENT.strip(), path)
+    if name in ("write", "write_file", "Write"):
+        named = [key for key in ("filePath", "file_path", "path") if key in properties]
+        return {named[0]: path, "content": CONTENT}
+    if name == "exec_command":
+        return {"cmd": line}
+    if name == "shell" and properties.get("command", {}).get("type") == "array":
+        return {"command": ["bash", "-lc", line]}
+    return {"command": line, "description": "write a file"}
+
+
+def said(message):
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts = [part for part in content or [] if isinstance(part, dict)]
+    return "\n".join(part.get("text", "") for part in parts if isinstance(part.get("text"), str))
+
+
+def is_result(message):
+    if message.get("role") == "tool" or message.get("type") in ("function_call_output", "custom_tool_call_output"):
+        return True
+    content = message.get("content")
+    return isinstance(content, list) and any(part.get("type") == "tool_result" for part in content if isinstance(part, dict))
+
+
+def wanted(request):
+    """What to do: a tool to call with its arguments, or words, and how slowly."""
+    messages = request.get("messages") or request.get("input") or []
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    asked, after = "", False
+    for message in messages:
+        if is_result(message):
+            after = True
+        elif message.get("role") == "user":
+            text = said(message)
+            if "write /" in text or "slowly" in text or "say " in text:
+                asked, after = text, False
+    tools = {}
+    for tool in request.get("tools") or []:
+        function = tool.get("function", tool)
+        tools[function.get("name")] = function.get("parameters") or function.get("input_schema")
+    if "write /" in asked and not after:
+        path = "/" + asked.rpartition("write /")[2].split()[0].strip("\"'`<>")
+        for name in WRITES:
+            if name in tools:
+                return (name, arguments(name, tools[name], path)), None
+    if "slowly" in asked:
+        return None, ["word%d " % number for number in range(600)]
+    return None, ["Done. ", "It is written."]
+
+
+class Model(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, body, status=200):
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def stream(self, events):
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        for name, data in events:
+            if name:
+                self.wfile.write(("event: %s\n" % name).encode())
+            text = data if isinstance(data, str) else json.dumps(data)
+            self.wfile.write(("data: %s\n\n" % text).encode())
+            self.wfile.flush()
+
+    def do_HEAD(self):
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def do_GET(self):
+        models = [{"id": "scripted", "object": "model", "created": 1, "owned_by": "test"}]
+        self.answer({"object": "list", "data": models})
+
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
+        path = self.path.split("?")[0]
+        call, words = wanted(request)
+        if path.endswith("/chat/completions"):
+            self.chat(request, call, words)
+        elif path.endswith("/responses"):
+            self.respond(request, call, words)
+        elif path.endswith("/count_tokens"):
+            self.answer({"input_tokens": 10})
+        elif path.endswith("/messages"):
+            self.messages(request, call, words)
+        else:
+            self.answer({"error": {"message": "no such route"}}, 404)
+
+    def paced(self, words):
+        for word in words:
+            yield word
+            if len(words) > 10:
+                time.sleep(0.1)
+
+    def chat(self, request, call, words):
+        base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": request.get("model")}
+        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        if not request.get("stream"):
+            message = {"role": "assistant", "content": "".join(words or [])}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            return self.answer({**base, "object": "chat.completion", "choices": [choice], "usage": usage})
+
+        def chunk(delta, finish=None):
+            return None, {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+        def events():
+            yield chunk({"role": "assistant", "content": ""})
+            if call:
+                function = {"name": call[0], "arguments": json.dumps(call[1])}
+                yield chunk({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}]})
+                yield chunk({}, "tool_calls")
+            else:
+                for word in self.paced(words):
+                    yield chunk({"content": word})
+                yield chunk({}, "stop")
+            yield None, {**base, "choices": [], "usage": usage}
+            yield None, "[DONE]"
+
+        return self.stream(events())
+
+    def respond(self, request, call, words):
+        usage = {"input_tokens": 10, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 15}
+        response = {"id": "resp_1", "object": "response", "created_at": 1, "model": request.get("model"), "status": "completed", "usage": usage}
+        if call:
+            item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": call[0], "arguments": json.dumps(call[1]), "status": "completed"}
+        else:
+            content = [{"type": "output_text", "text": "".join(words), "annotations": []}]
+            item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}
+
+        def event(kind, **fields):
+            return kind, {"type": kind, **fields}
+
+        def events():
+            yield event("response.created", response={**response, "status": "in_progress", "output": []})
+            yield event("response.output_item.added", output_index=0, item=item)
+            for word in self.paced(words or []):
+                yield event("response.output_text.delta", item_id="msg_1", output_index=0, content_index=0, delta=word)
+            yield event("response.output_item.done", output_index=0, item=item)
+            yield event("response.completed", response={**response, "output": [item]})
+
+        return self.stream(events())
+
+    def messages(self, request, call, words):
+        usage = {"input_tokens": 10, "output_tokens": 5}
+        stop = "tool_use" if call else "end_turn"
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": request.get("model"), "stop_sequence": None, "usage": usage}
+        if not request.get("stream"):
+            content = [{"type": "text", "text": "".join(words or [])}]
+            return self.answer({**message, "content": content, "stop_reason": "end_turn"})
+
+        def event(kind, **fields):
+            return kind, {"type": kind, **fields}
+
+        def events():
+            yield event("message_start", message={**message, "content": [], "stop_reason": None})
+            if call:
+                block = {"type": "tool_use", "id": "toolu_1", "name": call[0], "input": {}}
+                deltas = [{"type": "input_json_delta", "partial_json": json.dumps(call[1])}]
+            else:
+                block = {"type": "text", "text": ""}
+                deltas = ({"type": "text_delta", "text": word} for word in self.paced(words))
+            yield event("content_block_start", index=0, content_block=block)
+            for delta in deltas:
+                yield event("content_block_delta", index=0, delta=delta)
+            yield event("content_block_stop", index=0)
+            yield event("message_delta", delta={"stop_reason": stop, "stop_sequence": None}, usage={"output_tokens": 5})
+            yield event("message_stop")
+
+        return self.stream(events())
+
+
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Model).serve_forever()

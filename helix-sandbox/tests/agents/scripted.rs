@@ -1,0 +1,92 @@
+//! An agent that does what its prompts say, and the built-in one.
+
+use helix_proto::agents::{Command, EventBody, StopReason, TurnEnd};
+use libtest_mimic::Trial;
+
+use crate::world::{World, trial};
+
+const DONE: TurnEnd = TurnEnd::Completed {
+    stop: StopReason::EndTurn,
+};
+
+pub(crate) fn trials(trials: &mut Vec<Trial>) {
+    trials.push(trial(
+        "an_agent_works_as_the_sandboxes_user_and_outlives_its_host",
+        outlives,
+    ));
+    trials.push(trial(
+        "an_agent_that_is_killed_fails_its_turn_and_is_started_again",
+        killed,
+    ));
+    trials.push(trial(
+        "the_built_in_agent_writes_runs_is_cancelled_and_goes_on",
+        built_in,
+    ));
+}
+
+async fn outlives() {
+    let mut world = World::new().await;
+    world.open(&["python3", "/home/user/agent.py"], &[]);
+    let turn = world.prompt("write /home/user/work/hello.txt hello\nrun id -un; pwd");
+    assert_eq!(world.ended(turn).await, DONE);
+    assert_eq!(world.file("/home/user/work/hello.txt").await, "hello");
+    let said = world.said();
+    assert!(said.contains(r"user\n/home/user/work\n"), "{said}");
+    let turn = world.prompt("slowly 300");
+    world
+        .eventually("it says more", || world.said().contains(" 50 "))
+        .await;
+    world.kill_host().await;
+    world.start().await;
+    assert_eq!(world.ended(turn).await, DONE);
+    let expected: String = (0..300).map(|number| format!("{number} ")).collect();
+    assert_eq!(world.said(), said + &expected);
+    world.end().await;
+}
+
+async fn killed() {
+    let mut world = World::new().await;
+    world.open(&["python3", "/home/user/agent.py"], &[]);
+    let turn = world.prompt("say one\nwait");
+    world.eventually("it works", || world.said() == "one").await;
+    world.exec("pkill -KILL -f agent.py", false).await;
+    let TurnEnd::Failed { reason } = world.ended(turn).await else {
+        panic!("it did not fail");
+    };
+    assert!(reason.contains("signal 9"), "{reason}");
+    let turn = world.prompt("say two");
+    assert_eq!(world.ended(turn).await, DONE);
+    world.end().await;
+}
+
+async fn built_in() {
+    let mut world = World::new().await;
+    let environment = [
+        ("HELIX_API", World::model()),
+        ("HELIX_API_KEY", "key".to_owned()),
+        ("HELIX_MODEL", "scripted".to_owned()),
+    ];
+    world.open(&["helix-sandbox", "agent"], &environment);
+    let turn = world.prompt("please write /home/user/work/a/hello.txt");
+    assert_eq!(world.ended(turn).await, DONE, "{:#?}", world.bodies());
+    assert_eq!(
+        world.file("/home/user/work/a/hello.txt").await,
+        "hello from the model\n"
+    );
+    assert!(world.said().ends_with("It is written."), "{}", world.said());
+    let turn = world.prompt("answer slowly");
+    world
+        .eventually("it answers", || world.said().contains("word5"))
+        .await;
+    world.command(Command::Cancel { turn });
+    assert_eq!(world.ended(turn).await, TurnEnd::Cancelled);
+    world.command(Command::Stop { restart: true });
+    let turn = world.prompt("say something");
+    assert_eq!(world.ended(turn).await, DONE);
+    let resumed = |body: &EventBody| matches!(body, EventBody::Session { resumed: true, .. });
+    assert!(
+        world.bodies().iter().any(resumed),
+        "it goes on with its session"
+    );
+    world.end().await;
+}
