@@ -1,0 +1,162 @@
+/** A session with an agent, from the page that starts it on, in a real sandbox. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { expect, test, type BrowserContext, type Page } from '@playwright/test';
+
+import { statePath, world } from './world/world';
+
+test.describe.configure({ mode: 'serial' });
+
+/** For what a busy machine takes its time to do. */
+const DONE = { timeout: 60_000 };
+const AGENT = readFileSync(join(import.meta.dirname, 'world/scripted-agent.py'), 'utf8');
+const PATH = '/home/user/agent.py';
+
+let context: BrowserContext;
+let page: Page;
+let sandbox = '';
+let session = '';
+
+const api = async (method: string, path: string, data?: object | string) => {
+  const answer = await page.request.fetch(`${world().url}/api/v1/${path}`, {
+    method,
+    headers: { origin: world().url },
+    ...(data !== undefined && { data }),
+  });
+  expect(answer.ok(), `${method} ${path}: ${answer.status()}`).toBe(true);
+  return answer;
+};
+
+test.beforeAll(async ({ browser }) => {
+  const { sandboxHost, noSandboxes } = world();
+  test.skip(sandboxHost === '', `skipped: ${noSandboxes}`);
+  context = await browser.newContext({
+    baseURL: world().url,
+    storageState: statePath(),
+    colorScheme: 'light',
+    reducedMotion: 'reduce',
+    viewport: { width: 1440, height: 900 },
+  });
+  page = await context.newPage();
+});
+
+test.afterAll(async () => {
+  if (world().sandboxHost === '') return;
+  if (sandbox !== '') await api('DELETE', `sandboxes/${sandbox}`);
+  await context.close();
+});
+
+const conversation = () => page.getByRole('region', { name: 'Conversation' });
+const composer = () => page.getByRole('textbox', { name: 'Prompt for Scripted' });
+const question = () => page.getByRole('region', { name: 'The agent asks for permission' });
+const tab = (name: string) => page.getByRole('tab', { name: new RegExp(`^${name}`) }).click();
+
+async function send(text: string): Promise<void> {
+  await composer().fill(text);
+  await composer().press('Enter');
+}
+
+test('an administrator adds an agent to the catalogue', async () => {
+  await page.goto('/agents');
+  await page.getByRole('button', { name: 'Add an agent' }).first().click();
+  const dialog = page.getByRole('dialog', { name: 'Add an agent' });
+  await dialog.getByLabel('Name').fill('scripted');
+  await dialog.getByRole('button', { name: 'Add' }).click();
+  await expect(dialog.getByText('Enter a program')).toBeVisible();
+  await dialog.getByLabel('Title').fill('Scripted');
+  await dialog.getByLabel('Program').fill(`python3\n${PATH}`);
+  await dialog.getByRole('combobox', { name: 'API of models that it calls' }).click();
+  await page.getByRole('option', { name: /^None/ }).click();
+  await dialog.getByRole('button', { name: 'Add' }).click();
+  await expect(page.getByRole('article', { name: 'Agent Scripted' })).toBeVisible();
+});
+
+test('a session is started in a sandbox that runs, and asked at once', async () => {
+  const made = await api('POST', 'sandboxes', { name: 'studio' });
+  sandbox = ((await made.json()) as { id: string }).id;
+  await page.goto(`/sandboxes/${sandbox}`);
+  await expect(page.locator('#content').getByText('Running', { exact: true })).toBeVisible(DONE);
+  await api('PUT', `sandboxes/${sandbox}/files/content?path=${PATH}`, AGENT);
+  await page.getByRole('link', { name: 'Start an agent' }).click();
+  await page.getByRole('radio', { name: /^Scripted/ }).click();
+  await expect(page.getByRole('textbox', { name: 'Sandbox' })).toHaveValue('studio');
+  await page.getByLabel('What should it do?').fill('Good morning');
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await expect(page).toHaveURL(/\/s\/ses_/);
+  session = page.url();
+  await expect(conversation().getByText('Good morning', { exact: true })).toBeVisible(DONE);
+});
+
+test('the agent asks, is allowed, and its file is seen', async () => {
+  await expect(question()).toContainText('Write hello.txt', DONE);
+  await expect(question()).toContainText('Good morning');
+  await page.screenshot({ path: test.info().outputPath('asked.png') });
+  await page.keyboard.press('Alt+1');
+  await expect(question()).toBeHidden(DONE);
+  await expect(conversation().getByText('Written: Good morning')).toBeVisible(DONE);
+  await expect(conversation().getByText('Allowed once: Write hello.txt')).toBeVisible();
+  await tab('Changes');
+  await expect(page.getByRole('region', { name: 'Changes of /home/user/hello.txt' })).toHaveCount(
+    2,
+  );
+  await tab('Files');
+  await page.getByRole('button', { name: 'hello.txt', exact: true }).click();
+  await expect(page.getByRole('dialog', { name: 'hello.txt' })).toContainText('Good morning');
+  await page.keyboard.press('Escape');
+});
+
+test('what is sent while it is at work waits, and can be changed, moved and removed', async () => {
+  await send('first');
+  await expect(question()).toBeVisible(DONE);
+  await send('second');
+  await send('third');
+  await send('fourth');
+  const queue = page.getByRole('region', { name: 'Prompts that wait' });
+  await expect(queue.getByRole('listitem')).toHaveText([/second/, /third/, /fourth/]);
+  await queue.getByRole('button', { name: 'Move prompt 3 up' }).click();
+  await expect(queue.getByRole('listitem')).toHaveText([/second/, /fourth/, /third/]);
+  await queue.getByRole('button', { name: 'Remove prompt 1' }).click();
+  await expect(queue.getByRole('listitem')).toHaveText([/fourth/, /third/]);
+  await queue.getByRole('button', { name: 'Change prompt 1' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Change the prompt' });
+  await dialog.getByLabel('Prompt').fill('reworded');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await expect(queue.getByRole('listitem')).toHaveText([/reworded/, /third/]);
+  // Stopped, the rest waits for somebody.
+  await page.getByRole('button', { name: 'Stop the agent’s turn' }).click();
+  await expect(queue).toContainText('the agent was interrupted', DONE);
+  await expect(question()).toBeHidden();
+  await queue.getByRole('button', { name: 'Go on' }).click();
+  await expect(question()).toContainText('reworded', DONE);
+});
+
+test('steering stops what it does, and the page comes back as it was', async () => {
+  await composer().fill('now this');
+  await composer().press('Control+Enter');
+  await expect(question()).toContainText('now this', DONE);
+  await page.goto('/');
+  await page.goto(session);
+  await expect(question()).toContainText('now this', DONE);
+  await question()
+    .getByRole('button', { name: /^Reject/ })
+    .click();
+  await expect(conversation().getByText('Then I do not.')).toBeVisible(DONE);
+  // The prompt that waited is next.
+  await expect(question()).toContainText('third', DONE);
+  await question()
+    .getByRole('button', { name: /^Allow/ })
+    .click();
+  await expect(conversation().getByText('Written: third')).toBeVisible(DONE);
+});
+
+test('everything is in the timeline, and in another browser', async ({ browser }) => {
+  const other = await browser.newContext({ baseURL: world().url, storageState: statePath() });
+  const seen = await other.newPage();
+  await seen.goto(`${session}/timeline`);
+  const search = seen.getByLabel('Search the timeline');
+  await search.fill('written third');
+  await expect(seen.getByRole('listitem').filter({ hasText: 'Written: third' })).toBeVisible();
+  await expect(seen.getByText(/^1 entry with/)).toBeVisible();
+  await other.close();
+});
