@@ -74,10 +74,9 @@ export function UsageOf({ usage }: { usage: Usage | null }) {
       label={`The agent’s context holds ${tokens}${paid === null ? '' : `; ${paid} so far`}`}
     >
       <div
-        className={classes.small}
+        className={classes.usage}
         role="img"
         aria-label={`Used: ${tokens}${paid === null ? '' : `, ${paid}`}`}
-        style={{ textAlign: 'right' }}
       >
         {paid ?? `${share.toFixed(0)} %`}
         <Progress value={share} size={4} w={56} mt={3} aria-hidden />
