@@ -1,10 +1,18 @@
 /** A session with an agent, from the page that starts it on, in a real sandbox. */
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test, type BrowserContext, type Page } from '@playwright/test';
+import {
+  expect,
+  test,
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  type Page,
+} from '@playwright/test';
 
-import { statePath, world } from './world/world';
+import { joinAsHost, startServer, stopAll } from './world/daemons';
+import { pidsPath, world } from './world/world';
 
 test.describe.configure({ mode: 'serial' });
 
@@ -13,39 +21,70 @@ const DONE = { timeout: 60_000 };
 const AGENT = readFileSync(join(import.meta.dirname, 'world/scripted-agent.py'), 'utf8');
 const PATH = '/home/user/agent.py';
 
+const ADMIN = { email: 'ada@example.com', name: 'Ada', password: 'correct horse battery' };
+/** As the web app's own page asks. */
+const OWN = { 'sec-fetch-site': 'same-origin' };
+
+let folder = '';
+let url = '';
 let context: BrowserContext;
 let page: Page;
 let sandbox = '';
 let session = '';
 
-const api = async (method: string, path: string, data?: object | string) => {
-  const answer = await page.request.fetch(`${world().url}/api/v1/${path}`, {
-    method,
-    headers: { origin: world().url },
-    ...(data !== undefined && { data }),
-  });
-  expect(answer.ok(), `${method} ${path}: ${answer.status()}`).toBe(true);
-  return answer;
-};
-
-test.beforeAll(async ({ browser }) => {
-  const { sandboxHost, noSandboxes } = world();
-  test.skip(sandboxHost === '', `skipped: ${noSandboxes}`);
-  context = await browser.newContext({
-    baseURL: world().url,
-    storageState: statePath(),
+const newContext = (browser: Browser, more: BrowserContextOptions = {}) =>
+  browser.newContext({
+    baseURL: url,
     colorScheme: 'light',
     reducedMotion: 'reduce',
     viewport: { width: 1440, height: 900 },
+    ...more,
   });
+
+const api = async (method: string, path: string, data?: object | string) => {
+  const options = { method, headers: OWN, ...(data !== undefined && { data }) };
+  const answer = await page.request.fetch(`/api/v1/${path}`, options);
+  expect(answer.ok(), `${method} ${path}: ${await answer.text()}`).toBe(true);
+  return answer;
+};
+const read = async <T>(path: string) => (await (await api('GET', path)).json()) as T;
+
+/** A control plane and a host of its own. */
+test.beforeAll(async ({ browser }) => {
+  const { sandboxHost, noSandboxes } = world();
+  test.skip(sandboxHost === '', `skipped: ${noSandboxes}`);
+  test.setTimeout(180_000);
+  folder = join(world().folder, 'agents');
+  mkdirSync(folder);
+  writeFileSync(pidsPath(folder), '');
+  const server = await startServer(folder);
+  url = server.url;
+  context = await newContext(browser);
   page = await context.newPage();
+  const token = new URL(server.link).searchParams.get('token');
+  await api('POST', 'auth/register', { ...ADMIN, setup_token: token });
+  const made = await api('POST', 'join-tokens', { name: 'agents', role: 'sandbox_host' });
+  const { secret } = (await made.json()) as { secret: string };
+  joinAsHost({ folder, sandboxHost }, `helix-sandbox --server ${url} --join-token ${secret}`);
+  await expect(async () => {
+    const { hosts } = await read<{ hosts: { available: boolean }[] }>('sandbox-choices');
+    expect(hosts.some(({ available }) => available)).toBe(true);
+  }).toPass(DONE);
 });
 
 test.afterAll(async () => {
-  if (world().sandboxHost === '') return;
-  if (sandbox !== '') await api('DELETE', `sandboxes/${sandbox}`);
+  if (folder === '') return;
   await context.close();
+  await stopAll(folder);
 });
+
+/** Browsers break off what they load when the machine's network changes, as it does for sandboxes. */
+async function visit(path: string): Promise<void> {
+  await expect(async () => {
+    await page.goto(path);
+    await expect(page.getByRole('heading', { level: 1 })).toBeVisible({ timeout: 8_000 });
+  }).toPass(DONE);
+}
 
 const conversation = () => page.getByRole('region', { name: 'Conversation' });
 const composer = () => page.getByRole('textbox', { name: 'Prompt for Scripted' });
@@ -58,7 +97,7 @@ async function send(text: string): Promise<void> {
 }
 
 test('an administrator adds an agent to the catalogue', async () => {
-  await page.goto('/agents');
+  await visit('/agents');
   await page.getByRole('button', { name: 'Add an agent' }).first().click();
   const dialog = page.getByRole('dialog', { name: 'Add an agent' });
   await dialog.getByLabel('Name').fill('scripted');
@@ -75,9 +114,12 @@ test('an administrator adds an agent to the catalogue', async () => {
 test('a session is started in a sandbox that runs, and asked at once', async () => {
   const made = await api('POST', 'sandboxes', { name: 'studio' });
   sandbox = ((await made.json()) as { id: string }).id;
-  await page.goto(`/sandboxes/${sandbox}`);
-  await expect(page.locator('#content').getByText('Running', { exact: true })).toBeVisible(DONE);
+  await expect(async () => {
+    const { state } = await read<{ state: string }>(`sandboxes/${sandbox}`);
+    expect(state).toBe('running');
+  }).toPass(DONE);
   await api('PUT', `sandboxes/${sandbox}/files/content?path=${PATH}`, AGENT);
+  await visit(`/sandboxes/${sandbox}`);
   await page.getByRole('link', { name: 'Start an agent' }).click();
   await page.getByRole('radio', { name: /^Scripted/ }).click();
   await expect(page.getByRole('textbox', { name: 'Sandbox' })).toHaveValue('studio');
@@ -135,8 +177,8 @@ test('steering stops what it does, and the page comes back as it was', async () 
   await composer().fill('now this');
   await composer().press('Control+Enter');
   await expect(question()).toContainText('now this', DONE);
-  await page.goto('/');
-  await page.goto(session);
+  await visit('/');
+  await visit(session);
   await expect(question()).toContainText('now this', DONE);
   await question()
     .getByRole('button', { name: /^Reject/ })
@@ -151,7 +193,7 @@ test('steering stops what it does, and the page comes back as it was', async () 
 });
 
 test('everything is in the timeline, and in another browser', async ({ browser }) => {
-  const other = await browser.newContext({ baseURL: world().url, storageState: statePath() });
+  const other = await newContext(browser, { storageState: await context.storageState() });
   const seen = await other.newPage();
   await seen.goto(`${session}/timeline`);
   const search = seen.getByLabel('Search the timeline');

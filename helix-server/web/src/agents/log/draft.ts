@@ -53,7 +53,8 @@ export class Draft {
     const item = this.log.items[place];
     if (item?.kind !== kind) return undefined;
     if (this.#made.has(item)) return item as Writable<Of<K>>;
-    const copy = this.#make({ ...item } as Of<K>);
+    const copy = { ...item } as Of<K>;
+    this.#made.add(copy);
     const items = this.#own(this.log.items);
     items[place] = copy;
     this.log.items = items;
@@ -63,7 +64,7 @@ export class Draft {
   /** More of what the agent says or thinks. */
   speak(kind: 'message' | 'thought', content: AgentContent): void {
     const last = this.log.items.length - 1;
-    const going = this.change(last, kind) as Writable<SpeechItem> | undefined;
+    const going = this.change<typeof kind>(last, kind);
     if (!going) {
       const parts = this.#make([this.#make({ ...content })]);
       this.mark(kind, '', this.add({ kind, parts }));
