@@ -122,7 +122,7 @@ test('a session is started in a sandbox that runs, and asked at once', async () 
   await visit(`/sandboxes/${sandbox}`);
   await page.getByRole('link', { name: 'Start an agent' }).click();
   await page.getByRole('radio', { name: /^Scripted/ }).click();
-  await expect(page.getByRole('textbox', { name: 'Sandbox' })).toHaveValue('studio');
+  await expect(page.getByRole('combobox', { name: 'Sandbox' })).toHaveValue('studio');
   await page.getByLabel('What should it do?').fill('Good morning');
   await page.getByRole('button', { name: 'Start', exact: true }).click();
   await expect(page).toHaveURL(/\/s\/ses_/);

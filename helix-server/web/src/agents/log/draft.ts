@@ -1,5 +1,5 @@
 import type { AgentContent } from '../../api/types';
-import type { AgentLog, Item, MomentKind, SpeechItem, TerminalOutput } from './view';
+import type { AgentLog, Item, MomentKind, TerminalOutput } from './view';
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 type Of<K extends Item['kind']> = Extract<Item, { kind: K }>;
