@@ -8,9 +8,9 @@ def send(message):
     print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
 
 
-def update(session, kind, **fields):
+def update(session, what, **fields):
     send({"method": "session/update", "params": {
-        "sessionId": session, "update": {"sessionUpdate": kind, **fields}}})
+        "sessionId": session, "update": {"sessionUpdate": what, **fields}}})
 
 
 def say(session, text):

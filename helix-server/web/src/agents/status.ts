@@ -1,4 +1,3 @@
-import { sentence } from '../api/failure';
 import type { Sandbox } from '../api/types';
 import { PHASES } from '../sandboxes/sandbox-form';
 import type { AgentLog } from './log/view';
@@ -94,10 +93,9 @@ function restStatus({ phase, queue, held }: AgentLog): AgentStatus {
   switch (phase?.phase) {
     case 'ready':
       return { text: 'Ready', tone: 'idle' };
-    case 'stopped': {
-      const why = phase.detail === '' ? '' : ` ${sentence(phase.detail)}`;
-      return { text: `The agent is stopped; the next prompt starts it.${why}`, tone: 'idle' };
-    }
+    // Why, the conversation says.
+    case 'stopped':
+      return { text: 'The agent is stopped; the next prompt starts it', tone: 'idle' };
     case undefined:
       return { text: 'The agent starts with the next prompt', tone: 'idle' };
   }

@@ -98,12 +98,18 @@ const PHASES = {
 function agentPhase(draft: Draft, { phase, detail = '' }: Of<'agent'>): void {
   draft.log.phase = { phase, detail, atMs: draft.atMs };
   const text = detail === '' ? PHASES[phase] : `${PHASES[phase]}: ${detail}`;
-  // Of an agent that ended by itself, people read in the conversation.
-  if (phase === 'stopped' && detail !== '') {
+  // Of an agent that ended by itself, people read in the conversation: once.
+  if (phase === 'stopped' && detail !== '' && !isSaid(draft, detail)) {
     draft.mark('agent', '', draft.add({ kind: 'notice', text: sentence(text), wrong: true }));
   } else if (!draft.lastIs('agent', text)) {
     draft.mark('agent', text);
   }
+}
+
+/** Whether the turn that just ended gave this as its reason. */
+function isSaid({ log }: Draft, detail: string): boolean {
+  const last = log.items.at(-1);
+  return last?.kind === 'end' && last.end.outcome === 'failed' && last.end.reason.includes(detail);
 }
 
 function planned(draft: Draft): void {

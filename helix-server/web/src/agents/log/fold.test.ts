@@ -256,6 +256,17 @@ describe('folding the log of an agent', () => {
     expect(view.phase).toBeNull();
   });
 
+  it('says why an agent ended once, where its turn ended for that', () => {
+    const view = folded(
+      queued('t1', 'one'),
+      dispatched('t1'),
+      { type: 'turn_ended', turn: 't1', outcome: 'failed', reason: 'the agent ended: code 1' },
+      said({ type: 'agent', phase: 'stopped', detail: 'code 1' }),
+    );
+    expect(kinds(view)).toEqual(['prompt', 'end']);
+    expect(view.timeline.at(-1)?.text).toBe('The agent stopped: code 1');
+  });
+
   it('keeps a line for what a later version says', () => {
     const later = said({ type: 'dance' } as unknown as AgentEventBody);
     const view = folded(later);
