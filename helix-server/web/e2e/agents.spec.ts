@@ -127,7 +127,7 @@ test('a session is started in a sandbox that runs, and asked at once', async () 
   await page.getByRole('button', { name: 'Start', exact: true }).click();
   await expect(page).toHaveURL(/\/s\/ses_/);
   session = page.url();
-  await expect(conversation().getByText('Good morning', { exact: true })).toBeVisible(DONE);
+  await expect(conversation().getByRole('group', { name: 'You' })).toHaveText('Good morning', DONE);
 });
 
 test('the agent asks, is allowed, and its file is seen', async () => {
@@ -183,7 +183,7 @@ test('steering stops what it does, and the page comes back as it was', async () 
   await question()
     .getByRole('button', { name: /^Reject/ })
     .click();
-  await expect(conversation().getByText('Then I do not.')).toBeVisible(DONE);
+  await expect(conversation().getByText('Then I do not.').last()).toBeVisible(DONE);
   // The prompt that waited is next.
   await expect(question()).toContainText('third', DONE);
   await question()
