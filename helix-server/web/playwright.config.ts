@@ -43,6 +43,7 @@ export default defineConfig({
     { name: 'sandboxes', testMatch: 'sandboxes.spec.ts', dependencies: ['journey'] },
     // On the host that joined there.
     { name: 'desktop', testMatch: 'desktop.spec.ts', dependencies: ['sandboxes'] },
+    { name: 'agents', testMatch: 'agents.spec.ts' },
     { name: 'ports', testMatch: 'ports.spec.ts' },
     { name: 'tunnel', testMatch: 'tunnel.spec.ts', dependencies: ['journey'] },
   ],

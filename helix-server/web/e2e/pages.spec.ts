@@ -2,6 +2,7 @@
 import AxeBuilder from '@axe-core/playwright';
 import { expect, test, type Page } from '@playwright/test';
 
+import { agentPath, withAgents } from './world/agent-pages';
 import { hostPath, sandboxPath, withSandboxes } from './world/sandbox-pages';
 import { statePath, world } from './world/world';
 
@@ -140,6 +141,56 @@ const MEMBERS: Shown[] = [
   { name: 'a paused sandbox', open: withSandboxes(sandboxPath(4, 'files')) },
   { name: 'a sandbox out of reach', open: withSandboxes(sandboxPath(5)) },
   { name: 'a sandbox that does not exist', open: at(sandboxPath(0)) },
+  { name: 'a new session with an agent', open: withAgents('/new') },
+  {
+    name: 'all that can be chosen for a session with an agent',
+    open: withAgents('/new', async (page) => {
+      await page.getByRole('radio', { name: /^A sandbox that runs/ }).click();
+      await page.getByRole('button', { name: 'Folder, git repository and model' }).click();
+      await page.getByLabel('Git repository').fill('nothing');
+      await page.getByRole('button', { name: 'Start', exact: true }).click();
+      await expect(page.getByText('Choose a sandbox')).toBeVisible();
+    }),
+  },
+  { name: 'an agent that was asked nothing', open: withAgents(agentPath(1)) },
+  {
+    name: 'an agent that is done',
+    open: withAgents(agentPath(2, 'changes'), async (page) => {
+      await expect(page.getByRole('tabpanel').getByText('+4')).toBeVisible();
+    }),
+  },
+  {
+    name: 'an agent that asks',
+    open: withAgents(agentPath(3, 'conversation'), async (page) => {
+      await expect(page.getByRole('button', { name: /^Always allow/ })).toBeVisible();
+    }),
+  },
+  {
+    name: 'an agent that is silent',
+    open: withAgents(agentPath(4, 'plan'), async (page) => {
+      await page.setViewportSize({ width: 1440, height: 900 });
+      await expect(page.getByRole('button', { name: 'Keep waiting' })).toBeVisible();
+    }),
+  },
+  { name: 'the timeline of a session', open: withAgents(agentPath(5, 'timeline')) },
+  { name: 'an agent whose sandbox is made', open: withAgents(agentPath(6, 'desktop')) },
+  { name: 'an agent whose sandbox is stopped', open: withAgents(agentPath(7, 'files')) },
+  { name: 'an agent whose sandbox is gone', open: withAgents(agentPath(8, 'plan')) },
+  {
+    name: 'a long session',
+    open: withAgents(agentPath(9, 'conversation'), async (page) => {
+      await expect(page.getByText('Answer 399')).toBeVisible();
+      await page.getByRole('button', { name: /^Show earlier/ }).click();
+    }),
+  },
+  { name: 'the catalogue of agents', open: withAgents('/agents') },
+  {
+    name: 'changing an agent of the catalogue',
+    open: withAgents('/agents', async (page) => {
+      await page.getByRole('button', { name: 'Change opencode' }).click();
+      await expect(page.getByLabel('Program')).toHaveValue('opencode\nacp');
+    }),
+  },
   { name: 'hosts', open: withSandboxes('/hosts') },
   {
     name: 'adding a host',

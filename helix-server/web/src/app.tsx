@@ -39,7 +39,11 @@ export const router = createBrowserRouter([
             errorElement: <Failed />,
             children: [
               { path: '/', lazy: page(() => import('./chat/chat-page')) },
-              { path: '/s/:sessionId', lazy: page(() => import('./chat/chat-page')) },
+              {
+                path: '/s/:sessionId/:tab?',
+                lazy: page(() => import('./sessions/session-page')),
+              },
+              { path: '/new', lazy: page(() => import('./agents/start/new-session-page')) },
               { path: '/models', lazy: page(() => import('./models/models-page')) },
               { path: '/sandboxes', lazy: page(() => import('./sandboxes/sandboxes-page')) },
               {
@@ -57,6 +61,7 @@ export const router = createBrowserRouter([
                   { path: '/hosts', lazy: page(() => import('./hosts/hosts-page')) },
                   { path: '/hosts/:hostId', lazy: page(() => import('./hosts/host-page')) },
                   { path: '/queue', lazy: page(() => import('./queue/queue-page')) },
+                  { path: '/agents', lazy: page(() => import('./agents/catalogue/agents-page')) },
                 ],
               },
               { path: '*', element: <NotFound /> },

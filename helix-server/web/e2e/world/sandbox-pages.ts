@@ -64,6 +64,12 @@ const NO_PICTURE = {
 const FAILED = { state: 'failed', starts: 5, message: LONG };
 const READY = { state: 'ready', starts: 1, message: '' };
 
+/** Of what is not there. */
+const GONE = {
+  status: 404,
+  json: { error: { code: 'not_found', message: 'no such sandbox', retryable: false } },
+};
+
 const FILES = [
   ['folder', 'directory'],
   ['letter.txt', 'file'],
@@ -246,7 +252,9 @@ export const withSandboxes = (path: string) => async (page: Page) => {
       }
       for (const [pattern, answer] of ANSWERS) {
         const match = pattern.exec(pathname);
-        if (match) return route.fulfill({ json: answer(match[1] ?? '') });
+        if (!match) continue;
+        const json = answer(match[1] ?? '');
+        return json === undefined ? route.fulfill(GONE) : route.fulfill({ json });
       }
       return route.abort();
     },

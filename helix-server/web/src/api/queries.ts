@@ -18,6 +18,8 @@ export const keys = {
   sessions: ['sessions'] as const,
   session: (id: string) => ['session', id] as const,
   messages: (id: string) => ['messages', id] as const,
+  agentLog: (id: string) => ['agent-log', id] as const,
+  agents: ['agents'] as const,
   models: ['models'] as const,
   providers: ['providers'] as const,
   runners: ['runners'] as const,

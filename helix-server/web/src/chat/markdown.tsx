@@ -1,4 +1,4 @@
-import { MessagePrimitive } from '@assistant-ui/react';
+import { MessagePrimitive, TextMessagePartProvider } from '@assistant-ui/react';
 import {
   MarkdownTextPrimitive,
   unstable_memoizeMarkdownComponents as memoizeMarkdownComponents,
@@ -52,4 +52,13 @@ function MarkdownText() {
 /** The text of the answer around, as Markdown. */
 export function AnswerText() {
   return <MessagePrimitive.Parts components={{ Text: MarkdownText }} />;
+}
+
+/** Text that is in no chat, as Markdown. */
+export function Markdown({ text, running = false }: { text: string; running?: boolean }) {
+  return (
+    <TextMessagePartProvider text={text} isRunning={running}>
+      <MarkdownText />
+    </TextMessagePartProvider>
+  );
 }

@@ -12,6 +12,7 @@ import { useNavigate } from 'react-router';
 import { call, http } from '../api/client';
 import { messageOf } from '../api/failure';
 import { keys } from '../api/queries';
+import { randomKey } from '../api/random-key';
 import type { Session, SessionMessages, Turn } from '../api/types';
 import { activeTurn, withBegunTurn } from '../sessions/fold';
 import { toMessages, turnIdOf } from './convert';
@@ -135,10 +136,4 @@ function complain(title: string, error: unknown): void {
 
 function textOf(message: AppendMessage): string {
   return message.content.map((part) => (part.type === 'text' ? part.text : '')).join('');
-}
-
-/** Not `randomUUID`: browsers offer that on https and localhost only. */
-function randomKey(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,4 +1,4 @@
-import { Anchor, Badge, Breadcrumbs, Group, Tabs, Text } from '@mantine/core';
+import { Anchor, Badge, Breadcrumbs, Button, Group, Tabs, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import {
   IconChartLine,
@@ -9,6 +9,7 @@ import {
   IconGitBranch,
   IconLock,
   IconPlug,
+  IconRobot,
   IconShieldLock,
   IconTerminal2,
   type Icon,
@@ -27,7 +28,7 @@ import { RelativeTime } from '../components/time';
 import { describeEgress } from './egress-rules';
 import { SandboxActions } from './sandbox-actions';
 import { describeLimits } from './sandbox-form';
-import { SandboxNotice } from './sandbox-notice';
+import { SandboxNotice, usable } from './sandbox-notice';
 import classes from './sandbox-page.module.css';
 
 interface TabProps {
@@ -167,7 +168,21 @@ function Detail({ sandbox, above }: TabProps & { above: ReactNode }) {
       title={sandbox.name}
       above={above}
       description={<Facts sandbox={sandbox} />}
-      actions={<SandboxActions sandbox={sandbox} />}
+      actions={
+        <>
+          {usable(sandbox) && (
+            <Button
+              component={Link}
+              to={`/new?sandbox=${sandbox.id}`}
+              variant="default"
+              leftSection={<IconRobot size={16} />}
+            >
+              Start an agent
+            </Button>
+          )}
+          <SandboxActions sandbox={sandbox} />
+        </>
+      }
       wide={known === 'desktop'}
     >
       <SandboxNotice sandbox={sandbox} />

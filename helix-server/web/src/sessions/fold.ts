@@ -28,6 +28,8 @@ export function foldEvents(
 
 function foldTurns(sessionId: string, turns: Turn[], event: SessionEvent): Turn[] | null {
   switch (event.type) {
+    // Those of an agent are no turns of a chat.
+    case 'agent':
     case 'session_updated':
       return turns;
     case 'turn_started':

@@ -32,7 +32,12 @@ export function RenameSession({ session, onClose }: Props) {
     },
   });
   return (
-    <Modal opened onClose={onClose} title="Rename chat" size="md">
+    <Modal
+      opened
+      onClose={onClose}
+      title={session.agent ? 'Rename session' : 'Rename chat'}
+      size="md"
+    >
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -80,7 +85,7 @@ export function DeleteSession({ session, onClose }: Props) {
   return (
     <ConfirmDialog
       opened
-      title="Delete this chat?"
+      title={session.agent ? 'Delete this session?' : 'Delete this chat?'}
       action="Delete"
       busy={remove.isPending}
       error={remove.error}
@@ -89,8 +94,9 @@ export function DeleteSession({ session, onClose }: Props) {
       }}
       onClose={onClose}
     >
-      “{session.title === '' ? 'New chat' : session.title}” and all its messages are deleted. This
-      cannot be undone.
+      “{session.title === '' ? 'New chat' : session.title}” and all its messages are deleted
+      {session.agent?.owns_sandbox && ', and its sandbox with all files in it'}. This cannot be
+      undone.
     </ConfirmDialog>
   );
 }

@@ -1,7 +1,7 @@
 import { ActionIcon, Button, Menu, Skeleton, Stack, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useInfiniteQuery } from '@tanstack/react-query';
-import { IconDots, IconPencil, IconSearch, IconTrash } from '@tabler/icons-react';
+import { IconDots, IconPencil, IconRobot, IconSearch, IconTrash } from '@tabler/icons-react';
 import { useState } from 'react';
 import { Link, useParams } from 'react-router';
 
@@ -97,7 +97,8 @@ function Item({ session }: { session: Session }) {
   const { sessionId } = useParams();
   const [dialog, setDialog] = useState<'rename' | 'delete' | null>(null);
   const current = session.id === sessionId;
-  const title = session.title === '' ? 'New chat' : session.title;
+  const unnamed = session.agent ? 'New session' : 'New chat';
+  const title = session.title === '' ? unnamed : session.title;
   const close = () => {
     setDialog(null);
   };
@@ -109,10 +110,22 @@ function Item({ session }: { session: Session }) {
         aria-current={current ? 'page' : undefined}
         title={title}
       >
+        {session.agent && (
+          <IconRobot
+            size={15}
+            className={classes.itemIcon}
+            role="img"
+            aria-label="With an agent:"
+          />
+        )}
         {title}
       </Link>
       {session.active_turn != null && (
-        <span className={classes.dot} role="img" aria-label="Being answered" />
+        <span
+          className={classes.dot}
+          role="img"
+          aria-label={session.agent ? 'At work' : 'Being answered'}
+        />
       )}
       <Menu position="bottom-end" width={160}>
         <Menu.Target>

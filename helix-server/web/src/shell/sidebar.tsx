@@ -6,6 +6,7 @@ import {
   IconLock,
   IconLogout,
   IconMessagePlus,
+  IconRobot,
   IconSelector,
   IconServer2,
   IconSettings,
@@ -32,6 +33,7 @@ interface Destination {
 const DESTINATIONS: Destination[] = [
   { to: '/models', label: 'Models', icon: IconBox },
   { to: '/sandboxes', label: 'Sandboxes', icon: IconTerminal2 },
+  { to: '/agents', label: 'Agents', icon: IconRobot, admin: true },
   { to: '/runners', label: 'Runners', icon: IconServer2, admin: true },
   { to: '/hosts', label: 'Hosts', icon: IconBuildingWarehouse, admin: true },
   { to: '/queue', label: 'Queue', icon: IconStack2, admin: true },
@@ -66,6 +68,17 @@ export function Sidebar({ onClose }: { onClose?: () => void }) {
           onClick={onClose}
         >
           New chat
+        </Button>
+        <Button
+          component={Link}
+          to="/new"
+          fullWidth
+          mt={6}
+          variant="default"
+          leftSection={<IconRobot size={17} />}
+          onClick={onClose}
+        >
+          New agent session
         </Button>
       </Box>
       <nav className={classes.nav} aria-label="Pages">
