@@ -34,7 +34,7 @@ async fn a_secret_goes_in_and_never_comes_out(world: World) {
         assert!(!String::from_utf8_lossy(&answer.body).contains(VALUE));
     }
     let page: Page<Secret> = listed.expect(200);
-    assert_eq!(page.items, [made.clone()]);
+    assert_eq!(page.items, std::slice::from_ref(&made));
     let theirs: Page<Secret> = other.get("/api/v1/secrets").await.expect(200);
     assert!(theirs.items.is_empty());
     other

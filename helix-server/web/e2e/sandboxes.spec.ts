@@ -158,6 +158,66 @@ test('a file is uploaded, looked at, renamed and downloaded', async () => {
   await expect(page.getByText('The folder is empty')).toBeVisible();
 });
 
+test('a secret is added, given to a sandbox, and seen by its programs only', async () => {
+  const workshop = page.url();
+  await page.goto('/secrets');
+  await page.getByRole('button', { name: 'Add a secret' }).first().click();
+  const dialog = page.getByRole('dialog', { name: 'Add a secret' });
+  await dialog.getByText('A variable').click();
+  await dialog.getByLabel('Name').fill('provider');
+  await dialog.getByRole('textbox', { name: 'Variable' }).fill('PROVIDER_KEY');
+  await dialog.getByLabel('Value').fill('sk-0123456789abcdefghij');
+  await dialog.getByRole('button', { name: 'Add', exact: true }).click();
+  await expect(page.getByRole('cell', { name: 'The variable PROVIDER_KEY' })).toBeVisible();
+  await expect(page.getByText('…ghij')).toBeVisible();
+  expect(await page.content()).not.toContain('sk-0123');
+  await page.goto(workshop);
+  await tab('Secrets');
+  await page.getByRole('checkbox', { name: 'provider' }).check();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(page.getByText('Its secrets were set')).toBeVisible(DONE);
+  await tab('Terminal');
+  await page.getByRole('button', { name: 'Open a terminal' }).click();
+  await expect(screen()).toContainText('$', DONE);
+  await type('echo has ${#PROVIDER_KEY}');
+  await expect(line('has 23')).toBeVisible();
+});
+
+test('a repository is cloned, looked at, committed and pushed', async () => {
+  const seed =
+    'cd && git init -q --bare -b main srv.git && git init -q -b main seed && cd seed && ' +
+    'echo one > file && git add . && git -c user.name=a -c user.email=a@b commit -qm first && ' +
+    'git push -q ../srv.git main && cd && echo pushed $((6*7))';
+  await type(seed);
+  await expect(line('pushed 42')).toBeVisible(DONE);
+  await tab('Changes');
+  await page.getByLabel('Repository').fill('file:///home/user/srv.git');
+  await page.getByRole('button', { name: 'Clone' }).click();
+  await expect(page.getByText('Nothing has changed since the last commit.')).toBeVisible(DONE);
+  await tab('Terminal');
+  await type('echo two >> srv/file && echo new > srv/other && echo wrote $((6*7))');
+  await expect(line('wrote 42')).toBeVisible();
+  await tab('Changes');
+  await page.getByRole('button', { name: 'file', exact: true }).click();
+  const change = page.getByRole('region', { name: 'Changes of file' });
+  await expect(change.getByText('two')).toBeVisible(DONE);
+  await page.getByRole('checkbox', { name: 'Commit other' }).uncheck();
+  await page.getByRole('button', { name: 'Branch main' }).click();
+  await page.getByRole('textbox', { name: 'Name of a new branch' }).fill('second');
+  await page.getByRole('button', { name: 'Create' }).click();
+  await expect(page.getByRole('button', { name: 'Branch second' })).toBeVisible(DONE);
+  await page.getByLabel('Message').fill('two more');
+  await page.getByRole('button', { name: 'Commit', exact: true }).click();
+  await expect(page.getByText(/^Committed as /)).toBeVisible(DONE);
+  await expect(page.getByRole('button', { name: 'file', exact: true })).toHaveCount(0);
+  await expect(page.getByRole('checkbox', { name: 'Commit other' })).toBeVisible();
+  await page.getByRole('button', { name: 'Push' }).click();
+  await expect(page.getByText('Pushed second to origin')).toBeVisible(DONE);
+  await tab('Terminal');
+  await type('git -C srv.git log -1 --format=%s second');
+  await expect(line('two more')).toBeVisible();
+});
+
 test('what listens inside is opened', async () => {
   await tab('Terminal');
   await type(`cd && python3 -m http.server ${PORT}`);

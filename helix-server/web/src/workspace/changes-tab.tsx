@@ -1,24 +1,24 @@
 import { Button, Card, Group, Text, TextInput } from '@mantine/core';
+import { useSessionStorage } from '@mantine/hooks';
 import { useState } from 'react';
-import { useSearchParams } from 'react-router';
 
 import type { Sandbox } from '../api/types';
-import { WITHIN_PAGE } from '../components/page';
 import { NotRunning, usable } from '../sandboxes/sandbox-notice';
 import { ChangesPanel } from './changes-panel';
 import { CloneForm } from './clone-form';
 
 /** The git repositories of a sandbox, one at a time. */
 export default function ChangesTab({ sandbox }: { sandbox: Sandbox }) {
-  const [query, setQuery] = useSearchParams();
-  const directory = query.get('directory') ?? '';
-  const go = (to: string) => {
-    setQuery(to === '' ? {} : { directory: to }, { state: WITHIN_PAGE, replace: true });
-  };
+  // Which one somebody looks at is the same after another tab, or a reload.
+  const [directory, setDirectory] = useSessionStorage({
+    key: `helix-directory-${sandbox.id}`,
+    defaultValue: '',
+    getInitialValueInEffect: false,
+  });
   if (!usable(sandbox)) return <NotRunning sandbox={sandbox} what="Its repositories can be seen" />;
   return (
     <>
-      <Directory key={directory} directory={directory} onGo={go} />
+      <Directory key={directory} directory={directory} onGo={setDirectory} />
       <ChangesPanel
         key={`in ${directory}`}
         workspace={{ sandboxId: sandbox.id, directory }}
@@ -31,7 +31,7 @@ export default function ChangesTab({ sandbox }: { sandbox: Sandbox }) {
               Say above in which directory there is one, or clone one here. Give the sandbox a
               secret for servers that want a password.
             </Text>
-            <CloneForm id={sandbox.id} onDone={go} />
+            <CloneForm id={sandbox.id} onDone={setDirectory} />
           </Card>
         }
       />
