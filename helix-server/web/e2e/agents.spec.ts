@@ -139,9 +139,7 @@ test('the agent asks, is allowed, and its file is seen', async () => {
   await expect(conversation().getByText('Written: Good morning')).toBeVisible(DONE);
   await expect(conversation().getByText('Allowed once: Write hello.txt')).toBeVisible();
   await tab('Changes');
-  await expect(page.getByRole('region', { name: 'Changes of /home/user/hello.txt' })).toHaveCount(
-    2,
-  );
+  await expect(page.getByRole('group', { name: 'Changes of /home/user/hello.txt' })).toHaveCount(2);
   await tab('Files');
   await page.getByRole('button', { name: 'hello.txt', exact: true }).click();
   await expect(page.getByRole('dialog', { name: 'hello.txt' })).toContainText('Good morning');

@@ -42,7 +42,7 @@ export function Diff({ path, before, after, omitted = 0 }: Props) {
         )}
       </div>
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls */}
-      <div className={classes.lines} role="region" aria-label={`Changes of ${path}`} tabIndex={0}>
+      <div className={classes.lines} role="group" aria-label={`Changes of ${path}`} tabIndex={0}>
         {!diff && (
           <div className={classes.skip}>Too much changed to compare: this is the new text.</div>
         )}

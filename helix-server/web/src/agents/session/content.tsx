@@ -66,7 +66,7 @@ const Named = ({ text }: { text: string }) => <div className={classes.small}>{te
 export function Output({ text, label }: { text: string; label: string }) {
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls
-    <pre className={classes.output} tabIndex={0} role="region" aria-label={label}>
+    <pre className={classes.output} tabIndex={0} role="group" aria-label={label}>
       {text}
     </pre>
   );

@@ -85,7 +85,7 @@ function Question({ log, item, agent, children }: QuestionProps) {
       </Group>
       {call?.kind === 'tool' && (call.content.length > 0 || call.input != null) && (
         // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls
-        <div className={classes.preview} role="region" aria-label="What it is about" tabIndex={0}>
+        <div className={classes.preview} role="group" aria-label="What it is about" tabIndex={0}>
           <ToolBody item={call} />
         </div>
       )}
