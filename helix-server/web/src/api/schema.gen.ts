@@ -3458,6 +3458,12 @@ export interface components {
             timeout_ms?: number | null;
             /** @description Who it runs as: a name or a number; `user` if absent. */
             user?: string | null;
+            /**
+             * @description With `background`: nothing that it writes is lost while the sandbox runs. It waits
+             *     while somebody has 1 MiB of it still to read, and what was read of late can be read
+             *     again: the newest 3 MiB.
+             */
+            waits?: boolean;
         };
         /** @description A program that ended, with what it wrote. */
         ExecResult: components["schemas"]["ExecExit"] & {

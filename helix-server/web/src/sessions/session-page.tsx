@@ -8,10 +8,7 @@ import { sessionQuery } from '../api/queries';
 import { loadable } from '../components/loadable';
 import { EmptyState, ErrorState, LoadingState } from '../components/states';
 
-const AgentPage = loadable(
-  () => import('../agents/session/agent-page'),
-  'Loading the session',
-);
+const AgentPage = loadable(() => import('../agents/session/agent-page'), 'Loading the session');
 const ExistingChat = loadable(async () => {
   const { ExistingChat: page } = await import('../chat/chat-page');
   return { default: page };

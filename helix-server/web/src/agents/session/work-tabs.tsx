@@ -24,7 +24,10 @@ import classes from './session.module.css';
 import { TimelineTab } from './timeline-tab';
 
 const DesktopTab = loadable(() => import('../../desktop/ui/desktop-tab'), 'Loading the desktop');
-const TerminalTab = loadable(() => import('../../sandboxes/terminal/terminal-tab'), 'Loading the terminals');
+const TerminalTab = loadable(
+  () => import('../../sandboxes/terminal/terminal-tab'),
+  'Loading the terminals',
+);
 const FilesTab = loadable(() => import('../../sandboxes/files/files-tab'), 'Loading the files');
 
 interface Props {
