@@ -27,6 +27,7 @@ use crate::{
     events::{Notice, Received, Topic},
     sandboxes::Sandboxes,
     seal::Seal,
+    secrets::Secrets,
     sessions::Sessions,
     store::{self, Store},
     workspaces::Workspaces,
@@ -69,6 +70,7 @@ struct Inner {
     sessions: Sessions,
     sandboxes: Sandboxes,
     workspaces: Workspaces,
+    secrets: Secrets,
     keys: SessionKeys,
     hosts: Hosts,
     actors: Actors,
@@ -90,6 +92,7 @@ impl Agents {
         sessions: &Sessions,
         sandboxes: &Sandboxes,
         workspaces: &Workspaces,
+        secrets: &Secrets,
         keys: &SessionKeys,
     ) -> Result<Self, store::Error> {
         let store = foundation.store.clone();
@@ -110,6 +113,7 @@ impl Agents {
                 sessions: sessions.clone(),
                 sandboxes: sandboxes.clone(),
                 workspaces: workspaces.clone(),
+                secrets: secrets.clone(),
                 keys: keys.clone(),
                 hosts: Hosts::default(),
                 actors: Actors::default(),
@@ -292,6 +296,13 @@ impl Agents {
         foundation.tasks.spawn("sandboxes of agents", async move {
             draining.run_until_cancelled(watching).await
         });
+    }
+
+    /// Sandboxes have other secrets than before: these are kept out of what agents say there.
+    pub(crate) async fn secrets_changed(&self, sandboxes: &[SandboxId]) {
+        for id in sandboxes {
+            self.sandbox_changed(*id).await;
+        }
     }
 
     /// One without an actor is looked at when it has one again.

@@ -98,6 +98,7 @@ impl App {
             &sessions,
             &sandboxes,
             &workspaces,
+            &secrets,
             &session_keys,
         )
         .await?;

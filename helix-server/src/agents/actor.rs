@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::{Agents, hosts::Link, refused};
 use crate::{
     api::Failure,
+    secrets::Redactor,
     store::{
         self,
         agents::{Loaded, StoredAgent},
@@ -25,6 +26,7 @@ use crate::{
 
 mod effects;
 mod news;
+mod redacting;
 mod repository;
 
 /// How long an actor stays that nobody needs.
@@ -114,6 +116,8 @@ struct Actor {
     waits_for_sandbox: bool,
     /// A prompt waits for the repository.
     cloning: bool,
+    /// Knows the secrets that the sandbox was given.
+    redactor: Redactor,
     /// The turn in flight that lists show.
     shown: Option<TurnId>,
 }
@@ -173,6 +177,7 @@ async fn live(
         link: None,
         waits_for_sandbox: false,
         cloning: false,
+        redactor: Redactor::default(),
     };
     let stop = match actor.begin(step).await {
         Ok(()) => actor.serve(inbox).await,
@@ -187,12 +192,24 @@ impl Actor {
     }
 
     async fn begin(&mut self, step: Step<Change, Effect>) -> Result<(), Stop> {
+        self.read_secrets().await;
         self.carry_out(step).await?;
         if let Some(link) = self.agents.inner.hosts.link(self.stored.host_id) {
             let step = self.connect(link);
             self.carry_out(step).await?;
         }
         self.look_at_sandbox().await
+    }
+
+    /// What is to be kept out of the log from now on.
+    async fn read_secrets(&mut self) {
+        let sandbox = self.stored.agent.sandbox_id;
+        match self.agents.inner.secrets.redactor(sandbox).await {
+            Ok(redactor) => self.redactor = redactor,
+            Err(failure) => {
+                tracing::warn!(%sandbox, ?failure, "the secrets of a sandbox cannot be read: its agent's events may show them");
+            }
+        }
     }
 
     async fn serve(&mut self, inbox: &mut mpsc::Receiver<Message>) -> Stop {
@@ -275,7 +292,10 @@ impl Actor {
                 let _ = reply.send(self.state());
                 Ok(())
             }
-            Message::SandboxChanged => self.look_at_sandbox().await,
+            Message::SandboxChanged => {
+                self.read_secrets().await;
+                self.look_at_sandbox().await
+            }
             Message::Cloned(done) => self.cloned(done).await,
             Message::Delete { user, reply } => self.delete(user, reply).await,
         }
@@ -357,7 +377,11 @@ impl Actor {
         }
         let now_ms = self.now_ms();
         step.then(match said {
-            Said::Events(events) => self.machine.events(thread, events, now_ms)?,
+            Said::Events(events) => {
+                let redacted = |event| redacting::redacted(&self.redactor, event);
+                let events = events.into_iter().map(redacted).collect();
+                self.machine.events(thread, events, now_ms)?
+            }
             Said::Accepted(through) => self.machine.accepted(thread, through, now_ms)?,
             Said::Unknown => self.machine.unknown(thread, now_ms),
         });

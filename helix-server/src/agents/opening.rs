@@ -2,6 +2,7 @@
 
 use helix_base::ExposeSecret as _;
 use helix_proto::agents::{AgentSpec, Command, Open, Variable};
+use url::{Host, Url};
 
 use super::Agents;
 use crate::{
@@ -32,6 +33,16 @@ impl Agents {
                 "there is no agent `{name}` in the catalogue any more"
             )));
         };
+        let program = &entry.program;
+        let texts = program.environment.iter().map(|it| &it.value);
+        let asks = texts.chain(&program.command).any(|it| it.contains(API));
+        if asks && is_loopback(&self.inner.api_url) {
+            return Ok(Err(format!(
+                "`{name}` cannot ask models at {}, which in a sandbox is the sandbox itself: \
+                 set `[sandboxes]` `api_url` to where sandboxes reach the control plane",
+                self.inner.api_url
+            )));
+        }
         let variables = entry.program.environment;
         // In no other place: what a program is started with is seen by its neighbours.
         let key = if variables.iter().any(|it| it.value.contains(API_KEY)) {
@@ -63,6 +74,19 @@ impl Agents {
     }
 }
 
+/// Whether a URL leads to the machine of whoever opens it.
+fn is_loopback(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else {
+        return false;
+    };
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 /// That what came of the entry is within the bounds: a model's name may be in it many times.
 fn fitting(open: Open) -> Result<Open, String> {
     let environment = serde_json::to_vec(&open.agent.environment);
@@ -89,5 +113,29 @@ pub(super) fn never(stored: &StoredAgent) -> Open {
             directory: stored.agent.directory.clone(),
         },
         resume: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_another_machine_in_a_sandbox_is_known() {
+        for url in [
+            "http://127.0.0.1:8080",
+            "http://localhost",
+            "http://[::1]:1",
+            "http://a.localhost/x",
+        ] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in [
+            "http://10.0.0.1:8080",
+            "https://helix.example",
+            "https://localhost.example",
+        ] {
+            assert!(!is_loopback(url), "{url}");
+        }
     }
 }

@@ -52,6 +52,7 @@ async fn put(
 ) -> Result<Json<Secret>, Failure> {
     let secret = app.secrets().put(caller.user_id, &name, request).await?;
     let given_to = app.secrets().given_to(caller.user_id, &name).await?;
+    app.agents().secrets_changed(&given_to).await;
     app.sandboxes().secrets_changed(given_to);
     Ok(Json(secret))
 }
@@ -68,6 +69,7 @@ async fn delete(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Failure> {
     let given_to = app.secrets().delete(caller.user_id, &name).await?;
+    app.agents().secrets_changed(&given_to).await;
     app.sandboxes().secrets_changed(given_to);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -103,6 +105,7 @@ async fn give(
     let chosen: SandboxSecrets = typed(&request)?;
     let sandboxes = app.sandboxes();
     sandboxes.choose_secrets(&caller, id, &chosen.names).await?;
+    app.agents().secrets_changed(&[id]).await;
     let names = sandboxes.secrets_of(&caller, id).await?;
     Ok(Json(SandboxSecrets { names }))
 }

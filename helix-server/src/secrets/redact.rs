@@ -15,7 +15,7 @@ use url::form_urlencoded;
 const REDACTED: &str = "[redacted]";
 
 /// Knows values, and takes them out of text. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Redactor {
     /// The values, each in all its forms.
     forms: Arc<[SecretString]>,
@@ -57,6 +57,11 @@ impl Redactor {
         Self {
             forms: forms.into(),
         }
+    }
+
+    /// Whether it knows no value.
+    pub fn is_empty(&self) -> bool {
+        self.forms.is_empty()
     }
 
     /// A whole text without the values.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use helix_base::{Outbound, OutboundOptions, ShutdownReport, SystemClock, TaskGroup};
 use helix_server::{
     App, Options, Server,
-    options::{ProviderKind, ProviderOptions},
+    options::{ProviderKind, ProviderOptions, SandboxOptions},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -45,6 +45,10 @@ pub(crate) fn options(folder: &TempDir) -> Options {
         listen: "127.0.0.1:0".parse().unwrap(),
         registration_open: true,
         shutdown_budget: Duration::from_secs(6),
+        sandboxes: SandboxOptions {
+            api_url: Some("http://helix.test".parse().unwrap()),
+            ..SandboxOptions::default()
+        },
         ..Options::default()
     }
 }
