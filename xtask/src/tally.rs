@@ -45,6 +45,8 @@ pub(crate) struct Reader {
     hushed: bool,
     /// Within what failed tests said.
     telling: bool,
+    /// And there within a backtrace, which is long and says little.
+    tracing: bool,
 }
 
 impl Reader {
@@ -82,8 +84,12 @@ impl Reader {
     fn tell(&mut self, line: &str) {
         let failures = &mut self.counted.failures;
         if line.starts_with("---- ") {
+            self.tracing = false;
             failures.push(vec![line.to_owned()]);
-        } else if let Some(failure) = failures.last_mut()
+        } else if line == "stack backtrace:" {
+            self.tracing = true;
+        } else if !self.tracing
+            && let Some(failure) = failures.last_mut()
             && failure.len() <= LINES
             && !line.is_empty()
         {
@@ -162,7 +168,7 @@ mod tests {
     #[test]
     fn what_a_failed_test_said_is_shown() {
         let (tally, shown) = read(
-            "successes:\n\n---- a stdout ----\nnoise\n\nfailures:\n\n---- b stdout ----\npanicked\n\n\
+            "successes:\n\n---- a stdout ----\nnoise\n\nfailures:\n\n---- b stdout ----\npanicked\nstack backtrace:\n0: main\n\n\
              failures:\n    b\n\n\
              test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         );

@@ -147,7 +147,7 @@ const MEMBERS: Shown[] = [
     open: withAgents('/new', async (page) => {
       await page.getByRole('radio', { name: /^A sandbox that runs/ }).click();
       await page.getByRole('button', { name: 'Folder, git repository and model' }).click();
-      await page.getByLabel('Git repository').fill('nothing');
+      await page.getByRole('textbox', { name: 'Git repository' }).fill('nothing');
       await page.getByRole('button', { name: 'Start', exact: true }).click();
       await expect(page.getByText('Choose a sandbox')).toBeVisible();
     }),

@@ -42,24 +42,42 @@ pub(crate) fn routes() -> Router<Guest> {
 
 async fn start(State(guest): State<Guest>, Body(request): Body<ExecRequest>) -> Answer<Response> {
     let (stream, background) = (request.stream, request.background);
-    let running = guest.exec(request).await?;
-    let leaving = (!background).then(|| Leaving {
-        guest: guest.clone(),
-        running: running.clone(),
-    });
+    let (running, leaving) = begin(&guest, request).await?;
     if stream {
         return Ok(follow(running, Cursor::after(0), leaving));
     }
     if background {
         return Ok((StatusCode::CREATED, Json(running.exec())).into_response());
     }
-    let exit = running.wait().await.ok_or_else(|| {
-        Failed::new(
-            ErrorCode::Unavailable,
-            "the guest ends: the program was given up",
-        )
-    })?;
+    let exit = running.wait().await.ok_or_else(given_up)?;
+    drop(leaving);
     Ok(Json(running.result(exit, guest.inner.clock.now())).into_response())
+}
+
+/// Starts a program in a task of its own: a caller that leaves while it is started would leave a
+/// program that nobody ends.
+async fn begin(guest: &Guest, request: ExecRequest) -> Answer<(Arc<Running>, Option<Leaving>)> {
+    let starting = guest.clone();
+    let begun = guest.inner.tasks.spawn("start a program", async move {
+        let background = request.background;
+        let running = starting.exec(request).await?;
+        let leaving = (!background).then(|| Leaving {
+            guest: starting,
+            running: running.clone(),
+        });
+        Ok((running, leaving))
+    });
+    match begun.await {
+        Ok(Some(begun)) => begun,
+        Ok(None) | Err(_) => Err(given_up()),
+    }
+}
+
+fn given_up() -> Failed {
+    Failed::new(
+        ErrorCode::Unavailable,
+        "the guest ends: the program was given up",
+    )
 }
 
 /// Kills a program whose caller has left before its end.
