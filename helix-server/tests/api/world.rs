@@ -38,6 +38,9 @@ pub(crate) struct World {
     ended: Option<tokio::task::JoinHandle<Option<ShutdownReport>>>,
 }
 
+/// Where sandboxes would reach it: loopback is another machine in each.
+pub(crate) const API: &str = "http://helix.test";
+
 /// Options of a control plane in a folder.
 pub(crate) fn options(folder: &TempDir) -> Options {
     Options {
@@ -46,7 +49,7 @@ pub(crate) fn options(folder: &TempDir) -> Options {
         registration_open: true,
         shutdown_budget: Duration::from_secs(6),
         sandboxes: SandboxOptions {
-            api_url: Some("http://helix.test".parse().unwrap()),
+            api_url: Some(API.parse().unwrap()),
             ..SandboxOptions::default()
         },
         ..Options::default()
