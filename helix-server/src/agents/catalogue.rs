@@ -41,7 +41,7 @@ const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "helix",
         title: "Helix",
-        description: "The built-in agent: a shell, files, and the desktop's picture and input. Needs nothing installed.",
+        description: "The built-in agent: a shell and files. Needs nothing installed.",
         model_api: ModelApi::ChatCompletions,
         command: &["helix-sandbox", "agent"],
         install: &[],
