@@ -122,7 +122,11 @@ fn bind() -> std::io::Result<(TcpListener, u16)> {
 }
 
 /// Ends connections that nobody has taken for long: whoever made them need not wait for ever.
-async fn refuse_untaken(Listening { listener, asked, .. }: Listening) {
+async fn refuse_untaken(
+    Listening {
+        listener, asked, ..
+    }: Listening,
+) {
     let mut asked = asked.subscribe();
     loop {
         let until = *asked.borrow_and_update() + UNTAKEN;
@@ -168,7 +172,10 @@ async fn next(
         Ok(Err(error)) => return Err(Failed::io("accepting a connection", &error)),
         Err(_) => return Ok(StatusCode::NO_CONTENT.into_response()),
     };
-    guest.inner.tasks.spawn("forwarded", pipe(near, stream, way));
+    guest
+        .inner
+        .tasks
+        .spawn("forwarded", pipe(near, stream, way));
     let headers = [
         (CONNECTION, HeaderValue::from_static("upgrade")),
         (UPGRADE, HeaderValue::from_static(FORWARDED)),
