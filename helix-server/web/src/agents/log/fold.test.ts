@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import type { AgentEntry, AgentEventBody, SessionEvent } from '../../api/types';
+import type { AgentEntry, AgentEventBody, SessionEvent, ToolContent } from '../../api/types';
 import { foldLog } from './fold';
 import { EMPTY_LOG, openPermissions, terminalKey, type AgentLog, type Item } from './view';
 import { momentText } from './words';
@@ -223,6 +223,18 @@ describe('folding the log of an agent', () => {
     );
     const calls = view.items.filter((item) => item.kind === 'tool');
     expect(calls.map(({ status }) => status)).toEqual(['unfinished', 'in_progress']);
+  });
+
+  it('keeps the change that a call was allowed when only that it is done is said', () => {
+    const diff = { type: 'diff' as const, path: '/home/user/hello.txt', after: 'hello\n' };
+    const done = { type: 'content' as const, content: { type: 'text' as const, text: 'Written.' } };
+    const of = (status: 'pending' | 'completed', content: ToolContent[]) =>
+      said({ type: 'tool_update', id: 'c1', status, content });
+    const view = folded(of('pending', [diff]), of('completed', [done]));
+    expect(last(view, 'tool')?.content).toEqual([diff, done]);
+    const changed = { ...diff, after: 'other\n' };
+    const told = folded(of('pending', [diff]), of('completed', [changed]));
+    expect(last(told, 'tool')?.content).toEqual([changed]);
   });
 
   it('begins a call with an update that comes first', () => {
