@@ -238,16 +238,34 @@ async fn an_agent_that_cannot_start_says_why() {
         reason.starts_with("the agent cannot be started: its program was not found"),
         "{reason}"
     );
+    for (line, said) in [
+        ("echo no room >&2; exit 1", "no room"),
+        ("no-such-npm install", "lacks what installs the agent"),
+    ] {
+        let mut world = World::new().await;
+        world.open_with(&["no-such-program"], &["echo fine", line]);
+        let turn = world.prompt("say hello");
+        let reason = failed(world.ended(turn).await);
+        assert!(reason.contains(said), "{reason}");
+        assert!(
+            world
+                .starting()
+                .any(|detail| detail == "installing… echo fine")
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_there_is_not_installed() {
     let mut world = World::new().await;
-    world.open_with(
-        &["python3", "agent.py"],
-        &["echo fine", "echo no room >&2; exit 1"],
-    );
+    world.open_with(&["python3", "agent.py"], &["exit 1"]);
     let turn = world.prompt("say hello");
-    let reason = failed(world.ended(turn).await);
-    assert!(reason.contains("no room"), "{reason}");
-    let installing = |body: &EventBody| matches!(body, EventBody::Agent { detail, .. } if detail == "installing… echo fine");
-    assert!(world.bodies().iter().any(installing));
+    assert_eq!(world.ended(turn).await, DONE);
+    assert!(
+        !world
+            .starting()
+            .any(|detail| detail.starts_with("installing"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,7 +62,9 @@ impl Around {
         self.kill_noted().await?;
         self.place.furnished().await;
         let directory = prepare::directory(&guest, &self.spec.directory).await?;
-        for line in &self.spec.install {
+        let is_there = self.spec.install.is_empty()
+            || prepare::is_there(&guest, &self.spec, &directory).await?;
+        for line in self.spec.install.iter().filter(|_| !is_there) {
             let shown = &line[..line.floor_char_boundary(SHOWN)];
             self.starting(format!("installing… {shown}")).await;
             prepare::install(&guest, &self.spec, line).await?;
