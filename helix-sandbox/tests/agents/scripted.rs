@@ -19,6 +19,10 @@ pub(crate) fn trials(trials: &mut Vec<Trial>) {
         killed,
     ));
     trials.push(trial(
+        "an_agent_is_installed_for_the_sandboxes_user_and_only_once",
+        installed,
+    ));
+    trials.push(trial(
         "the_built_in_agent_writes_runs_is_cancelled_and_goes_on",
         built_in,
     ));
@@ -55,6 +59,22 @@ async fn killed() {
     assert!(reason.contains("signal 9"), "{reason}");
     let turn = world.prompt("say two");
     assert_eq!(world.ended(turn).await, DONE);
+}
+
+async fn installed() {
+    let mut world = World::new().await;
+    // As npm does with a prefix.
+    let line = "mkdir -p ~/.local/bin && cd ~/.local/bin \
+        && printf '#!/bin/sh\\nexec python3 /home/user/agent.py' > mine && chmod +x mine";
+    world.open_with(&["mine"], &[line], &[]);
+    let turn = world.prompt("say one");
+    assert_eq!(world.ended(turn).await, DONE, "{:#?}", world.bodies());
+    world.command(Command::Stop { restart: true });
+    let turn = world.prompt("say two");
+    assert_eq!(world.ended(turn).await, DONE, "{:#?}", world.bodies());
+    let installing = |body: &EventBody| matches!(body, EventBody::Agent { detail, .. } if detail.starts_with("installing"));
+    let installed = world.bodies().into_iter().filter(installing);
+    assert_eq!(installed.count(), 1, "{:#?}", world.bodies());
 }
 
 async fn built_in() {

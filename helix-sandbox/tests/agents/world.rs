@@ -254,6 +254,15 @@ impl World {
     }
 
     pub(crate) fn open(&self, command: &[&str], environment: &[(&str, String)]) {
+        self.open_with(command, &[], environment);
+    }
+
+    pub(crate) fn open_with(
+        &self,
+        command: &[&str],
+        install: &[&str],
+        environment: &[(&str, String)],
+    ) {
         let pairs = environment.iter().map(|(name, value)| Variable {
             name: (*name).to_owned(),
             value: value.clone(),
@@ -263,7 +272,7 @@ impl World {
             agent: AgentSpec {
                 name: "agent".to_owned(),
                 command: command.iter().map(|&word| word.to_owned()).collect(),
-                install: Vec::new(),
+                install: install.iter().map(|&line| line.to_owned()).collect(),
                 environment: pairs.collect(),
                 directory: "/home/user/work".to_owned(),
             },

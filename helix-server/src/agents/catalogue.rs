@@ -57,7 +57,8 @@ const BUILT_IN: &[BuiltIn] = &[
         description: "The open-source coding agent of opencode.ai.",
         model_api: ModelApi::ChatCompletions,
         command: &["opencode", "acp"],
-        install: &[npm!("opencode-ai")],
+        // Its program comes by its installation script, which newer npm runs for those that are named.
+        install: &[npm!("--allow-scripts=opencode-ai opencode-ai")],
         environment: &[("OPENCODE_CONFIG_CONTENT", OPENCODE_CONFIG)],
     },
     BuiltIn {

@@ -1,5 +1,8 @@
 //! Sessions with an agent, from the prompt to the log, with a scripted host.
 
+mod hello;
+mod secrets;
+
 use helix_proto::{
     ErrorCode, SessionId, ThreadId, TurnId, TypedId as _,
     agents::{Command, Entry, PermissionAnswer, TurnEnd, Up},
