@@ -10,6 +10,7 @@ mod acp;
 mod batch;
 mod connection;
 mod driver;
+pub(crate) mod editors;
 mod journal;
 mod lines;
 mod notes;
@@ -18,6 +19,8 @@ mod prepare;
 mod process;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::acp::content;
 
 use helix_base::{Outbound, SecretString, TaskGroup};
 use tokio::sync::mpsc;
