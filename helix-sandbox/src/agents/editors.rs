@@ -100,22 +100,19 @@ impl Editors {
         });
     }
 
-    /// Closes the doors of all sandboxes but these, and lets go who came through them.
-    pub(super) fn keep(&mut self, sandboxes: impl Fn(SandboxId) -> bool) {
-        self.doors.retain(|sandbox, group| {
-            let kept = sandboxes(*sandbox);
-            if !kept {
-                group.cancel();
-            }
-            kept
-        });
-        let gone = self
-            .there
-            .iter()
-            .filter(|(_, there)| !sandboxes(there.sandbox));
-        for editor in gone.map(|(editor, _)| *editor).collect::<Vec<_>>() {
-            drop(self.left(editor));
+    /// Closes the doors of all sandboxes but these, and lets go who came through them; what is
+    /// to be said of that.
+    pub(super) fn keep(&mut self, sandboxes: impl Fn(SandboxId) -> bool) -> Vec<Up> {
+        let closed = self.doors.extract_if(.., |sandbox, _| !sandboxes(*sandbox));
+        for (_, group) in closed {
+            group.cancel();
         }
+        let there = self.there.iter();
+        let gone = there.filter(|(_, there)| !sandboxes(there.sandbox));
+        let gone: Vec<_> = gone.map(|(editor, _)| *editor).collect();
+        gone.into_iter()
+            .flat_map(|editor| self.left(editor))
+            .collect()
     }
 
     pub(super) fn came(&mut self, editor: Editor, sandbox: SandboxId, out: mpsc::Sender<Told>) {

@@ -18,7 +18,8 @@ impl Driver {
     /// Every sandbox with a thread has a door, and no other.
     pub(super) fn doors(&mut self) {
         let open: BTreeSet<SandboxId> = self.records().map(|record| record.open.sandbox).collect();
-        self.editors.keep(|sandbox| open.contains(&sandbox));
+        let left = self.editors.keep(|sandbox| open.contains(&sandbox));
+        self.send(left);
         for id in open {
             let place = Place {
                 sandboxes: self.sandboxes.clone(),
