@@ -456,11 +456,14 @@ async fn a_host_reads_the_log_for_an_editor_and_hears_what_comes_of_its_wishes(w
         .agents
         .tell(thread, vec![want("from the editor")])
         .await;
-    let log = read(&mut stage.agents, thread, &mut after).await;
     let by = |entry: &Entry| match entry {
         Entry::PromptQueued { prompt, .. } => prompt.wanted.map(|by| (by.thread, by.seq)),
         _ => None,
     };
+    let mut log = Vec::new();
+    while log.iter().find_map(by).is_none() {
+        log.extend(read(&mut stage.agents, thread, &mut after).await);
+    }
     assert_eq!(log.iter().find_map(by), Some((thread, wanted)));
     // A mode is an editor's to set, as it is everybody's; an empty prompt is nobody's.
     let mode = event(json!({"type": "wanted", "what": "set_mode", "mode": "plan"}));
@@ -476,10 +479,11 @@ async fn a_host_reads_the_log_for_an_editor_and_hears_what_comes_of_its_wishes(w
     // On the next connection it goes on where it was.
     stage.agents.reconnect(&stage.world).await;
     stage.agents.tell(thread, vec![ended(turn)]).await;
-    let log = read(&mut stage.agents, thread, &mut after).await;
     let ended =
         |entry: &Entry| matches!(entry, Entry::TurnEnded { turn: other, .. } if *other == turn);
-    assert!(log.iter().any(ended));
+    while !log.iter().any(ended) {
+        log.extend(read(&mut stage.agents, thread, &mut after).await);
+    }
     // The threads of others are none of its business.
     let thread = ThreadId::from_parts(1, 1);
     let (reader, after) = (8, 0);
@@ -568,11 +572,11 @@ async fn what_a_session_with_an_agent_is_not_for_is_refused(world: World) {
     assert_eq!(person.delete(&base).await.status, 204);
     loop {
         match stage.agents.hear().await {
-            helix_proto::agents::Down::Forget { thread: gone } => {
+            Down::Forget { thread: gone } => {
                 assert_eq!(gone, thread);
                 break;
             }
-            helix_proto::agents::Down::Acknowledge { .. } => {}
+            Down::Acknowledge { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -626,9 +630,7 @@ async fn a_host_that_says_what_cannot_be_is_sent_away_with_a_reason() {
     let thread = ThreadId::from_parts(1, 1);
     agents.threads.insert(thread, agent_host::Kept::default());
     agents.tell(thread, vec![message("mine")]).await;
-    assert!(
-        matches!(agents.hear().await, helix_proto::agents::Down::Forget { thread: gone } if gone == thread)
-    );
+    assert!(matches!(agents.hear().await, Down::Forget { thread: gone } if gone == thread));
 
     let newer = AgentHost::connect(&stage.world, &credential).await;
     assert_eq!(agents.closed().await.0, 4001);
