@@ -1,6 +1,7 @@
 //! Asking a guest, from the process that holds its sandbox.
 
 mod events;
+mod forwards;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,14 +13,14 @@ use helix_proto::{
     sandbox::guest::{Exec, ExecRequest, ExecResult, Output, SignalRequest},
 };
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty, Full, Limited, StreamBody};
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::{Body, Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio_util::io::ReaderStream;
 
 pub use self::events::ExecEvents;
-use crate::{Connection, Environment, Error, ErrorKind, guest::PROTOCOL};
+use crate::{Environment, Error, ErrorKind};
 
 /// The most that is taken of an answer: what is inside may say anything.
 const LONGEST_ANSWER: usize = 16 << 20;
@@ -184,46 +185,6 @@ impl GuestClient {
         self.ask_for(Method::DELETE, &path, Bytes::new())
             .await
             .map(drop)
-    }
-
-    /// Waits for a program that calls the host, and answers with its bytes; none where none came
-    /// for a while. It takes as long as it takes: nothing is lost when it is dropped.
-    ///
-    /// # Errors
-    ///
-    /// Where the sandbox does not run, or what is inside does not know of calls.
-    pub async fn call(&self) -> Result<Option<Box<dyn Connection>>, Error> {
-        let request = Request::builder()
-            .uri("/calls")
-            .header(header::HOST, "guest")
-            .header(header::CONNECTION, "upgrade")
-            .header(header::UPGRADE, PROTOCOL)
-            .body(Empty::<Bytes>::new())
-            .map_err(|why| failed(ErrorKind::Invalid, &why))?;
-        let connection = self.sandbox.connect().await?;
-        let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(connection))
-            .await
-            .map_err(|why| failed(ErrorKind::Failed, &why))?;
-        let taken = async {
-            let answer = sender.send_request(request).await;
-            let answer = answer.map_err(|why| failed(ErrorKind::Failed, &why))?;
-            if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-                return succeeded(whole(answer).await?).map(|_| None);
-            }
-            let call = hyper::upgrade::on(answer).await;
-            let call = call.map_err(|why| failed(ErrorKind::Failed, &why))?;
-            Ok(Some(Box::new(TokioIo::new(call)) as Box<dyn Connection>))
-        };
-        // The connection makes progress only while it is polled too.
-        let (mut taken, driver) = (std::pin::pin!(taken), driver.with_upgrades());
-        tokio::select! {
-            biased;
-            taken = &mut taken => taken,
-            ended = driver => match ended {
-                Ok(()) => taken.await,
-                Err(why) => Err(failed(ErrorKind::Failed, &why)),
-            },
-        }
     }
 
     /// Follows what a program does, from the first event after `after` to its last.

@@ -16,7 +16,8 @@
 //! | terminals; scroll-back of one | 64; 1 MiB |
 //! | file operations at once; watches | 64; 16, of 8,192 directories each |
 //! | entries of a list | 10,000 of the first million |
-//! | connections to ports and the desktop at once | 256 |
+//! | connections to ports and the desktop, and forwarded ones, at once | 256 |
+//! | forwards | 8 |
 //! | calls to the host that wait to be taken | what the kernel queues |
 //!
 //! An idle guest has about 1 MiB of its own besides the program's shared text; after the
@@ -28,6 +29,7 @@ mod environment;
 mod exec;
 pub(crate) mod failure;
 mod files;
+mod forwards;
 mod ports;
 mod programs;
 pub(crate) mod proxy;
@@ -51,8 +53,8 @@ use crate::{
 };
 
 use self::{
-    acting::Jobs, calls::Calls, exec::Execs, files::Watches, ports::Ways, programs::Programs,
-    terminals::Terminals,
+    acting::Jobs, calls::Calls, exec::Execs, files::Watches, forwards::Forwards, ports::Ways,
+    programs::Programs, terminals::Terminals,
 };
 
 /// How the guest itself starts programs as users of the sandbox.
@@ -64,7 +66,6 @@ pub(crate) mod launch {
     };
 }
 
-pub(crate) use self::calls::PROTOCOL;
 pub use self::{
     calls::SOCKET,
     reaper::{Process, Reaper},
@@ -129,6 +130,7 @@ struct Inner {
     terminals: Terminals,
     watches: Watches,
     ways: Ways,
+    forwards: Forwards,
 }
 
 impl Guest {
@@ -176,6 +178,7 @@ impl Guest {
                 terminals: Terminals::default(),
                 watches: Watches::default(),
                 ways: Ways::default(),
+                forwards: Forwards::default(),
                 tasks,
             }),
         })

@@ -15,6 +15,8 @@ mod calls;
 mod execs;
 #[path = "guest/files.rs"]
 mod files;
+#[path = "guest/forwards.rs"]
+mod forwards;
 #[path = "guest/init.rs"]
 mod init;
 #[path = "guest/ports.rs"]

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use helix_proto::error::ErrorCode;
+use helix_proto::{error::ErrorCode, sandbox::guest::FORWARDED};
 use http::{
     HeaderValue, StatusCode,
     header::{CONNECTION, UPGRADE},
@@ -34,11 +34,8 @@ use super::{
 /// Where programs of a sandbox reach its host.
 pub const SOCKET: &str = "/run/helix/host";
 
-/// The protocol that a request for a call is upgraded to: whatever the program speaks.
-pub(crate) const PROTOCOL: HeaderValue = HeaderValue::from_static("helix-call");
-
 /// How long one request waits for a call.
-const WAIT: Duration = Duration::from_secs(300);
+const WAIT: Duration = Duration::from_secs(20);
 /// How long the upgrade may take.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -76,12 +73,12 @@ async fn take(State(guest): State<Guest>, mut request: Request) -> Answer<Respon
     let calls = guest
         .calls()
         .ok_or_else(|| Failed::not_found("programs of this sandbox cannot call its host"))?;
-    let asked = request.headers().get(UPGRADE) == Some(&PROTOCOL);
+    let asked = request.headers().get(UPGRADE) == Some(&HeaderValue::from_static(FORWARDED));
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let Some(near) = upgrade.filter(|_| asked) else {
         return Err(Failed::new(
             ErrorCode::BadRequest,
-            "a call is taken by an upgrade to helix-call",
+            format!("a call is taken by an upgrade to {FORWARDED}"),
         ));
     };
     // The request ends with its connection: no call is taken for somebody who left.
@@ -98,7 +95,7 @@ async fn take(State(guest): State<Guest>, mut request: Request) -> Answer<Respon
     guest.tasks().spawn("call", connect(near, call));
     let switch = [
         (CONNECTION, HeaderValue::from_static("upgrade")),
-        (UPGRADE, PROTOCOL),
+        (UPGRADE, HeaderValue::from_static(FORWARDED)),
     ];
     Ok((StatusCode::SWITCHING_PROTOCOLS, switch, Body::empty()).into_response())
 }

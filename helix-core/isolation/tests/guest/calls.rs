@@ -1,6 +1,7 @@
 //! Programs that call the host.
 
 use bytes::Bytes;
+use helix_proto::sandbox::guest::FORWARDED;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
@@ -16,7 +17,7 @@ fn asking() -> Request<Full<Bytes>> {
         .uri("/calls")
         .header("host", "guest")
         .header("connection", "upgrade")
-        .header("upgrade", "helix-call");
+        .header("upgrade", FORWARDED);
     request.body(Full::default()).unwrap()
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn keep(place: Place, to: mpsc::Sender<From>, tasks: TaskGroup)
 
 async fn next(place: &Place) -> Result<Option<Box<dyn Connection>>, String> {
     let guest = place.guest()?;
-    guest.call().await.map_err(|error| error.to_string())
+    guest.next_call().await.map_err(|error| error.to_string())
 }
 
 /// Hands on what an editor asks and is told, until it leaves.
