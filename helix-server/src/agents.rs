@@ -40,6 +40,7 @@ mod connection;
 mod hosts;
 mod metrics;
 mod opening;
+mod readers;
 mod sandbox;
 mod starting;
 

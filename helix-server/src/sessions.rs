@@ -280,6 +280,11 @@ impl Sessions {
         Ok(follower)
     }
 
+    /// Reads a session's log from after an event, for somebody whose right to it is known.
+    pub(crate) fn read_log(&self, id: SessionId, after: u64) -> Follower {
+        Follower::new(self.clone(), id, after)
+    }
+
     /// Asks something.
     pub(crate) async fn ask(&self, user: UserId, id: SessionId, ask: Ask) -> Result<Turn, Failure> {
         let new = NewTurn {

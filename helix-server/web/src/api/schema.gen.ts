@@ -2832,6 +2832,16 @@ export interface components {
             request: number;
             /** @enum {string} */
             what: "answer";
+        } | {
+            /** @description One of those that the agent named. */
+            mode: string;
+            /** @enum {string} */
+            what: "set_mode";
+        } | {
+            /** @description One of those that the agent named. */
+            model: string;
+            /** @enum {string} */
+            what: "set_model";
         };
         /** @description One error, for programs (`code`) and for people (`message`). */
         ApiError: {
