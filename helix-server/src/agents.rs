@@ -5,7 +5,8 @@
 //! actor that nobody needs ends, and is there again with the next message. Hosts dial in
 //! (`docs/agent-sync.md`); the connection hands on what they say and interprets none of it.
 //!
-//! **Invariants.** What a host said is stored before it is acknowledged, a batch at a time. A
+//! **Invariants.** What a host said is stored before it is acknowledged, a batch at a time, and with
+//! what other conversations store at that time ([`writer`]). A
 //! session has one actor at most. What is on its way is bounded: the messages of a host by bytes,
 //! and while an actor is busy, its host waits.
 
@@ -42,11 +43,13 @@ mod metrics;
 mod opening;
 mod sandbox;
 mod starting;
+mod writer;
 
 use actor::Message;
 use actors::Actors;
 use hosts::Hosts;
 use metrics::Counters;
+use writer::Writer;
 
 pub(crate) use catalogue::PROGRAM_BYTES;
 pub(crate) use starting::NewSession;
@@ -74,12 +77,9 @@ struct Inner {
     keys: SessionKeys,
     hosts: Hosts,
     actors: Actors,
-    counters: Counters,
+    writer: Writer,
     /// Where the control plane is, for agents in sandboxes.
     api_url: Arc<str>,
-    /// SQLite has one writer at a time: whose turn it is, is better decided here than by waiting
-    /// for its lock and trying again.
-    writing: Option<tokio::sync::Mutex<()>>,
 }
 
 impl Agents {
@@ -117,9 +117,12 @@ impl Agents {
                 keys: keys.clone(),
                 hosts: Hosts::default(),
                 actors: Actors::default(),
-                counters: Counters::new(&foundation.metrics),
+                writer: Writer::new(
+                    store.clone(),
+                    foundation.seal.clone(),
+                    Counters::new(&foundation.metrics),
+                ),
                 api_url,
-                writing: (store.kind() == store::Kind::Sqlite).then(tokio::sync::Mutex::default),
                 store,
             }),
         };

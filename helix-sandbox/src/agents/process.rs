@@ -15,7 +15,7 @@ use helix_proto::{
 use tokio::sync::mpsc;
 
 use super::{
-    batch::{Batch, Facts},
+    batch::Facts,
     notes::{Notebook, Notes},
     place::{Place, Standing},
 };
@@ -169,11 +169,4 @@ impl Around {
         self.notebook.remove();
         Ok(())
     }
-}
-
-/// What waits to be said, shared by the parts of a talk.
-#[derive(Debug, Default)]
-struct Waiting {
-    batch: Batch,
-    until: Option<tokio::time::Instant>,
 }

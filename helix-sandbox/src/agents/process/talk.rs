@@ -10,13 +10,13 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     super::{
         acp::{Calls, Out},
-        batch::JOINED,
+        batch::Batch,
         lines::{self, Lines},
         notes::Notes,
         place::Standing,
         prepare::text,
     },
-    Around, Order, Waiting,
+    Around, Order,
     terminals::{News, Terminals},
     write::Writer,
 };
@@ -45,7 +45,8 @@ pub(super) struct Talk {
     pub(super) notes: Notes,
     pub(super) terminals: Terminals,
     pub(super) writer: Writer,
-    waiting: Waiting,
+    /// What waits to be said.
+    waiting: Batch,
     lines: Lines,
     /// The last event of the program that was taken.
     event: u64,
@@ -70,7 +71,7 @@ impl Talk {
             notes,
             terminals,
             writer: Writer::default(),
-            waiting: Waiting::default(),
+            waiting: Batch::default(),
             lines: Lines::default(),
             event: 0,
             reading,
@@ -182,7 +183,7 @@ impl Talk {
                 _ => std::future::pending().await,
             }
         };
-        let until = self.waiting.until;
+        let until = self.waiting.due(Instant::now());
         let flush = async {
             match until {
                 Some(until) => tokio::time::sleep_until(until).await,
@@ -379,18 +380,16 @@ impl Talk {
         if facts.is_empty() {
             return;
         }
-        self.waiting.batch.push(place, facts);
-        if self.waiting.batch.is_full() {
+        self.waiting.push(place, facts);
+        let now = Instant::now();
+        if self.waiting.due(now).is_some_and(|due| due <= now) {
             self.flush().await;
-        } else if self.waiting.until.is_none() {
-            self.waiting.until = Some(Instant::now() + JOINED);
         }
     }
 
     async fn flush(&mut self) {
-        self.waiting.until = None;
-        if !self.waiting.batch.is_empty() {
-            let facts = self.waiting.batch.take();
+        let facts = self.waiting.take(Instant::now());
+        if !facts.is_empty() {
             self.around.say(facts).await;
         }
     }
