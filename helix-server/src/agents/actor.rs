@@ -295,7 +295,7 @@ impl Actor {
         match message {
             Message::Connected { link, known } => {
                 let step = self.connect(link);
-                let changes = self.commit(&step.changes, None).await;
+                let changes = self.commit(step.changes, None).await;
                 // Said before anything is sent: the welcome is the first that the host hears.
                 let _ = known.send(self.machine.known());
                 changes?;
@@ -435,8 +435,7 @@ impl Actor {
                 return Ok(());
             }
         };
-        let key = key.as_ref().map(|(turn, key)| (*turn, key.as_str()));
-        self.commit(&step.changes, key).await?;
+        self.commit(step.changes, key).await?;
         let _ = reply.send(Ok(None));
         let effects = Step {
             changes: Vec::new(),

@@ -11,11 +11,13 @@ use axum::{
     },
     response::Response,
 };
+use futures_util::SinkExt as _;
 use helix_base::TaskGroup;
 use helix_proto::{
     SessionId,
     auth::Role,
     live::{ClientMessage, ServerMessage},
+    session::SessionEvent,
 };
 use tokio::{
     sync::mpsc,
@@ -40,8 +42,10 @@ use crate::{
 const MESSAGE_BYTES: usize = 16 << 10;
 /// Sessions followed at once on one socket.
 const FOLLOWED: usize = 32;
-/// Events on their way to the socket; readers of logs wait when it is full.
-const OUTGOING: usize = 64;
+/// Batches of events on their way to the socket; readers of logs wait when it is full.
+const OUTGOING: usize = 4;
+/// Bytes that go over the socket together, about.
+const TOGETHER: usize = 128 << 10;
 /// How long a client may take no message, or give no sign of life.
 const PATIENCE: Duration = Duration::from_secs(45);
 
@@ -101,8 +105,8 @@ struct Connection {
     identity: Identity,
     tasks: TaskGroup,
     followed: HashMap<SessionId, DropGuard>,
-    outgoing: mpsc::Sender<ServerMessage>,
-    incoming: mpsc::Receiver<ServerMessage>,
+    outgoing: mpsc::Sender<Vec<Message>>,
+    incoming: mpsc::Receiver<Vec<Message>>,
     own: Box<dyn Subscription>,
     fleet: Box<dyn Subscription>,
     ticks: Interval,
@@ -164,7 +168,7 @@ impl Connection {
                         Ok(_) => Vec::new(),
                     }
                 }
-                message = self.incoming.recv() => texts(message),
+                messages = self.incoming.recv() => messages.unwrap_or_default(),
                 received = self.own.next() => match received {
                     Some(Received::Notice(notice)) => texts(self.translate(&notice)),
                     Some(Received::Missed) | None => return Some(Goodbye(code::AGAIN, "too slow")),
@@ -174,11 +178,9 @@ impl Connection {
                     Some(Received::Missed) | None => return Some(Goodbye(code::AGAIN, "too slow")),
                 },
             };
-            for message in messages {
-                match tokio::time::timeout(PATIENCE, socket.send(message)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) | Err(_) => return None,
-                }
+            match tokio::time::timeout(PATIENCE, send(socket, messages)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return None,
             }
         }
     }
@@ -236,10 +238,11 @@ impl Connection {
         self.followed.insert(session_id, stop.clone().drop_guard());
         self.tasks.spawn("follow a session", async move {
             let following = async {
-                while let Ok(Some(event)) = follower.next().await {
-                    let message = ServerMessage::SessionEvent { session_id, event };
-                    if outgoing.send(message).await.is_err() {
-                        return;
+                while let Ok(Some(events)) = follower.more().await {
+                    for messages in batches(session_id, events) {
+                        if outgoing.send(messages).await.is_err() {
+                            return;
+                        }
                     }
                 }
             };
@@ -271,6 +274,37 @@ impl Connection {
             Notice::Appended { .. } => None,
         }
     }
+}
+
+/// Sends messages, with as few writes as can be.
+async fn send(socket: &mut WebSocket, messages: Vec<Message>) -> Result<(), axum::Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    for message in messages {
+        socket.feed(message).await?;
+    }
+    socket.flush().await
+}
+
+/// Events of a session as they go over the socket, so many bytes together.
+fn batches(session_id: SessionId, events: Vec<SessionEvent>) -> impl Iterator<Item = Vec<Message>> {
+    let mut events = events.into_iter();
+    std::iter::from_fn(move || {
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        while bytes < TOGETHER
+            && let Some(event) = events.next()
+        {
+            let message = ServerMessage::SessionEvent { session_id, event };
+            for text in texts(Some(message)) {
+                if let Message::Text(text) = &text {
+                    bytes += text.len();
+                }
+                messages.push(text);
+            }
+        }
+        (!messages.is_empty()).then_some(messages)
+    })
 }
 
 /// As it goes over the socket.
