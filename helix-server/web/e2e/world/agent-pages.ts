@@ -193,6 +193,8 @@ export const agentPath = (index: number, tab = '') =>
 
 const session = (index: string) => ({
   id: sessionId(index),
+  ...(index === '5' && { shared: { right: 'drive', owner: 'Grace Hopper' } }),
+  ...(index === '9' && { shared: { right: 'read', owner: LONG } }),
   title: index === '3' ? LONG : `Friendlier greetings ${index}`,
   model: 'tiny',
   created_at_ms: NOW,
@@ -220,6 +222,22 @@ const AGENTS = [
   enabled: true,
 }));
 
+const PERSON = {
+  user_id: `usr_${'0'.repeat(26)}`,
+  name: 'Grace Hopper',
+  email: 'grace@example.com',
+};
+const SHARES = [
+  { right: 'read', is_link: false, people: [PERSON] },
+  { right: 'drive', is_link: true, people: [], expires_at_ms: NOW + 3_600_000 },
+  {
+    right: 'read',
+    is_link: true,
+    people: [PERSON, { ...PERSON, name: LONG }],
+    expires_at_ms: NOW - 1,
+  },
+].map((share, index) => ({ id: `shr_${'0'.repeat(25)}${index}`, created_at_ms: NOW, ...share }));
+
 const PROGRAM = {
   command: ['opencode', 'acp'],
   install: ['npm install --global opencode-ai'],
@@ -234,6 +252,7 @@ export const withAgents =
       const { pathname } = new URL(route.request().url());
       const one = /\/sessions\/ses_0+(\d)$/.exec(pathname);
       if (one?.[1] !== undefined) return route.fulfill({ json: session(one[1]) });
+      if (pathname.endsWith('/shares')) return route.fulfill({ json: SHARES });
       if (pathname.endsWith('/agents')) return route.fulfill({ json: AGENTS });
       const agent = AGENTS.find(({ name }) => pathname.endsWith(`/agents/${name ?? ''}`));
       if (agent) return route.fulfill({ json: { ...agent, ...PROGRAM } });
