@@ -132,7 +132,7 @@ function tabsOf({ log, of, sandbox, conversation }: Props, drives: boolean): Tab
       value: 'changes',
       label: 'Changes',
       icon: IconFileDiff,
-      content: <ChangesTab log={log} />,
+      content: <ChangesTab log={log} of={of} sandbox={sandbox} />,
     },
     {
       value: 'files',
