@@ -773,6 +773,8 @@ async fn a_repository_that_cannot_be_cloned_ends_the_first_prompt_and_no_other()
     assert_eq!(session.agent.unwrap().directory, "/home/user/hello");
     let turn = prompt(&stage.person, session.id, "fix it").await;
     let log = stage.log(session.id, "the failure", is_over).await;
+    let clones = |entry: &Entry| matches!(entry, Entry::Cloning { .. });
+    assert!(log.iter().any(clones), "{log:?}");
     let ends = ends(&log);
     assert!(
         matches!(&ends[..], [(id, TurnEnd::Failed { reason })]

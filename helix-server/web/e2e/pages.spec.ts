@@ -160,6 +160,13 @@ const MEMBERS: Shown[] = [
     }),
   },
   {
+    name: 'the repository of a session',
+    open: withAgents(agentPath(0, 'changes'), async (page) => {
+      await expect(page.getByText(/receiving objects, 45 %/).first()).toBeAttached();
+      await expect(page.getByRole('button', { name: 'Branch main' })).toBeVisible();
+    }),
+  },
+  {
     name: 'an agent that asks',
     open: withAgents(agentPath(3, 'conversation'), async (page) => {
       await expect(page.getByRole('button', { name: /^Always allow/ })).toBeVisible();

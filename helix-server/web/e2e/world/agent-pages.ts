@@ -132,6 +132,8 @@ const DONE: Entry[] = [
 const REQUEST = 900;
 
 const LOGS: Record<string, Entry[]> = {
+  /** A repository is being cloned, over one that there is. */
+  '0': [queued('trn_1', 'Fix it'), { type: 'cloning', what: 'Receiving objects', percent: 45 }],
   /** Nothing was asked yet. */
   '1': [],
   '2': [...STARTED, ...DONE],
@@ -185,7 +187,7 @@ const LOGS: Record<string, Entry[]> = {
 };
 
 /** Which of the sandboxes each works in. */
-const SANDBOX: Record<string, number> = { '4': 8, '5': 5, '6': 2, '7': 6, '8': 0 };
+const SANDBOX: Record<string, number> = { '0': 1, '4': 8, '5': 5, '6': 2, '7': 6, '8': 0 };
 
 const sessionId = (index: string) => `ses_${'0'.repeat(25)}${index}`;
 export const agentPath = (index: number, tab = '') =>
@@ -218,6 +220,7 @@ const AGENTS = [
   title,
   description,
   model_api: index === 2 ? 'messages' : 'chat_completions',
+  installs: index !== 0,
   built_in: index === 0,
   enabled: true,
 }));

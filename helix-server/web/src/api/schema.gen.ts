@@ -2683,6 +2683,16 @@ export interface components {
             /** @enum {string} */
             type: "permission_answered";
         } | {
+            /**
+             * Format: int32
+             * @description How much of that is done, where git says so: 0 to 100.
+             */
+            percent?: number | null;
+            /** @enum {string} */
+            type: "cloning";
+            /** @description What git does, in its own words; empty before it said any. */
+            what: string;
+        } | {
             /** @description Whether the agent is asked to go on with a session that it had. */
             resumes: boolean;
             /** @description The thread. */
@@ -2972,6 +2982,8 @@ export interface components {
             description: string;
             /** @description Whether sessions can be started with it. */
             enabled: boolean;
+            /** @description Whether it is installed into a sandbox when it is first used there. */
+            installs: boolean;
             /** @description Which API of models it speaks. */
             model_api: components["schemas"]["ModelApi"];
             /** @description Its name. */
