@@ -222,7 +222,7 @@ test('a second person sees it, then drives it, then does neither', async ({ brow
   await shared.getByRole('link').click();
   const seen = theirs.getByRole('region', { name: 'Conversation' });
   await expect(seen.getByText('Written: third')).toBeVisible(DONE);
-  await expect(theirs.getByText('Ada · you can look')).toBeVisible();
+  await expect(theirs.getByText('You can look · Ada')).toBeVisible();
   await send('for both');
   const asked = theirs.getByRole('region', { name: 'The agent asks for permission' });
   await expect(asked).toContainText('for both', DONE);
@@ -238,7 +238,7 @@ test('a second person sees it, then drives it, then does neither', async ({ brow
   await page.getByRole('button', { name: 'Share', exact: true }).click();
   await dialog.getByRole('combobox', { name: 'What Bob may do' }).click();
   await page.getByRole('option', { name: 'Drive it' }).click();
-  await expect(theirs.getByText('Ada · you can drive')).toBeVisible(DONE);
+  await expect(theirs.getByText('You can drive · Ada')).toBeVisible(DONE);
   await asked.getByRole('button', { name: /^Allow/ }).click();
   await expect(conversation().getByText('Written: for both')).toBeVisible(DONE);
   const field = theirs.getByRole('textbox', { name: 'Prompt for Scripted' });

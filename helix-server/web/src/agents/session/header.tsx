@@ -52,7 +52,7 @@ export function Header({ session, of, title, agent, log }: Props) {
             leftSection={<IconUsers size={13} aria-hidden />}
             className={classes.sharedBy ?? ''}
           >
-            {session.shared.owner} · {drives ? 'you can drive' : 'you can look'}
+            {drives ? 'You can drive' : 'You can look'} · {session.shared.owner}
           </Badge>
         </Tooltip>
       )}
