@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use crate::{
     Foundation,
     api::Failure,
-    auth::{Identity, SessionKeys},
+    auth::SessionKeys,
     events::{Notice, Received, Topic},
     sandboxes::Sandboxes,
     seal::Seal,
@@ -204,19 +204,18 @@ impl Agents {
     /// Not found.
     pub(crate) async fn delete(
         &self,
-        caller: &Identity,
+        user: UserId,
         session: SessionId,
         agent: &SessionAgent,
     ) -> Result<(), Failure> {
         if agent.owns_sandbox {
             // First: what is left of a session can be deleted once more.
-            match self.inner.sandboxes.delete(caller, agent.sandbox_id).await {
+            match self.inner.sandboxes.delete(agent.sandbox_id).await {
                 Err(failure) if failure.error().code != ErrorCode::NotFound => return Err(failure),
                 _ => {}
             }
         }
         let (reply, answer) = oneshot::channel();
-        let user = caller.user_id;
         self.ask(session, Message::Delete { user, reply }, answer)
             .await?
     }

@@ -18,7 +18,6 @@ use std::{
 use helix_base::{Clock, Ids, TaskGroup};
 use helix_proto::{
     SandboxHostId, SandboxId,
-    auth::Role as UserRole,
     sandbox::{Sandbox, SandboxState, host::SandboxHostState},
     tunnel::TunnelState,
 };
@@ -28,7 +27,6 @@ use tokio::sync::watch;
 use crate::{
     Foundation,
     api::Failure,
-    auth::Identity,
     events::{Bus, Notice, Topic},
     machines::{Error, Machines, Role, View},
     options::SandboxOptions,
@@ -163,29 +161,15 @@ impl Sandboxes {
             .ok_or(Error::Offline(Role::SandboxHost))
     }
 
-    /// A sandbox that the caller may know of, deleted or not.
-    async fn owned(&self, caller: &Identity, id: SandboxId) -> Result<StoredSandbox, Failure> {
-        let found = self.inner.store.sandbox(id).await?;
-        found
-            .filter(|it| it.user_id == caller.user_id || caller.role == UserRole::Admin)
-            .ok_or_else(|| Failure::not_found("sandbox"))
-    }
-
-    /// A sandbox that the caller may use: one of their own, or any for an
-    /// administrator.
+    /// A sandbox that is not deleted. Who may do what in it is for
+    /// [`Sharing`](crate::sharing::Sharing) to say.
     ///
     /// # Errors
-    /// Not found, also for another's.
-    pub(crate) async fn find(
-        &self,
-        caller: &Identity,
-        id: SandboxId,
-    ) -> Result<StoredSandbox, Failure> {
-        let found = self.owned(caller, id).await?;
-        if found.state == SandboxState::Deleted {
-            return Err(Failure::not_found("sandbox"));
-        }
-        Ok(found)
+    /// Not found.
+    pub(crate) async fn find(&self, id: SandboxId) -> Result<StoredSandbox, Failure> {
+        let found = self.inner.store.sandbox(id).await?;
+        let found = found.filter(|it| it.state != SandboxState::Deleted);
+        found.ok_or_else(|| Failure::not_found("sandbox"))
     }
 
     /// The way to the host of a sandbox.
@@ -193,9 +177,7 @@ impl Sandboxes {
     /// # Errors
     /// Not found, or a host that is not connected.
     pub(crate) async fn client_of(&self, id: SandboxId) -> Result<Client, Failure> {
-        let found = self.inner.store.sandbox(id).await?;
-        let found = found.filter(|it| it.state != SandboxState::Deleted);
-        let sandbox = found.ok_or_else(|| Failure::not_found("sandbox"))?;
+        let sandbox = self.find(id).await?;
         Ok(self.client(sandbox.host_id)?)
     }
 

@@ -22,6 +22,7 @@ use crate::{
         self,
         agents::{Loaded, StoredAgent},
     },
+    workspaces::Progress,
 };
 
 mod effects;
@@ -70,6 +71,8 @@ pub(super) enum Message {
     },
     /// The sandbox may be another now.
     SandboxChanged,
+    /// How far git is with the repository.
+    Cloning(Progress),
     /// The repository is there, or why it is not.
     Cloned(Result<(), String>),
     /// The session is to go.
@@ -316,6 +319,7 @@ impl Actor {
                 self.read_secrets().await?;
                 self.look_at_sandbox().await
             }
+            Message::Cloning(progress) => self.cloning_goes_on(progress).await,
             Message::Cloned(done) => self.cloned(done).await,
             Message::Delete { user, reply } => self.delete(user, reply).await,
         }

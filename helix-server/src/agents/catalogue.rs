@@ -151,6 +151,7 @@ fn details(built_in: &BuiltIn) -> CatalogueAgentDetails {
     };
     CatalogueAgentDetails {
         agent: CatalogueAgent {
+            installs: !built_in.install.is_empty(),
             name: built_in.name.to_owned(),
             title: built_in.title.to_owned(),
             description: built_in.description.to_owned(),

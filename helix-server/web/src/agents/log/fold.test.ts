@@ -256,6 +256,22 @@ describe('folding the log of an agent', () => {
     expect(terminal?.omitted).toBeGreaterThan(200_000);
   });
 
+  it('knows how far the clone is, until the thread begins', () => {
+    const begun = folded(
+      queued('t1', 'one'),
+      { type: 'cloning', what: '' },
+      { type: 'cloning', what: 'Receiving objects', percent: 45 },
+    );
+    expect(begun.cloning).toMatchObject({ what: 'Receiving objects', percent: 45 });
+    expect(begun.timeline.length).toBe(2);
+    const opened = folded(
+      queued('t1', 'one'),
+      { type: 'cloning', what: '' },
+      { type: 'thread_opened', thread: THREAD, resumes: false },
+    );
+    expect(opened.cloning).toBeNull();
+  });
+
   it('says why an agent ended, and that a new one remembers nothing', () => {
     const session = () => said({ type: 'session', session: 's', resumed: false });
     const view = folded(
