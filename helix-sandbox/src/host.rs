@@ -115,7 +115,7 @@ impl HostBuilder {
             }
             None => None,
         };
-        tasks.spawn("measure sandboxes", measure(sandboxes, tasks.clone()));
+        tasks.spawn("measure sandboxes", measure(handle.clone(), tasks.clone()));
         Ok(Host {
             options,
             tasks,
@@ -198,10 +198,12 @@ impl Host {
 }
 
 /// Measures for as long as the group runs, while somebody follows.
-async fn measure(sandboxes: Sandboxes, tasks: TaskGroup) {
+async fn measure(handle: Handle, tasks: TaskGroup) {
+    let sandboxes = &handle.sandboxes;
     let mut timer = tokio::time::interval(MEASURE_INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut used: Vec<(SandboxId, u64)> = Vec::new();
+    let mut images = handle.info().await.images;
     loop {
         tokio::select! {
             _ = timer.tick() => {}
@@ -226,5 +228,12 @@ async fn measure(sandboxes: Sandboxes, tasks: TaskGroup) {
             }
         }
         used = now;
+        // Another process imports and removes them.
+        let info = handle.info().await;
+        if info.images != images {
+            images.clone_from(&info.images);
+            let sandboxes = sandboxes.statuses();
+            tell(HostEvent::Snapshot { info, sandboxes });
+        }
     }
 }
