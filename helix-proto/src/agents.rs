@@ -18,7 +18,7 @@ mod log;
 mod message;
 
 pub use self::{
-    command::{AgentSpec, Command, Numbered, Open, PermissionAnswer, Variable},
+    command::{API, AgentSpec, Command, Numbered, Open, PermissionAnswer, Variable},
     content::{Content, Diff, Location, ToolCall, ToolContent, ToolKind, ToolStatus, ToolUpdate},
     error::Error,
     event::{

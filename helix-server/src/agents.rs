@@ -75,8 +75,6 @@ struct Inner {
     hosts: Hosts,
     actors: Actors,
     counters: Counters,
-    /// Where the control plane is, for agents in sandboxes.
-    api_url: Arc<str>,
     /// SQLite has one writer at a time: whose turn it is, is better decided here than by waiting
     /// for its lock and trying again.
     writing: Option<tokio::sync::Mutex<()>>,
@@ -99,11 +97,6 @@ impl Agents {
         for details in catalogue::built_in() {
             store.seed_catalogue_agent(&details, false).await?;
         }
-        let options = &foundation.options.sandboxes;
-        let api_url = options.api_url.as_ref().map_or_else(
-            || Arc::clone(&foundation.public_url),
-            |url| url.as_str().trim_end_matches('/').into(),
-        );
         let agents = Self {
             inner: Arc::new(Inner {
                 seal: foundation.seal.clone(),
@@ -118,7 +111,6 @@ impl Agents {
                 hosts: Hosts::default(),
                 actors: Actors::default(),
                 counters: Counters::new(&foundation.metrics),
-                api_url,
                 writing: (store.kind() == store::Kind::Sqlite).then(tokio::sync::Mutex::default),
                 store,
             }),

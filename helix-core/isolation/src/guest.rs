@@ -16,7 +16,8 @@
 //! | terminals; scroll-back of one | 64; 1 MiB |
 //! | file operations at once; watches | 64; 16, of 8,192 directories each |
 //! | entries of a list | 10,000 of the first million |
-//! | connections to ports and the desktop at once | 256 |
+//! | connections to ports and the desktop, and forwarded ones, at once | 256 |
+//! | forwards | 8 |
 //!
 //! An idle guest has about 1 MiB of its own besides the program's shared text; after the
 //! worst flood of output, about 40 MiB.
@@ -26,6 +27,7 @@ mod environment;
 mod exec;
 pub(crate) mod failure;
 mod files;
+mod forwards;
 mod ports;
 mod programs;
 pub(crate) mod proxy;
@@ -49,7 +51,7 @@ use crate::{
 };
 
 use self::{
-    acting::Jobs, exec::Execs, files::Watches, ports::Ways, programs::Programs,
+    acting::Jobs, exec::Execs, files::Watches, forwards::Forwards, ports::Ways, programs::Programs,
     terminals::Terminals,
 };
 
@@ -120,6 +122,7 @@ struct Inner {
     terminals: Terminals,
     watches: Watches,
     ways: Ways,
+    forwards: Forwards,
 }
 
 impl Guest {
@@ -160,6 +163,7 @@ impl Guest {
                 terminals: Terminals::default(),
                 watches: Watches::default(),
                 ways: Ways::default(),
+                forwards: Forwards::default(),
                 tasks,
             }),
         })

@@ -13,6 +13,8 @@ mod archives;
 mod execs;
 #[path = "guest/files.rs"]
 mod files;
+#[path = "guest/forwards.rs"]
+mod forwards;
 #[path = "guest/init.rs"]
 mod init;
 #[path = "guest/ports.rs"]

@@ -98,6 +98,19 @@ pub struct AgentSpec {
     pub directory: String,
 }
 
+/// What stands in an agent's command, and in values of its environment, for the URL at which a
+/// program in the sandbox reaches the control plane's routes for models, those below `/v1`. Its
+/// host puts the URL there: it leads what is asked there to the control plane.
+pub const API: &str = "{HELIX_API}";
+
+impl AgentSpec {
+    /// Whether it is told where models are asked.
+    pub fn asks_models(&self) -> bool {
+        let values = self.environment.iter().map(|it| &it.value);
+        values.chain(&self.command).any(|text| text.contains(API))
+    }
+}
+
 /// A variable of the environment. Its value may be a secret: `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variable {

@@ -231,7 +231,7 @@ pub struct AgentProgram {
 pub struct AgentVariable {
     /// Its name.
     pub name: String,
-    /// Its value, in which `{HELIX_API}` is where the control plane is for the sandbox,
+    /// Its value, in which `{HELIX_API}` is where models are asked in the sandbox,
     /// `{HELIX_API_KEY}` the session's key, and `{HELIX_MODEL}` the session's model. At most 16 KiB.
     pub value: String,
 }

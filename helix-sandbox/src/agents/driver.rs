@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use super::{
     connection::{Connection, Heard},
     journal::{Commit, Journal, Journals},
+    models::Models,
     notes::Notebook,
     place::{Place, Standing},
     process::{Around, Order, Process, Said},
@@ -47,6 +48,7 @@ pub(super) struct Driver {
     gone: BTreeMap<ThreadId, u64>,
     connection: Option<Connection>,
     sandboxes: Sandboxes,
+    models: Models,
     clock: Arc<dyn Clock>,
     tasks: TaskGroup,
     said: (mpsc::Sender<Said>, mpsc::Receiver<Said>),
@@ -61,6 +63,7 @@ impl Driver {
     /// The place of the threads cannot be read.
     pub(super) fn restore(
         sandboxes: Sandboxes,
+        models: Models,
         tasks: TaskGroup,
         heard: mpsc::Receiver<Heard>,
     ) -> Result<(Self, Steps), Error> {
@@ -82,6 +85,7 @@ impl Driver {
             gone: BTreeMap::new(),
             connection: None,
             sandboxes,
+            models,
             clock,
             tasks,
             said: mpsc::channel(SAID),
@@ -286,11 +290,15 @@ impl Driver {
 
     fn around(&self, id: ThreadId, run: u64) -> Option<Around> {
         let saved = self.threads.get(id)?.saved()?;
+        let spec = saved.record().open.agent.clone();
+        let place = self.place(id)?;
         Some(Around {
             thread: id,
             run,
-            spec: saved.record().open.agent.clone(),
-            place: self.place(id)?,
+            _led: self.models.lead(&spec, &place),
+            models: self.models.clone(),
+            spec,
+            place,
             notebook: self.notebook(id),
             tasks: self.tasks.clone(),
             said: self.said.0.clone(),

@@ -3,6 +3,8 @@
 mod control;
 mod world;
 
+use std::time::Duration;
+
 use helix_proto::agents::{
     AgentPhase, Command, EventBody, PermissionAnswer, StopReason, ToolContent, TurnEnd,
 };
@@ -58,6 +60,33 @@ async fn what_is_said_arrives_once_and_in_order_with_few_events() {
         .iter()
         .filter(|body| matches!(body, EventBody::Message { .. }));
     assert!(messages.count() < 100, "pieces are joined");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_asked_by_way_of_the_host_and_nothing_else_is() {
+    let mut world = World::new().await;
+    world.open();
+    let turn = world.prompt("get /models\nget /../api/v1/sessions");
+    assert_eq!(world.ended(turn).await, DONE);
+    let said = world.said();
+    assert!(said.starts_with("Bearer key404 {"), "{said}");
+    assert!(said.contains("only what is below /v1"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_asks_models_while_the_host_is_away_waits_for_it() {
+    let mut world = World::new().await;
+    world.open();
+    let turn = world.prompt("say before\nsleep 1\nget /models\nget /models");
+    world
+        .eventually("it begins", || world.said() == "before")
+        .await;
+    world.kill_host().await;
+    // By now it has asked.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.start().await;
+    assert_eq!(world.ended(turn).await, DONE);
+    assert_eq!(world.said(), "beforeBearer keyBearer key");
 }
 
 #[tokio::test(flavor = "multi_thread")]

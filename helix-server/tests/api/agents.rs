@@ -15,7 +15,7 @@ use crate::{
     host::Host,
     person::{Answer, Person, Proof},
     sandboxes::made,
-    world::{API, Kind, World, eventually},
+    world::{Kind, World, eventually},
 };
 
 on_both_databases!(
@@ -169,7 +169,7 @@ async fn a_prompt_becomes_events_a_permission_and_an_end(world: World) {
     assert_eq!(open.sandbox, stage.sandbox.id);
     assert_eq!(open.agent.command, ["opencode", "acp"]);
     let config = &open.agent.environment[0].value;
-    assert!(config.contains(&format!("{API}/v1")), "{config}");
+    assert!(config.contains(&"{HELIX_API}/v1"), "{config}");
     assert!(config.contains("helix/scripted/m"), "{config}");
     let settings: Value = serde_json::from_str(config).unwrap();
     let key = settings["provider"]["helix"]["options"]["apiKey"].as_str();

@@ -6,7 +6,7 @@ use helix_base::{SystemClock, TaskGroup};
 use helix_isolation::guest::{Guest, GuestConfig, Role, router};
 use helix_proto::{
     SandboxId, ThreadId, TurnId, TypedId as _,
-    agents::{AgentSpec, Command, Content, EventBody, Open, TurnEnd},
+    agents::{API, AgentSpec, Command, Content, EventBody, Open, TurnEnd, Variable},
     sandbox::SandboxState,
 };
 use tokio::net::TcpListener;
@@ -147,7 +147,10 @@ impl World {
                 name: "scripted".to_owned(),
                 command: words(command),
                 install: words(install),
-                environment: Vec::new(),
+                environment: vec![Variable {
+                    name: "API".to_owned(),
+                    value: format!("{API}/v1"),
+                }],
                 directory: self.work(),
             },
             resume: None,

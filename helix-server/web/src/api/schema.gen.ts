@@ -2806,7 +2806,7 @@ export interface components {
             /** @description Its name. */
             name: string;
             /**
-             * @description Its value, in which `{HELIX_API}` is where the control plane is for the sandbox,
+             * @description Its value, in which `{HELIX_API}` is where models are asked in the sandbox,
              *     `{HELIX_API_KEY}` the session's key, and `{HELIX_MODEL}` the session's model. At most 16 KiB.
              */
             value: string;
