@@ -11,7 +11,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use helix_proto::{
     tunnel::TunnelState,
 };
 use helix_tunnel::Hub;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     Foundation,
@@ -84,6 +84,8 @@ struct Inner {
     given: Mutex<HashSet<SandboxId>>,
     /// Until when what is creating may be; more than is creating now, perhaps.
     deadlines: Mutex<BTreeSet<(u64, SandboxId)>>,
+    /// There is another deadline.
+    expecting: Notify,
     /// Counts up whenever a row changed.
     changes: watch::Sender<u64>,
 }
@@ -133,6 +135,7 @@ impl Sandboxes {
                 giving: Locks::default(),
                 given: Mutex::default(),
                 deadlines: Mutex::new(creating.iter().filter_map(deadline).collect()),
+                expecting: Notify::new(),
                 changes: watch::Sender::new(0),
             }),
         };
@@ -255,11 +258,8 @@ impl Sandboxes {
         let within = self.inner.options.create_timeout.as_millis();
         let within = u64::try_from(within).unwrap_or(u64::MAX);
         let at_ms = self.inner.clock.now_ms().saturating_add(within);
-        self.inner
-            .deadlines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((at_ms, id));
+        self.deadlines().insert((at_ms, id));
+        self.inner.expecting.notify_one();
         at_ms
     }
 }
