@@ -102,6 +102,7 @@ impl Redacting {
             return Ok(events);
         }
         let stored = known.acknowledged;
+        let mut last = self.held.back().map_or(stored, |(_, event)| event.seq);
         let mut out = Vec::new();
         for event in events {
             if event.seq <= stored {
@@ -109,7 +110,6 @@ impl Redacting {
                 out.push(event);
                 continue;
             }
-            let last = self.held.back().map_or(stored, |(_, event)| event.seq);
             if event.seq <= last {
                 continue;
             }
@@ -117,6 +117,7 @@ impl Redacting {
                 let (got, expected) = (event.seq, last + 1);
                 return Err(Gap { got, expected });
             }
+            last = event.seq;
             self.event(event, now_ms);
             if self.held.len() >= HELD || self.bytes >= HELD_BYTES || self.texts.len() > TEXTS {
                 self.show_texts();
