@@ -11,6 +11,7 @@ mod acp;
 mod batch;
 mod connection;
 mod driver;
+pub(crate) mod editors;
 mod journal;
 mod lines;
 mod models;
@@ -20,6 +21,8 @@ mod prepare;
 mod process;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::acp::content;
 
 use helix_base::{Outbound, SecretString, TaskGroup};
 use tokio::sync::mpsc;

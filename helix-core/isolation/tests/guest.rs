@@ -9,6 +9,8 @@
 
 #[path = "guest/archives.rs"]
 mod archives;
+#[path = "guest/calls.rs"]
+mod calls;
 #[path = "guest/execs.rs"]
 mod execs;
 #[path = "guest/files.rs"]

@@ -32,10 +32,13 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wanted: Option<u64>,
     },
-    /// A prompt that an editor wanted will not be sent: it was refused, or left the queue.
+    /// What an editor wanted is not done: it was refused, or its prompt left the queue.
     Unwanted {
         /// The sequence number of the event with which the editor wanted it.
         wanted: u64,
+        /// Why, for people.
+        #[serde(default)]
+        reason: String,
     },
     /// Ends a turn; one that is over already stays as it ended.
     Cancel {

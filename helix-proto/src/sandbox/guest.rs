@@ -33,6 +33,7 @@
 //! | `ANY /ports/{port}/{path}` | HTTP and WebSocket to that port on the sandbox's localhost |
 //! | `PUT /forwards/{name}` | [`Forward`]: listens on the sandbox's loopback for its host; idempotent |
 //! | `GET /forwards/{name}/next` | an upgrade to [`FORWARDED`]: the next connection made there; 204 where there was none for 20 s |
+//! | `GET /calls` | an upgrade to [`FORWARDED`]: the next program inside that calls its host; 204 where there was none for 20 s |
 //! | `GET /docker?wait_ms=N` | [`ServiceStatus`]; waits so long, up to a minute, for it to be no longer starting |
 //! | `GET /docker/names/{name}` | [`DockerNames`]: the addresses of a container, alias or service |
 //! | `GET /docker/log?tail=N` | [`SandboxLog`](super::SandboxLog): what the Docker daemon wrote |

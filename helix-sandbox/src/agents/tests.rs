@@ -1,6 +1,9 @@
 //! Agents of a host, in a real guest, with a control plane that says what a test says.
 
 mod control;
+mod conversing;
+mod editing;
+mod editors;
 mod world;
 
 use std::time::Duration;

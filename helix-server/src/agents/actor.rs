@@ -22,6 +22,7 @@ use crate::{
         self,
         agents::{Loaded, StoredAgent},
     },
+    workspaces::Progress,
 };
 
 mod effects;
@@ -70,6 +71,8 @@ pub(super) enum Message {
     },
     /// The sandbox may be another now.
     SandboxChanged,
+    /// How far git is with the repository.
+    Cloning(Progress),
     /// The repository is there, or why it is not.
     Cloned(Result<(), String>),
     /// The session is to go.
@@ -295,7 +298,7 @@ impl Actor {
         match message {
             Message::Connected { link, known } => {
                 let step = self.connect(link);
-                let changes = self.commit(&step.changes, None).await;
+                let changes = self.commit(step.changes, None).await;
                 // Said before anything is sent: the welcome is the first that the host hears.
                 let _ = known.send(self.machine.known());
                 changes?;
@@ -316,6 +319,7 @@ impl Actor {
                 self.read_secrets().await?;
                 self.look_at_sandbox().await
             }
+            Message::Cloning(progress) => self.cloning_goes_on(progress).await,
             Message::Cloned(done) => self.cloned(done).await,
             Message::Delete { user, reply } => self.delete(user, reply).await,
         }
@@ -435,8 +439,7 @@ impl Actor {
                 return Ok(());
             }
         };
-        let key = key.as_ref().map(|(turn, key)| (*turn, key.as_str()));
-        self.commit(&step.changes, key).await?;
+        self.commit(step.changes, key).await?;
         let _ = reply.send(Ok(None));
         let effects = Step {
             changes: Vec::new(),

@@ -15,7 +15,7 @@ use futures_util::{
 };
 use helix_proto::{
     SandboxHostId, SessionId, ThreadId,
-    agents::{Down, Error, Held, MALFORMED, MAX_THREADS, REVOKED, Up, VERSION},
+    agents::{Down, Error, Held, MALFORMED, MAX_THREADS, REVOKED, TOO_LARGE, Up, VERSION},
 };
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -26,6 +26,7 @@ use super::{
     Agents,
     actor::{Message, Said},
     hosts::{Goodbye, Link, Outgoing, units},
+    readers::{Asked, Readers},
 };
 use crate::store;
 
@@ -102,6 +103,7 @@ impl Agents {
                     link: Arc::clone(&link),
                     budget: Arc::new(Semaphore::new(INCOMING_UNITS)),
                     sessions: HashMap::new(),
+                    readers: Readers::default(),
                 };
                 tracing::info!(%host, "sandbox host connected for agents");
                 let goodbye = connection
@@ -241,6 +243,7 @@ struct Connection {
     budget: Arc<Semaphore>,
     /// Whose threads are known to be whose.
     sessions: HashMap<ThreadId, SessionId>,
+    readers: Readers,
 }
 
 impl Connection {
@@ -300,6 +303,15 @@ impl Connection {
             Up::Events { thread, events } => (thread, Said::Events(events)),
             Up::Accepted { thread, through } => (thread, Said::Accepted(through)),
             Up::Unknown { thread } => (thread, Said::Unknown),
+            Up::Follow {
+                thread,
+                reader,
+                after,
+            } => return self.follow(thread, reader, after).await,
+            Up::Unfollow { reader } => {
+                self.readers.unfollow(reader);
+                return Ok(());
+            }
         };
         let Some(session) = self.session(thread).await? else {
             self.link.send(&Down::Forget { thread }).await;
@@ -317,6 +329,25 @@ impl Connection {
             _budget,
         };
         self.agents.tell(session, message).await;
+        Ok(())
+    }
+
+    /// An editor in a sandbox of the host waits for what follows in a session's log.
+    async fn follow(&mut self, thread: ThreadId, reader: u64, after: u64) -> Result<(), Goodbye> {
+        let Some(session) = self.session(thread).await? else {
+            self.link.send(&Down::Forget { thread }).await;
+            return Ok(());
+        };
+        let asked = Asked {
+            thread,
+            session,
+            // As much as the database counts.
+            after: after.min(u64::MAX >> 1),
+        };
+        let room = self.readers.follow(&self.agents, &self.link, reader, asked);
+        if !room {
+            return Err(Goodbye::new(TOO_LARGE, "too many readers of logs"));
+        }
         Ok(())
     }
 
@@ -343,7 +374,7 @@ impl Connection {
 fn unread(error: &axum::Error) -> Goodbye {
     let text = error.to_string();
     if text.contains("too long") || text.contains("too large") {
-        return Goodbye::new(helix_proto::agents::TOO_LARGE, "a message beyond its bound");
+        return Goodbye::new(TOO_LARGE, "a message beyond its bound");
     }
     Goodbye::new(MALFORMED, text)
 }

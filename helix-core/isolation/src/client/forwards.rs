@@ -36,15 +36,29 @@ impl GuestClient {
     /// As [`ask`](Self::ask), and where there is no such forward, as when the sandbox was started
     /// anew.
     pub async fn next_connection(&self, name: &str) -> Result<Option<Box<dyn Connection>>, Error> {
-        tokio::time::timeout(self.patience, self.taken(name))
+        self.taken(&format!("/forwards/{name}/next")).await
+    }
+
+    /// Waits for the next program that calls the host at [`crate::guest::SOCKET`]; none where
+    /// there was none for a while.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask), and where the sandbox began before there were calls.
+    pub async fn next_call(&self) -> Result<Option<Box<dyn Connection>>, Error> {
+        self.taken("/calls").await
+    }
+
+    async fn taken(&self, path: &str) -> Result<Option<Box<dyn Connection>>, Error> {
+        tokio::time::timeout(self.patience, self.taken_in_time(path))
             .await
             .map_err(|_| Error::new(ErrorKind::Timeout, "the sandbox does not answer"))?
     }
 
-    async fn taken(&self, name: &str) -> Result<Option<Box<dyn Connection>>, Error> {
+    async fn taken_in_time(&self, path: &str) -> Result<Option<Box<dyn Connection>>, Error> {
         let broke = |why| failed(ErrorKind::Failed, &why);
         let request = Request::builder()
-            .uri(format!("/forwards/{name}/next"))
+            .uri(path)
             .header(HOST, "guest")
             .header(CONNECTION, "upgrade")
             .header(UPGRADE, FORWARDED)

@@ -10,13 +10,13 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     super::{
         acp::{Calls, Out},
-        batch::JOINED,
+        batch::Batch,
         lines::{self, Lines},
         notes::Notes,
         place::Standing,
         prepare::text,
     },
-    Around, Order, Waiting,
+    Around, Order,
     terminals::{News, Terminals},
     write::Writer,
 };
@@ -47,7 +47,8 @@ pub(super) struct Talk {
     pub(super) notes: Notes,
     pub(super) terminals: Terminals,
     pub(super) writer: Writer,
-    waiting: Waiting,
+    /// What waits to be said.
+    waiting: Batch,
     lines: Lines,
     /// The last event of the program that was taken.
     event: u64,
@@ -74,7 +75,7 @@ impl Talk {
             notes,
             terminals,
             writer: Writer::default(),
-            waiting: Waiting::default(),
+            waiting: Batch::default(),
             lines: Lines::default(),
             event: 0,
             reading,
@@ -187,7 +188,7 @@ impl Talk {
                 _ => std::future::pending().await,
             }
         };
-        let flush = at(self.waiting.until);
+        let flush = at(self.waiting.due(Instant::now()));
         let given_up = at(self.deaf.as_ref().filter(|_| read).map(|(_, until)| *until));
         tokio::select! {
             biased;
@@ -391,18 +392,16 @@ impl Talk {
         if facts.is_empty() {
             return;
         }
-        self.waiting.batch.push(place, facts);
-        if self.waiting.batch.is_full() {
+        self.waiting.push(place, facts);
+        let now = Instant::now();
+        if self.waiting.due(now).is_some_and(|due| due <= now) {
             self.flush().await;
-        } else if self.waiting.until.is_none() {
-            self.waiting.until = Some(Instant::now() + JOINED);
         }
     }
 
     async fn flush(&mut self) {
-        self.waiting.until = None;
-        if !self.waiting.batch.is_empty() {
-            let facts = self.waiting.batch.take();
+        let facts = self.waiting.take(Instant::now());
+        if !facts.is_empty() {
             self.around.say(facts).await;
         }
     }

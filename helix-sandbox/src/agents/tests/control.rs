@@ -210,6 +210,8 @@ impl Control {
                 state.threads.get_mut(&thread).unwrap().unknown = true;
                 Ok(Vec::new())
             }
+            // Nobody reads by this control plane, which keeps no logs.
+            Up::Follow { .. } | Up::Unfollow { .. } => Ok(Vec::new()),
         })
     }
 }

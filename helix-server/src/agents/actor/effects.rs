@@ -17,7 +17,7 @@ impl Actor {
     pub(super) async fn carry_out(&mut self, step: Step<Change, Effect>) -> Result<(), Stop> {
         let mut next = Some(step);
         while let Some(step) = next.take() {
-            self.commit(&step.changes, None).await?;
+            self.commit(step.changes, None).await?;
             for effect in step.effects {
                 match effect {
                     Effect::Send(down) => self.send(&down).await,
@@ -33,42 +33,34 @@ impl Actor {
     /// Stores changes in one transaction, and tells readers.
     pub(super) async fn commit(
         &mut self,
-        changes: &[Change],
-        key: Option<(TurnId, &str)>,
+        changes: Vec<Change>,
+        key: Option<(TurnId, String)>,
     ) -> Result<(), Stop> {
         if changes.is_empty() {
             return Ok(());
         }
         let inner = &self.agents.inner;
         let shown = self.machine.saved().turn().map(helix_agent::turn::Turn::id);
+        let mut phase = self.stored.phase;
+        news::follow_phase(&mut phase, &changes);
+        let session = self.stored.session_id;
         let batch = Batch {
+            session,
+            title: news::title(&changes),
+            is_news: shown != self.shown || news::is_asked(&changes),
             changes,
             key,
-            title: news::title(changes),
-            is_news: shown != self.shown || news::is_asked(changes),
         };
-        let session = self.stored.session_id;
         let now_ms = inner.clock.now_ms();
-        let appended = {
-            let _turn = match &inner.writing {
-                Some(writing) => Some(writing.lock().await),
-                None => None,
-            };
-            inner
-                .store
-                .append_agent(&inner.seal, session, &batch, now_ms)
-                .await?
-        };
-        let Some(appended) = appended else {
+        let Some(appended) = inner.writer.store(batch, now_ms).await? else {
             // Its user was deleted, and the session with them.
             if let Some(thread) = self.machine.saved().thread().map(|thread| thread.id) {
                 self.send(&Down::Forget { thread }).await;
             }
             return Err(Stop::Done);
         };
-        inner.counters.count(changes);
         self.shown = shown;
-        news::follow_phase(&mut self.stored.phase, changes);
+        self.stored.phase = phase;
         let notices = inner.sessions.notices();
         notices.appended(session, appended.events);
         if let Some(session) = appended.session {
