@@ -107,6 +107,7 @@ impl Redacting {
             return Ok(events);
         }
         let stored = known.acknowledged;
+        let mut last = self.held.back().map_or(stored, |(_, event)| event.seq);
         let mut out = Vec::new();
         for event in events {
             if event.seq <= stored {
@@ -114,7 +115,6 @@ impl Redacting {
                 out.push(event);
                 continue;
             }
-            let last = self.held.back().map_or(stored, |(_, event)| event.seq);
             if event.seq <= last {
                 continue;
             }
@@ -122,6 +122,7 @@ impl Redacting {
                 let (got, expected) = (event.seq, last + 1);
                 return Err(Gap { got, expected });
             }
+            last = event.seq;
             self.event(event, now_ms);
             if self.held.len() >= HELD || self.bytes >= HELD_BYTES || self.texts.len() > TEXTS {
                 self.show_texts();

@@ -74,10 +74,17 @@ impl Bench {
     }
 
     fn say(&mut self, body: EventBody) {
-        let (seq, at_ms) = (self.said.len() as u64 + 1, 1);
-        let event = Event { seq, at_ms, body };
-        self.said.push(event.clone());
-        self.take(vec![event]);
+        self.say_all(vec![body]);
+    }
+
+    /// In one message.
+    fn say_all(&mut self, bodies: Vec<EventBody>) {
+        let from = self.said.len();
+        for body in bodies {
+            let (seq, at_ms) = (self.said.len() as u64 + 1, 1);
+            self.said.push(Event { seq, at_ms, body });
+        }
+        self.take(self.said[from..].to_vec());
     }
 
     /// The host says again what is not stored, and what it did not hear of that it is.
@@ -225,6 +232,7 @@ proptest! {
         pieces in prop::collection::vec("(ghp_0123456789abcdef|ghp_01|gh|g| a|ä🦀|xyxyxz|xy|\")", 0..12),
         cuts in prop::collection::vec(0_usize..120, 0..16),
         breaks in prop::collection::vec((0_usize..16, 0_usize..3), 0..4),
+        together in 1_usize..5,
         of in 0..3,
     ) {
         let values = [VALUE, "xyxyxz"];
@@ -239,9 +247,9 @@ proptest! {
         };
         let mut bench = Bench::new(&values);
         let mut from = 0;
-        for (number, at) in cuts.into_iter().enumerate() {
-            bench.say(body(&text[from..at]));
-            from = at;
+        for (number, cuts) in cuts.chunks(together).enumerate() {
+            let piece = |at: &usize| body(&text[std::mem::replace(&mut from, *at)..*at]);
+            bench.say_all(cuts.iter().map(piece).collect());
             for (_, unheard) in breaks.iter().filter(|(at, _)| *at == number) {
                 bench.cut(*unheard);
             }
