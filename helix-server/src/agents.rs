@@ -5,7 +5,8 @@
 //! actor that nobody needs ends, and is there again with the next message. Hosts dial in
 //! (`docs/agent-sync.md`); the connection hands on what they say and interprets none of it.
 //!
-//! **Invariants.** What a host said is stored before it is acknowledged, a batch at a time. A
+//! **Invariants.** What a host said is stored before it is acknowledged, a batch at a time, and with
+//! what other conversations store at that time ([`writer`]). A
 //! session has one actor at most. What is on its way is bounded: the messages of a host by bytes,
 //! and while an actor is busy, its host waits.
 
@@ -23,7 +24,7 @@ use tokio::sync::oneshot;
 use crate::{
     Foundation,
     api::Failure,
-    auth::{Identity, SessionKeys},
+    auth::SessionKeys,
     events::{Notice, Received, Topic},
     sandboxes::Sandboxes,
     seal::Seal,
@@ -43,11 +44,13 @@ mod opening;
 mod readers;
 mod sandbox;
 mod starting;
+mod writer;
 
 use actor::Message;
 use actors::Actors;
 use hosts::Hosts;
 use metrics::Counters;
+use writer::Writer;
 
 pub(crate) use catalogue::PROGRAM_BYTES;
 pub(crate) use starting::NewSession;
@@ -75,10 +78,7 @@ struct Inner {
     keys: SessionKeys,
     hosts: Hosts,
     actors: Actors,
-    counters: Counters,
-    /// SQLite has one writer at a time: whose turn it is, is better decided here than by waiting
-    /// for its lock and trying again.
-    writing: Option<tokio::sync::Mutex<()>>,
+    writer: Writer,
 }
 
 impl Agents {
@@ -111,8 +111,11 @@ impl Agents {
                 keys: keys.clone(),
                 hosts: Hosts::default(),
                 actors: Actors::default(),
-                counters: Counters::new(&foundation.metrics),
-                writing: (store.kind() == store::Kind::Sqlite).then(tokio::sync::Mutex::default),
+                writer: Writer::new(
+                    store.clone(),
+                    foundation.seal.clone(),
+                    Counters::new(&foundation.metrics),
+                ),
                 store,
             }),
         };
@@ -201,19 +204,18 @@ impl Agents {
     /// Not found.
     pub(crate) async fn delete(
         &self,
-        caller: &Identity,
+        user: UserId,
         session: SessionId,
         agent: &SessionAgent,
     ) -> Result<(), Failure> {
         if agent.owns_sandbox {
             // First: what is left of a session can be deleted once more.
-            match self.inner.sandboxes.delete(caller, agent.sandbox_id).await {
+            match self.inner.sandboxes.delete(agent.sandbox_id).await {
                 Err(failure) if failure.error().code != ErrorCode::NotFound => return Err(failure),
                 _ => {}
             }
         }
         let (reply, answer) = oneshot::channel();
-        let user = caller.user_id;
         self.ask(session, Message::Delete { user, reply }, answer)
             .await?
     }

@@ -8,7 +8,7 @@
 //! their lock when they begin, so that they wait for each other there and do
 //! not fail half-way.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use helix_base::{ExposeSecret as _, Retry, Retryability, SecretString};
 use sqlx::{
@@ -31,6 +31,7 @@ pub(crate) mod seal_keys;
 pub(crate) mod secrets;
 mod session_keys;
 pub(crate) mod sessions;
+pub(crate) mod shares;
 pub mod snapshots;
 pub(crate) mod turns;
 
@@ -70,6 +71,9 @@ pub enum Error {
     /// Anything else the database said.
     #[error("the database refused a query: {0}")]
     Query(#[source] sqlx::Error),
+    /// What was to be stored with others was not, for all of them.
+    #[error("{0}")]
+    Together(Arc<Self>),
 }
 
 impl From<sqlx::Error> for Error {
@@ -105,6 +109,7 @@ impl Retry for Error {
         match self {
             Self::Unavailable(_) => Retryability::After(Duration::from_secs(1)),
             Self::Full(_) => Retryability::Transient,
+            Self::Together(error) => error.retryability(),
             _ => Retryability::Permanent,
         }
     }
@@ -165,7 +170,7 @@ impl Store {
             .acquire_timeout(PATIENCE)
             .after_connect(move |connection, _| Box::pin(prepare(connection, kind)))
             .after_release(move |connection, _| Box::pin(is_usable(connection, kind)))
-            .connect_with(options.disable_statement_logging())
+            .connect_with(options)
             .await?;
         MIGRATIONS.run(&pool).await?;
         Ok(Self { pool, kind })

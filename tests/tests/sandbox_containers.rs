@@ -150,6 +150,12 @@ async fn live(directory: &Path) {
         "kept\n"
     );
 
+    // The built-in agent is there, whatever the image has.
+    let agent = host
+        .shell(&one, "/run/helix/helix-sandbox agent --help")
+        .await;
+    assert!(agent.contains("Agent Client Protocol"), "{agent}");
+
     let mut host = host;
     for signal in [Signal::TERM, Signal::KILL] {
         host = host.restarted(signal).await;

@@ -1,5 +1,6 @@
 //! `cargo xtask bench NAME`: measurements against named peers.
 
+pub(crate) mod agents;
 pub(crate) mod gateway;
 pub(crate) mod isolation;
 mod programs;
@@ -15,6 +16,8 @@ use crate::workspace::Workspace;
 /// What can be measured.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
+    /// Agents at work: from what one writes to who looks on, and back.
+    Agents(agents::Arguments),
     /// The path of a request through the control plane, beside vllm-router,
     /// LiteLLM and no gateway at all.
     Gateway(gateway::Arguments),
@@ -29,6 +32,7 @@ pub(crate) enum Bench {
 /// Runs one of them.
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
     match bench {
+        Bench::Agents(arguments) => agents::run(workspace, arguments),
         Bench::Gateway(arguments) => gateway::run(workspace, arguments),
         Bench::Isolation(arguments) => isolation::run(workspace, arguments),
         Bench::Stream(arguments) => stream::run(workspace, arguments),

@@ -194,6 +194,8 @@ pub struct CatalogueAgent {
     pub description: String,
     /// Which API of models it speaks.
     pub model_api: ModelApi,
+    /// Whether it is installed into a sandbox when it is first used there.
+    pub installs: bool,
     /// Whether it is there from the start.
     pub built_in: bool,
     /// Whether sessions can be started with it.

@@ -1,12 +1,14 @@
-//! What an agent says in many small pieces, joined for a few milliseconds.
+//! What an agent says in many small pieces: the first goes at once, what follows it closely is
+//! joined for a few milliseconds.
 
 use std::time::Duration;
 
 use helix_agent::host::Fact;
 use helix_proto::agents::{Content, EventBody};
+use tokio::time::Instant;
 
-/// How long what was said first waits for more.
-pub(super) const JOINED: Duration = Duration::from_millis(5);
+/// How long after something was said what comes next is gathered.
+const JOINED: Duration = Duration::from_millis(5);
 
 /// Bytes of text from which nothing is waited for.
 const ENOUGH: usize = 16 << 10;
@@ -19,15 +21,22 @@ pub(super) type Facts = Vec<(Option<u64>, Fact)>;
 pub(super) struct Batch {
     facts: Facts,
     bytes: usize,
+    /// Until when what comes is gathered.
+    gathers: Option<Instant>,
 }
 
 impl Batch {
-    pub(super) const fn is_empty(&self) -> bool {
-        self.facts.is_empty()
+    /// When it is to be said; none where it is empty.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        if self.facts.is_empty() {
+            return None;
+        }
+        let gathers = self.gathers.filter(|_| !self.is_full());
+        Some(gathers.map_or(now, |until| until.max(now)))
     }
 
     /// Whether it is not to wait any longer.
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         let urgent = |(_, fact): &(Option<u64>, Fact)| match fact {
             Fact::Said(body) => !matches!(
                 **body,
@@ -38,8 +47,10 @@ impl Batch {
         self.bytes >= ENOUGH || self.facts.last().is_some_and(urgent)
     }
 
-    pub(super) fn take(&mut self) -> Facts {
+    /// What is to be said.
+    pub(super) fn take(&mut self, now: Instant) -> Facts {
         self.bytes = 0;
+        self.gathers = Some(now + JOINED);
         std::mem::take(&mut self.facts)
     }
 
@@ -130,14 +141,31 @@ mod tests {
         batch.push(Some(2), vec![message("b")]);
         batch.push(Some(3), vec![thought.clone()]);
         batch.push(Some(4), vec![message("c")]);
-        assert!(!batch.is_full(), "it waits for more");
         let expected = vec![
             (Some(2), message("ab")),
             (Some(3), thought),
             (Some(4), message("c")),
         ];
-        assert_eq!(batch.take(), expected);
-        assert!(batch.is_empty());
+        let now = Instant::now();
+        assert_eq!(batch.take(now), expected);
+        assert_eq!(batch.due(now), None);
+    }
+
+    #[test]
+    fn a_text_by_itself_does_not_wait_and_what_follows_it_closely_does() {
+        let mut batch = Batch::default();
+        let now = Instant::now();
+        batch.push(Some(1), vec![message("a")]);
+        assert_eq!(batch.due(now), Some(now));
+        batch.take(now);
+        batch.push(Some(2), vec![message("b")]);
+        assert_eq!(batch.due(now), Some(now + JOINED));
+        batch.push(Some(3), vec![message("c")]);
+        let later = now + JOINED / 2;
+        assert_eq!(batch.due(later), Some(now + JOINED), "it waits no longer");
+        let late = now + 2 * JOINED;
+        assert_eq!(batch.due(late), Some(late));
+        assert_eq!(batch.take(late), vec![(Some(3), message("bc"))]);
     }
 
     #[test]
@@ -151,7 +179,9 @@ mod tests {
             entries: Vec::new(),
         }));
         batch.push(Some(7), vec![ready.clone(), plan.clone()]);
-        assert!(batch.is_full());
-        assert_eq!(batch.take(), vec![(None, ready), (Some(7), plan)]);
+        let now = Instant::now();
+        batch.gathers = Some(now + JOINED);
+        assert_eq!(batch.due(now), Some(now));
+        assert_eq!(batch.take(now), vec![(None, ready), (Some(7), plan)]);
     }
 }

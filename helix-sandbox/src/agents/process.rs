@@ -17,7 +17,7 @@ use helix_proto::{
 use tokio::sync::mpsc;
 
 use super::{
-    batch::{Batch, Facts},
+    batch::Facts,
     models::{Led, Models},
     notes::{Notebook, Notes},
     place::{Place, Standing},
@@ -175,11 +175,4 @@ impl Around {
         self.notebook.remove();
         Ok(())
     }
-}
-
-/// What waits to be said, shared by the parts of a talk.
-#[derive(Debug, Default)]
-struct Waiting {
-    batch: Batch,
-    until: Option<tokio::time::Instant>,
 }

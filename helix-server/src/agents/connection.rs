@@ -30,6 +30,8 @@ use super::{
 };
 use crate::store;
 
+/// How long it may take to hear of every conversation of a host, which waits for 30 s.
+const WELCOME: Duration = Duration::from_secs(25);
 /// How long a host may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
 /// How often it is pinged, and its credential looked at.
@@ -133,7 +135,7 @@ impl Agents {
         let hello = tokio::time::timeout(HELLO, first(incoming));
         let hello = hello.await.map_err(|error| Some(late(error)))??;
         let (link, outgoing) = self.inner.hosts.attach(host, hello.clone());
-        let welcome = tokio::time::timeout(SILENCE, self.welcome(host, &link, &hello));
+        let welcome = tokio::time::timeout(WELCOME, self.welcome(host, &link, &hello));
         let late = |_| Goodbye::new(code::GOING_AWAY, "the control plane is too busy");
         let welcome = match welcome.await.map_err(late).flatten() {
             Ok(welcome) => welcome,

@@ -5,7 +5,7 @@ use helix_proto::agents::{Entry, TurnEnd};
 use metrics::Counter;
 
 use super::Agents;
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, store::agents::Batch};
 
 const ENTRIES: &str = "helix_agent_log_entries_total";
 const BATCHES: &str = "helix_agent_batches_total";
@@ -42,10 +42,10 @@ impl Counters {
         }
     }
 
-    /// Counts what was stored.
-    pub(super) fn count(&self, changes: &[Change]) {
+    /// Counts what was stored in one transaction.
+    pub(super) fn stored(&self, batches: &[Batch]) {
         self.batches.increment(1);
-        for change in changes {
+        for change in batches.iter().flat_map(|batch| &batch.changes) {
             let Change::Log { entry } = change else {
                 continue;
             };

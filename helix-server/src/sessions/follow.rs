@@ -84,6 +84,16 @@ impl Follower {
         Ok(!self.ready.is_empty())
     }
 
+    /// The next events, as many as are at hand: at least one, at most a page or what was appended
+    /// at once. `None` when the session was deleted. Cancel safe.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn more(&mut self) -> Result<Option<Vec<SessionEvent>>, store::Error> {
+        let first = self.next().await?;
+        Ok(first.map(|first| std::iter::once(first).chain(self.ready.drain(..)).collect()))
+    }
+
     async fn read(&mut self) -> Result<(), store::Error> {
         let events = self
             .sessions

@@ -52,13 +52,15 @@ pub(crate) struct Loaded {
     pub(crate) saved: Saved,
 }
 
-/// What is stored together.
-#[derive(Debug, Default)]
-pub(crate) struct Batch<'a> {
+/// What is stored of one conversation.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// Whose it is.
+    pub(crate) session: SessionId,
     /// In order.
-    pub(crate) changes: &'a [Change],
+    pub(crate) changes: Vec<Change>,
     /// The idempotency key of a prompt that is among them.
-    pub(crate) key: Option<(TurnId, &'a str)>,
+    pub(crate) key: Option<(TurnId, String)>,
     /// A title for a session that nobody gave one.
     pub(crate) title: Option<Title>,
     /// Whether lists show the session differently from now on.

@@ -1,9 +1,7 @@
 //! The append-only log of each session.
 
-use std::fmt::Write as _;
-
 use helix_proto::{
-    SessionId, TurnId, UserId,
+    SessionId, TurnId,
     session::{SessionEvent, SessionEventBody},
 };
 use sqlx::any::AnyRow;
@@ -34,6 +32,25 @@ pub(crate) const fn turn_of(body: &SessionEventBody) -> Option<TurnId> {
 /// different statements for a connection to keep.
 const ROWS: usize = 64;
 
+/// Rows as statements take them.
+pub(super) fn statements<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let count = 1 << rest.len().min(ROWS).checked_ilog2()?;
+        let (rows, after) = rest.split_at(count);
+        rest = after;
+        Some(rows)
+    })
+}
+
+/// Placeholders of so many rows, each made of the numbers of its own.
+pub(super) fn placeholders<const N: usize>(
+    rows: usize,
+    row: impl Fn([usize; N]) -> String,
+) -> String {
+    let rows = (0..rows).map(|index| row(std::array::from_fn(|column| N * index + column + 1)));
+    rows.collect::<Vec<_>>().join(", ")
+}
+
 /// Appends events after `last_seq`, which the caller took by raising the
 /// session's `last_seq` in the same transaction.
 pub(super) async fn append(
@@ -43,39 +60,55 @@ pub(super) async fn append(
     at_ms: u64,
     bodies: Vec<SessionEventBody>,
 ) -> Result<Vec<SessionEvent>, Error> {
-    let numbered = (last_seq + 1..).zip(bodies);
-    let events: Vec<_> = numbered
-        .map(|(seq, body)| SessionEvent { seq, at_ms, body })
-        .collect();
-    let mut rest = &events[..];
-    while !rest.is_empty() {
-        let (rows, after) = rest.split_at(1 << rest.len().min(ROWS).ilog2());
-        insert(transaction, session, rows).await?;
-        rest = after;
-    }
+    let events = numbered(last_seq, at_ms, bodies);
+    append_all(transaction, &[(session, &events)]).await?;
     Ok(events)
+}
+
+/// What is appended after `last_seq`.
+pub(super) fn numbered(
+    last_seq: u64,
+    at_ms: u64,
+    bodies: Vec<SessionEventBody>,
+) -> Vec<SessionEvent> {
+    let numbered = (last_seq + 1..).zip(bodies);
+    numbered
+        .map(|(seq, body)| SessionEvent { seq, at_ms, body })
+        .collect()
+}
+
+/// Appends to the logs of several sessions, with as few statements as for one.
+pub(super) async fn append_all(
+    transaction: &mut Transaction,
+    logs: &[(SessionId, &[SessionEvent])],
+) -> Result<(), Error> {
+    let rows = logs.iter().flat_map(|(session, events)| {
+        let session = session.to_string();
+        events.iter().map(move |event| (session.clone(), event))
+    });
+    let rows: Vec<_> = rows.collect();
+    for rows in statements(&rows) {
+        insert(transaction, rows).await?;
+    }
+    Ok(())
 }
 
 async fn insert(
     transaction: &mut Transaction,
-    session: SessionId,
-    events: &[SessionEvent],
+    rows: &[(String, &SessionEvent)],
 ) -> Result<(), Error> {
-    let mut statement =
-        String::from("INSERT INTO session_events (session_id, seq, at_ms, body) VALUES ");
-    for index in 0..events.len() {
-        let comma = if index == 0 { "" } else { ", " };
-        let first = 2 + 3 * index;
-        let (second, third) = (first + 1, first + 2);
-        // Writing to a text does not fail.
-        let _ = write!(statement, "{comma}($1, ${first}, ${second}, ${third})");
-    }
+    let values = placeholders(rows.len(), |[session, seq, at_ms, body]| {
+        format!("(${session}, ${seq}, ${at_ms}, ${body})")
+    });
     // Made of numbers alone.
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(session.to_string());
-    for event in events {
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "INSERT INTO session_events (session_id, seq, at_ms, body) VALUES {values}"
+    )));
+    for (session, event) in rows {
         let text =
             serde_json::to_string(&event.body).map_err(|error| row::corrupt("body", &error))?;
         query = query
+            .bind(session.as_str())
             .bind(row::to_i64(event.seq))
             .bind(row::to_i64(event.at_ms))
             .bind(text);
@@ -112,15 +145,5 @@ impl Store {
         most: u32,
     ) -> Result<Vec<SessionEvent>, Error> {
         read(self.pool(), session, after, most).await
-    }
-
-    /// Whether a session is this user's.
-    pub(crate) async fn owns_session(&self, user: UserId, id: SessionId) -> Result<bool, Error> {
-        let found = sqlx::query("SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2")
-            .bind(id.to_string())
-            .bind(user.to_string())
-            .fetch_optional(self.pool())
-            .await?;
-        Ok(found.is_some())
     }
 }

@@ -1,5 +1,8 @@
 //! Sessions with an agent, from the prompt to the log, with a scripted host.
 
+mod hello;
+mod secrets;
+
 use helix_proto::{
     ErrorCode, SessionId, ThreadId, TurnId, TypedId as _,
     agents::{Command, Down, Entry, PermissionAnswer, TurnEnd, Up},
@@ -170,7 +173,7 @@ async fn a_prompt_becomes_events_a_permission_and_an_end(world: World) {
     assert_eq!(open.sandbox, stage.sandbox.id);
     assert_eq!(open.agent.command, ["opencode", "acp"]);
     let config = &open.agent.environment[0].value;
-    assert!(config.contains(&"{HELIX_API}/v1"), "{config}");
+    assert!(config.contains("{HELIX_API}/v1"), "{config}");
     assert!(config.contains("helix/scripted/m"), "{config}");
     let settings: Value = serde_json::from_str(config).unwrap();
     let key = settings["provider"]["helix"]["options"]["apiKey"].as_str();
@@ -881,6 +884,8 @@ async fn a_repository_that_cannot_be_cloned_ends_the_first_prompt_and_no_other()
     assert_eq!(session.agent.unwrap().directory, "/home/user/hello");
     let turn = prompt(&stage.person, session.id, "fix it").await;
     let log = stage.log(session.id, "the failure", is_over).await;
+    let clones = |entry: &Entry| matches!(entry, Entry::Cloning { .. });
+    assert!(log.iter().any(clones), "{log:?}");
     let ends = ends(&log);
     assert!(
         matches!(&ends[..], [(id, TurnEnd::Failed { reason })]

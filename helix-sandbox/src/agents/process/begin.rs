@@ -63,7 +63,9 @@ impl Around {
         self.place.furnished().await;
         let directory = prepare::directory(&guest, &self.spec.directory).await?;
         let spec = self.models.filled(&self.spec, &guest).await?;
-        for line in &spec.install {
+        let is_there =
+            spec.install.is_empty() || prepare::is_there(&guest, &spec, &directory).await?;
+        for line in spec.install.iter().filter(|_| !is_there) {
             let shown = &line[..line.floor_char_boundary(SHOWN)];
             self.starting(format!("installing… {shown}")).await;
             prepare::install(&guest, &spec, line).await?;

@@ -107,6 +107,11 @@ def step(line):
         time.sleep(float(rest))
     elif word == "deaf":
         time.sleep(1000)
+    elif word == "close":
+        # Nothing can be told to it from here on, and it is told what it asks for.
+        os.close(0)
+        write({"id": "late", "method": "fs/read_text_file", "params": {"sessionId": session, "path": "/etc/hostname"}})
+        time.sleep(float(rest))
     elif word == "garbage":
         sys.stdout.write("this is no message\n[1, 2\n\n\"x\"\n")
         update(sessionUpdate="something_new", anything=[1])

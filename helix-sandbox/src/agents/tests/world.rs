@@ -6,7 +6,7 @@ use helix_base::{SystemClock, TaskGroup};
 use helix_isolation::guest::{Guest, GuestConfig, Role, router};
 use helix_proto::{
     SandboxId, ThreadId, TurnId, TypedId as _,
-    agents::{API, AgentSpec, Command, Content, EventBody, Open, TurnEnd, Variable},
+    agents::{API, AgentPhase, AgentSpec, Command, Content, EventBody, Open, TurnEnd, Variable},
     sandbox::SandboxState,
 };
 use tokio::net::TcpListener;
@@ -211,6 +211,17 @@ impl World {
             .into_iter()
             .map(|event| event.body)
             .collect()
+    }
+
+    /// What was done so that it starts.
+    pub(super) fn starting(&self) -> impl Iterator<Item = String> {
+        self.bodies().into_iter().filter_map(|body| match body {
+            EventBody::Agent {
+                phase: AgentPhase::Starting,
+                detail,
+            } => Some(detail),
+            _ => None,
+        })
     }
 
     /// All that the agent said.

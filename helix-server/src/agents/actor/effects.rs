@@ -17,7 +17,7 @@ impl Actor {
     pub(super) async fn carry_out(&mut self, step: Step<Change, Effect>) -> Result<(), Stop> {
         let mut next = Some(step);
         while let Some(step) = next.take() {
-            self.commit(&step.changes, None).await?;
+            self.commit(step.changes, None).await?;
             for effect in step.effects {
                 match effect {
                     Effect::Send(down) => self.send(&down).await,
@@ -33,42 +33,34 @@ impl Actor {
     /// Stores changes in one transaction, and tells readers.
     pub(super) async fn commit(
         &mut self,
-        changes: &[Change],
-        key: Option<(TurnId, &str)>,
+        changes: Vec<Change>,
+        key: Option<(TurnId, String)>,
     ) -> Result<(), Stop> {
         if changes.is_empty() {
             return Ok(());
         }
         let inner = &self.agents.inner;
         let shown = self.machine.saved().turn().map(helix_agent::turn::Turn::id);
+        let mut phase = self.stored.phase;
+        news::follow_phase(&mut phase, &changes);
+        let session = self.stored.session_id;
         let batch = Batch {
+            session,
+            title: news::title(&changes),
+            is_news: shown != self.shown || news::is_asked(&changes),
             changes,
             key,
-            title: news::title(changes),
-            is_news: shown != self.shown || news::is_asked(changes),
         };
-        let session = self.stored.session_id;
         let now_ms = inner.clock.now_ms();
-        let appended = {
-            let _turn = match &inner.writing {
-                Some(writing) => Some(writing.lock().await),
-                None => None,
-            };
-            inner
-                .store
-                .append_agent(&inner.seal, session, &batch, now_ms)
-                .await?
-        };
-        let Some(appended) = appended else {
+        let Some(appended) = inner.writer.store(batch, now_ms).await? else {
             // Its user was deleted, and the session with them.
             if let Some(thread) = self.machine.saved().thread().map(|thread| thread.id) {
                 self.send(&Down::Forget { thread }).await;
             }
             return Err(Stop::Done);
         };
-        inner.counters.count(changes);
         self.shown = shown;
-        news::follow_phase(&mut self.stored.phase, changes);
+        self.stored.phase = phase;
         let notices = inner.sessions.notices();
         notices.appended(session, appended.events);
         if let Some(session) = appended.session {
@@ -91,6 +83,9 @@ impl Actor {
             Place::Coming => return Ok(None),
             Place::Gone(reason) => return Ok(Some(self.cannot_open(&reason))),
             Place::There => {}
+        }
+        if let Some(reason) = self.unreadable.clone() {
+            return Ok(Some(self.cannot_open(&reason)));
         }
         if self.needs_repository() {
             return Ok(None);
@@ -137,7 +132,7 @@ impl Actor {
     }
 
     /// The sandbox may be another now: a prompt that waits for it is sent, and a thread in one that
-    /// does not run any more is over.
+    /// does not run any more is over, or whose secrets cannot be read.
     pub(super) async fn look_at_sandbox(&mut self) -> Result<(), Stop> {
         if self.waits_for_sandbox {
             if let Some(step) = self.thread().await? {
@@ -148,7 +143,12 @@ impl Actor {
         let Some(thread) = self.machine.saved().thread().map(|thread| thread.id) else {
             return Ok(());
         };
-        if let Place::Gone(reason) = self.agents.place(self.stored.agent.sandbox_id).await? {
+        let place = self.agents.place(self.stored.agent.sandbox_id).await?;
+        let reason = match place {
+            Place::Gone(reason) => Some(reason),
+            Place::Coming | Place::There => self.unreadable.clone(),
+        };
+        if let Some(reason) = reason {
             let step = self.gone(&reason);
             self.carry_out(step).await?;
             self.send(&Down::Forget { thread }).await;

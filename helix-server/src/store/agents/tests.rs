@@ -17,6 +17,16 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use super::{Batch, NewAgent};
 use crate::{Options, seal::Seal, store::Store};
 
+fn batch(session: SessionId, changes: Vec<Change>) -> Batch {
+    Batch {
+        session,
+        changes,
+        key: None,
+        title: None,
+        is_news: false,
+    }
+}
+
 struct World {
     store: Store,
     seal: Seal,
@@ -51,6 +61,12 @@ impl World {
         }
     }
 
+    async fn append(&self, session: SessionId, changes: &[Change], now_ms: u64) {
+        let batches = [batch(session, changes.to_vec())];
+        let stored = self.store.append_agents(&self.seal, &batches, now_ms);
+        assert!(stored.await.unwrap()[0].is_some());
+    }
+
     async fn session(&self, number: u64) -> SessionId {
         let id = SessionId::from_parts(1, u128::from(number));
         let agent = SessionAgent {
@@ -69,6 +85,7 @@ impl World {
             last_seq: 0,
             active_turn: None,
             agent: Some(agent.clone()),
+            shared: None,
         };
         let new = NewAgent {
             agent,
@@ -326,16 +343,7 @@ async fn what_is_stored_is_what_the_machine_has_after_every_step() {
                     });
                 }
             }
-            let batch = Batch {
-                changes: &step.changes,
-                ..Batch::default()
-            };
-            world
-                .store
-                .append_agent(&world.seal, session, &batch, life.now_ms)
-                .await
-                .unwrap()
-                .unwrap();
+            world.append(session, &step.changes, life.now_ms).await;
             let loaded = world.load(session).await;
             assert_eq!(
                 written(&loaded),
@@ -368,15 +376,7 @@ async fn the_environment_of_an_agent_is_sealed_and_goes_once_its_host_has_it() {
     let mut step = machine.act(Act::Prompt { turn, content }, 1).unwrap();
     let thread = ThreadId::from_parts(1, 1);
     step.then(machine.open(thread, open(), 1));
-    let store = async |changes: &[Change]| {
-        let batch = Batch {
-            changes,
-            ..Batch::default()
-        };
-        let stored = world.store.append_agent(&world.seal, session, &batch, 1);
-        stored.await.unwrap().unwrap();
-    };
-    store(&step.changes).await;
+    world.append(session, &step.changes, 1).await;
     let file = std::fs::read(world._folder.path().join("helix.db-wal")).unwrap();
     let secret = b"a-secret-that-is-sealed";
     assert!(!file.windows(secret.len()).any(|bytes| bytes == secret));
@@ -389,6 +389,54 @@ async fn the_environment_of_an_agent_is_sealed_and_goes_once_its_host_has_it() {
         query.fetch_all(world.store.pool()).await.unwrap().len()
     };
     assert_eq!(kept().await, 1);
-    store(&machine.accepted(thread, 1, 2).unwrap().changes).await;
+    let accepted = machine.accepted(thread, 1, 2).unwrap();
+    world.append(session, &accepted.changes, 1).await;
     assert_eq!(kept().await, 0);
+}
+
+#[tokio::test]
+async fn several_sessions_are_stored_together_and_one_that_is_gone_is_left_out() {
+    let world = World::new().await;
+    let gone = SessionId::from_parts(9, 9);
+    let mut machines = Vec::new();
+    // More than one statement takes.
+    for number in 1..=70 {
+        let session = world.session(number).await;
+        let thread = ThreadId::from_parts(1, number.into());
+        let mut machine = Conversation::new(Limits::default());
+        let mut step = machine.open(thread, open(), 1);
+        step.then(machine.connected(None, 1));
+        world.append(session, &step.changes, 1).await;
+        machines.push((session, thread, machine));
+    }
+    let message = |seq| Event {
+        seq,
+        at_ms: 1,
+        body: EventBody::Message {
+            content: Content::text(format!("{seq}")),
+        },
+    };
+    let mut batches = vec![batch(gone, Vec::new())];
+    for (number, (session, thread, machine)) in machines.iter_mut().enumerate() {
+        let count = number as u64 % 3 + 1;
+        let step = machine.events(*thread, (1..=count).map(message).collect(), 2);
+        let mut batch = batch(*session, step.unwrap().changes);
+        batch.is_news = number == 5;
+        batches.push(batch);
+    }
+    let stored = world.store.append_agents(&world.seal, &batches, 7);
+    let stored = stored.await.unwrap();
+    assert!(stored[0].is_none());
+    for (number, ((session, _, machine), stored)) in machines.iter().zip(&stored[1..]).enumerate() {
+        let stored = stored.as_ref().unwrap();
+        assert_eq!(stored.events.len(), number % 3 + 1);
+        let read = world.store.events(*session, 1, 10).await.unwrap();
+        assert_eq!(read, stored.events, "after that its thread began");
+        assert_eq!(
+            written(&world.load(*session).await),
+            written(machine.saved())
+        );
+        let news = stored.session.as_ref().map(|session| session.updated_at_ms);
+        assert_eq!(news, (number == 5).then_some(7));
+    }
 }

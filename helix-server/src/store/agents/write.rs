@@ -1,4 +1,6 @@
-//! Stores what happened in a conversation.
+//! Stores what happened in conversations.
+
+use std::collections::HashMap;
 
 use helix_agent::control::Change;
 use helix_proto::{
@@ -13,56 +15,141 @@ use crate::{
     store::{Error, Store, Transaction, log, row, sessions},
 };
 
+/// A batch, and what the log says of it.
+struct Growing<'a> {
+    batch: &'a Batch,
+    bodies: Vec<SessionEventBody>,
+    is_news: bool,
+}
+
 impl Store {
-    /// Stores a batch in one transaction, with what the log says of it. `None`: the session is
-    /// gone, and nothing was stored.
-    pub(crate) async fn append_agent(
+    /// Stores batches in one transaction, at most one of each session, with what the logs say of
+    /// them. What became of each, in their order; `None`: the session is gone, and nothing of that
+    /// batch was stored.
+    ///
+    /// What most batches are, more of what an agent says, takes as many statements for all of them
+    /// as for one.
+    pub(crate) async fn append_agents(
         &self,
         seal: &Seal,
-        session: SessionId,
-        batch: &Batch<'_>,
+        batches: &[Batch],
         now_ms: u64,
-    ) -> Result<Option<Appended>, Error> {
+    ) -> Result<Vec<Option<Appended>>, Error> {
         let mut transaction = self.begin().await?;
-        let mut bodies = Vec::new();
-        let title = match &batch.title {
-            Some(title) => set_title(&mut transaction, session, title).await?,
-            None => None,
-        };
-        bodies.extend(title);
-        let retitled = !bodies.is_empty();
-        bodies.extend(batch.changes.iter().filter_map(|change| match change {
-            Change::Log { entry } => Some(SessionEventBody::Agent {
-                entry: entry.clone(),
-            }),
-            _ => None,
-        }));
-        let is_news = batch.is_news || retitled;
-        let count = bodies.len();
-        let Some(last) =
-            extend(&mut transaction, session, count, is_news.then_some(now_ms)).await?
-        else {
-            return Ok(None);
-        };
-        let events = log::append(&mut transaction, session, last, now_ms, bodies).await?;
-        for change in batch.changes {
-            apply(&mut transaction, seal, session, change).await?;
+        let mut growing = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let title = match &batch.title {
+                Some(title) => set_title(&mut transaction, batch.session, title).await?,
+                None => None,
+            };
+            growing.push(Growing {
+                batch,
+                is_news: batch.is_news || title.is_some(),
+                bodies: title.into_iter().chain(logged(&batch.changes)).collect(),
+            });
         }
-        if let Some((turn, key)) = batch.key {
-            sqlx::query("UPDATE agent_turns SET idempotency_key = $1 WHERE id = $2")
-                .bind(key)
-                .bind(turn.to_string())
-                .execute(&mut *transaction)
-                .await?;
+        let last = extend(&mut transaction, &growing, now_ms).await?;
+        let mut there = Vec::with_capacity(batches.len());
+        for Growing {
+            batch,
+            bodies,
+            is_news,
+        } in growing
+        {
+            there.push(last.get(&batch.session).map(|last| {
+                let before = last - bodies.len() as u64;
+                (batch, log::numbered(before, now_ms, bodies), is_news)
+            }));
         }
-        let session = if is_news {
-            sessions::read(&mut transaction, session).await?
-        } else {
-            None
-        };
+        let logs = there.iter().flatten();
+        let logs: Vec<_> = logs
+            .map(|(batch, events, _)| (batch.session, &events[..]))
+            .collect();
+        log::append_all(&mut transaction, &logs).await?;
+        let mut said = Vec::new();
+        for (batch, ..) in there.iter().flatten() {
+            match only_said(&batch.changes) {
+                Some(through) => said.push((batch.session, through)),
+                None => apply_all(&mut transaction, seal, batch).await?,
+            }
+        }
+        acknowledge(&mut transaction, &said).await?;
+        let mut appended = Vec::with_capacity(there.len());
+        for there in there {
+            let Some((batch, events, is_news)) = there else {
+                appended.push(None);
+                continue;
+            };
+            let session = if is_news {
+                sessions::read(&mut transaction, batch.session).await?
+            } else {
+                None
+            };
+            appended.push(Some(Appended { events, session }));
+        }
         transaction.commit().await?;
-        Ok(Some(Appended { events, session }))
+        Ok(appended)
     }
+}
+
+/// What the log says of changes.
+fn logged(changes: &[Change]) -> impl Iterator<Item = SessionEventBody> {
+    changes.iter().filter_map(|change| match change {
+        Change::Log { entry } => Some(SessionEventBody::Agent {
+            entry: entry.clone(),
+        }),
+        _ => None,
+    })
+}
+
+/// The last event that is acknowledged, where nothing but the log changes besides.
+fn only_said(changes: &[Change]) -> Option<u64> {
+    let mut through = None;
+    for change in changes {
+        match change {
+            Change::Log { entry } if phase_of(entry).is_none() => {}
+            Change::Acknowledged { through: last } => through = Some(*last),
+            _ => return None,
+        }
+    }
+    through
+}
+
+async fn apply_all(transaction: &mut Transaction, seal: &Seal, batch: &Batch) -> Result<(), Error> {
+    for change in &batch.changes {
+        apply(transaction, seal, batch.session, change).await?;
+    }
+    if let Some((turn, key)) = &batch.key {
+        sqlx::query("UPDATE agent_turns SET idempotency_key = $1 WHERE id = $2")
+            .bind(key)
+            .bind(turn.to_string())
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Says up to where the events of several sessions are stored.
+async fn acknowledge(
+    transaction: &mut Transaction,
+    said: &[(SessionId, u64)],
+) -> Result<(), Error> {
+    for rows in log::statements(said) {
+        let values = log::placeholders(rows.len(), |[session, through]| {
+            format!("(CAST(${session} AS TEXT), CAST(${through} AS BIGINT))")
+        });
+        // Made of numbers alone.
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "WITH said (said_in, through) AS (VALUES {values})
+             UPDATE session_agents SET acknowledged = said.through FROM said
+             WHERE session_agents.session_id = said.said_in"
+        )));
+        for (session, through) in rows {
+            query = query.bind(session.to_string()).bind(row::to_i64(*through));
+        }
+        query.execute(&mut **transaction).await?;
+    }
+    Ok(())
 }
 
 impl Store {
@@ -109,27 +196,35 @@ const fn phase_text(phase: AgentPhase) -> &'static str {
     }
 }
 
-/// Raises the `last_seq` of a session, and says what it was; none if the session is gone.
+/// Raises the `last_seq` of sessions, and says what it is then; nothing of those that are gone.
 async fn extend(
     transaction: &mut Transaction,
-    session: SessionId,
-    by: usize,
-    news_at_ms: Option<u64>,
-) -> Result<Option<u64>, Error> {
-    let found = sqlx::query(
-        "UPDATE sessions SET last_seq = last_seq + $1, updated_at_ms = COALESCE($2, updated_at_ms)
-         WHERE id = $3 RETURNING last_seq",
-    )
-    .bind(row::to_i64(by as u64))
-    .bind(news_at_ms.map(row::to_i64))
-    .bind(session.to_string())
-    .fetch_optional(&mut **transaction)
-    .await?;
-    let last = found
-        .as_ref()
-        .map(|row| row::number(row, "last_seq"))
-        .transpose()?;
-    Ok(last.map(|last| last - by as u64))
+    growing: &[Growing<'_>],
+    now_ms: u64,
+) -> Result<HashMap<SessionId, u64>, Error> {
+    let mut last = HashMap::with_capacity(growing.len());
+    for rows in log::statements(growing) {
+        let values = log::placeholders(rows.len(), |[session, more, news]| {
+            format!("(CAST(${session} AS TEXT), CAST(${more} AS BIGINT), CAST(${news} AS BIGINT))")
+        });
+        // Made of numbers alone.
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "WITH growing (grows, more, news) AS (VALUES {values})
+             UPDATE sessions SET last_seq = last_seq + growing.more,
+                updated_at_ms = COALESCE(growing.news, updated_at_ms)
+             FROM growing WHERE sessions.id = growing.grows RETURNING id, last_seq"
+        )));
+        for growing in rows {
+            query = query
+                .bind(growing.batch.session.to_string())
+                .bind(row::to_i64(growing.bodies.len() as u64))
+                .bind(growing.is_news.then_some(row::to_i64(now_ms)));
+        }
+        for found in query.fetch_all(&mut **transaction).await? {
+            last.insert(row::parsed(&found, "id")?, row::number(&found, "last_seq")?);
+        }
+    }
+    Ok(last)
 }
 
 /// Gives a session a title, unless a person did; what the log says of that, if it is another.
