@@ -76,6 +76,7 @@ impl View {
                 self.answers.insert(key, answer.clone());
             }
             Entry::QueueHeld { .. }
+            | Entry::Cloning { .. }
             | Entry::QueueReleased
             | Entry::ThreadOpened { .. }
             | Entry::ThreadOver { .. } => {}
