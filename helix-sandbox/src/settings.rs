@@ -75,7 +75,7 @@ mod tests {
         let (_, json) = written.split_once("alike.\n").unwrap();
         let settings: serde_json::Value = serde_json::from_str(json).unwrap();
         let helix = &settings["agent_servers"]["Helix"];
-        assert_eq!(helix["command"], helix_isolation::namespaces::TOOLS);
+        assert_eq!(helix["command"], helix_isolation::TOOLS);
         assert_eq!(helix["args"][0], "acp");
         fs::write(&file, "{}").unwrap();
         write();

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const AGENT: &str = include_str!("../../helix-sandbox/src/agents/tests/agent.py");
 const EDITOR: &str = include_str!("../python/editor.py");
 
-async fn put(host: &SandboxHost<'_>, sandbox: &Sandbox, name: &str, text: &str) {
+async fn put(host: &SandboxHost, sandbox: &Sandbox, name: &str, text: &str) {
     let path = format!("/files/content?path=/home/user/{name}&user=user");
     let (status, said) = host
         .call(Method::PUT, sandbox, &path, text.to_owned())
@@ -42,7 +42,7 @@ async fn log_until(world: &World, session: &Session, text: &str) -> String {
 }
 
 /// Has an editor ask, and says what it was answered and what it saw.
-async fn edit(host: &SandboxHost<'_>, sandbox: &Sandbox, prompt: &str) -> Value {
+async fn edit(host: &SandboxHost, sandbox: &Sandbox, prompt: &str) -> Value {
     let said = host
         .shell(sandbox, &format!("python3 editor.py '{prompt}'"))
         .await;

@@ -160,6 +160,7 @@ impl View {
                 vec![aside(&format!("The agent's thread is over: {reason}."))]
             }
             Entry::PromptMoved { .. }
+            | Entry::Cloning { .. }
             | Entry::QueueReleased
             | Entry::TurnRunning { .. }
             | Entry::TurnAwaiting { .. }

@@ -70,6 +70,11 @@ impl Redacting {
         self.redactor = redactor;
     }
 
+    /// A text of the control plane's own, without the values.
+    pub(super) fn whole(&self, text: &str) -> String {
+        self.redactor.whole(text)
+    }
+
     /// What is held is said again by its host.
     pub(super) fn forget(&mut self) {
         self.texts.clone_from(&self.settled);

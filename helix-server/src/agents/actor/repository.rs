@@ -60,11 +60,11 @@ impl Actor {
         }
         let entry = Entry::Cloning {
             // A server chooses some of the words.
-            what: self.redactor.whole(&progress.what),
+            what: self.redacting.whole(&progress.what),
             percent: progress.percent,
         };
         let entry = Box::new(entry);
-        self.commit(&[Change::Log { entry }], None).await
+        self.commit(vec![Change::Log { entry }], None).await
     }
 
     /// The prompt that waits for the repository is sent, or ends with the reason. It is tried once:
