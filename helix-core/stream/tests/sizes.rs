@@ -12,7 +12,6 @@ use helix_proto::desktop::Size;
 use helix_stream::{
     ErrorKind,
     capture::{Capture, Want},
-    desktop::Desktop,
     serve::Starter as _,
     wayland::sway::SwayStarter,
 };
