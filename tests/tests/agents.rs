@@ -169,6 +169,7 @@ async fn an_agent_in_a_sealed_sandbox_asks_models_through_its_host_and_outlives_
     assert!(matches!(end, TurnEnd::Completed { .. }), "{end:?}");
     let all = said(&talk.log().await);
     assert!(all.ends_with("You said: And say something"), "{all}");
+    host.delete(&sandbox).await;
     host.end().await;
     tasks.cancel();
 }
