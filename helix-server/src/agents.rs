@@ -37,6 +37,7 @@ use crate::{
 mod actor;
 mod actors;
 mod catalogue;
+mod choosing;
 mod connection;
 mod hosts;
 mod metrics;
