@@ -18,7 +18,7 @@ mod log;
 mod message;
 
 pub use self::{
-    command::{AgentSpec, Command, Numbered, Open, PermissionAnswer, Variable},
+    command::{API, AgentSpec, Command, Numbered, Open, PermissionAnswer, Variable},
     content::{Content, Diff, Location, ToolCall, ToolContent, ToolKind, ToolStatus, ToolUpdate},
     error::Error,
     event::{
@@ -26,7 +26,7 @@ pub use self::{
         PlanEntry, PlanPriority, PlanStatus, StopReason, TurnEnd, Wanted,
     },
     log::{Entry, HeldBecause, QueuedPrompt, Waiting, WantedBy},
-    message::{Down, Held, Known, Up},
+    message::{Down, Held, Known, LogPage, Up},
 };
 
 /// The version of the protocol that is spoken here; the only one there is.
@@ -43,6 +43,8 @@ pub const MAX_EVENTS: usize = 256;
 pub const MAX_NAME: usize = 256;
 /// Threads of a host at most.
 pub const MAX_THREADS: usize = 4_096;
+/// Readers of logs on one connection at most ([`Up::Follow`]).
+pub const MAX_READERS: usize = 1_024;
 
 /// The WebSocket's code for what cannot be read, or for another version: do not dial again
 /// before something has changed.

@@ -117,6 +117,8 @@ typed_id! {
     ApiKeyId = "key";
     /// A conversation.
     SessionId = "ses";
+    /// A share of a session with others.
+    ShareId = "shr";
     /// One question and its answer in a session.
     TurnId = "trn";
     /// A conversation with an agent, as its host has it.

@@ -25,11 +25,12 @@ pub mod runner;
 pub mod sandbox;
 pub mod secret;
 pub mod session;
+pub mod share;
 pub mod status;
 pub mod tunnel;
 
 pub use error::{ApiError, ErrorCode};
 pub use id::{
     ApiKeyId, ExecId, InstanceId, JoinTokenId, ModelId, RequestId, RunnerId, SandboxHostId,
-    SandboxId, SessionId, SnapshotId, TerminalId, ThreadId, TurnId, TypedId, UserId,
+    SandboxId, SessionId, ShareId, SnapshotId, TerminalId, ThreadId, TurnId, TypedId, UserId,
 };

@@ -68,6 +68,8 @@ pub enum ServerMessage {
         /// The sandbox.
         sandbox_id: SandboxId,
     },
+    /// What is shared with the user, or how, changed: lists and sessions are fetched again.
+    SharesChanged,
     /// The user's snapshots changed.
     SnapshotsChanged,
     /// Sandbox hosts, or sandboxes on them, changed (admins only).

@@ -456,7 +456,7 @@ pub struct UpdateSandboxRequest {
 }
 
 /// Tells what is null from what is absent.
-fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+pub(crate) fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)

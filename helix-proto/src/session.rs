@@ -16,7 +16,7 @@ pub use self::agent::{
     PromptAccepted, PromptRequest, PutAgentRequest, SessionAgent, SessionAgentState,
     SessionRepository, SetAgentModelRequest, SetModeRequest,
 };
-use crate::{SessionId, TurnId, agents::Entry};
+use crate::{SessionId, TurnId, agents::Entry, share::SharedWith};
 
 /// A conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -39,6 +39,9 @@ pub struct Session {
     /// The agent that answers; a model does if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<SessionAgent>,
+    /// How it is shared with whoever asks; absent for its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedWith>,
 }
 
 /// What was asked of models with the keys of a session, as its agent does.

@@ -4,11 +4,11 @@
 use helix_proto::{
     SandboxId, ThreadId, TurnId, TypedId as _,
     agents::{
-        AgentCommand, AgentPhase, AgentSpec, Choice, Command, Content, Cost, Diff, Down, Error,
-        Event, EventBody, GAP, Held, Known, Location, MALFORMED, MAX_EVENT, MAX_EVENTS,
-        MAX_MESSAGE, MAX_NAME, Numbered, Open, OptionKind, PermissionAnswer, PermissionOption,
-        PlanEntry, PlanPriority, PlanStatus, StopReason, TOO_LARGE, ToolCall, ToolContent,
-        ToolKind, ToolStatus, ToolUpdate, TurnEnd, Up, VERSION, Variable, Wanted,
+        AgentCommand, AgentPhase, AgentSpec, Choice, Command, Content, Cost, Diff, Down, Entry,
+        Error, Event, EventBody, GAP, Held, Known, Location, LogPage, MALFORMED, MAX_EVENT,
+        MAX_EVENTS, MAX_MESSAGE, MAX_NAME, Numbered, Open, OptionKind, PermissionAnswer,
+        PermissionOption, PlanEntry, PlanPriority, PlanStatus, StopReason, TOO_LARGE, ToolCall,
+        ToolContent, ToolKind, ToolStatus, ToolUpdate, TurnEnd, Up, VERSION, Variable, Wanted,
     },
 };
 use proptest::{collection::vec, option, prelude::*};
@@ -133,6 +133,8 @@ fn wanted() -> impl Strategy<Value = Wanted> {
         vec(content(), 0..3).prop_map(|content| Wanted::Prompt { content }),
         turn().prop_map(|turn| Wanted::Cancel { turn }),
         (any::<u64>(), answer()).prop_map(|(request, answer)| Wanted::Answer { request, answer }),
+        text().prop_map(|mode| Wanted::SetMode { mode }),
+        text().prop_map(|model| Wanted::SetModel { model }),
     ]
 }
 
@@ -255,7 +257,7 @@ fn command() -> impl Strategy<Value = Command> {
                 wanted
             }
         ),
-        any::<u64>().prop_map(|wanted| Command::Unwanted { wanted }),
+        (any::<u64>(), text()).prop_map(|(wanted, reason)| Command::Unwanted { wanted, reason }),
         turn().prop_map(|turn| Command::Cancel { turn }),
         (any::<u64>(), answer()).prop_map(|(request, answer)| Command::Answer { request, answer }),
         text().prop_map(|mode| Command::SetMode { mode }),
@@ -288,6 +290,12 @@ fn up() -> impl Strategy<Value = Up> {
         }),
         (thread(), any::<u64>()).prop_map(|(thread, through)| Up::Accepted { thread, through }),
         thread().prop_map(|thread| Up::Unknown { thread }),
+        (thread(), any::<[u64; 2]>()).prop_map(|(thread, [reader, after])| Up::Follow {
+            thread,
+            reader,
+            after
+        }),
+        any::<u64>().prop_map(|reader| Up::Unfollow { reader }),
     ]
 }
 
@@ -309,6 +317,25 @@ fn down() -> impl Strategy<Value = Down> {
         (thread(), any::<u64>())
             .prop_map(|(thread, through)| Down::Acknowledge { thread, through }),
         thread().prop_map(|thread| Down::Forget { thread }),
+        (thread(), any::<[u64; 2]>(), vec(body(), 0..4)).prop_map(
+            |(thread, [reader, through], bodies)| {
+                let event = |(seq, body)| Event {
+                    seq,
+                    at_ms: 1,
+                    body,
+                };
+                let agent = |event| Entry::Agent { thread, event };
+                let entries = (1..).zip(bodies).map(event).map(agent).collect();
+                let more = through % 2 == 0;
+                Down::Log(LogPage {
+                    thread,
+                    reader,
+                    through,
+                    more,
+                    entries,
+                })
+            }
+        ),
     ]
 }
 

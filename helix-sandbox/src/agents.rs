@@ -2,7 +2,8 @@
 //! connection on which the control plane follows and directs them (`docs/agent-sync.md`).
 //!
 //! The machine is `helix_agent::host`; here are its driver ([`driver`]), its disk ([`journal`]),
-//! its connection ([`connection`]) and the processes ([`process`]), which speak ACP ([`acp`]).
+//! its connection ([`connection`]) and the processes ([`process`]), which speak ACP ([`acp`]) and ask
+//! models by way of this host ([`models`]).
 //! Everything that an agent wants of files or programs is done inside its sandbox, through its
 //! guest, as the sandbox's unprivileged user.
 
@@ -10,8 +11,10 @@ mod acp;
 mod batch;
 mod connection;
 mod driver;
+pub(crate) mod editors;
 mod journal;
 mod lines;
+mod models;
 mod notes;
 mod place;
 mod prepare;
@@ -19,11 +22,13 @@ mod process;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::acp::content;
+
 use helix_base::{Outbound, SecretString, TaskGroup};
 use tokio::sync::mpsc;
 use url::Url;
 
-use self::{connection::Sync, driver::Driver};
+use self::{connection::Sync, driver::Driver, models::Models};
 use crate::{Error, sandboxes::Sandboxes};
 
 /// What the control plane said and is not taken yet, at most: it waits.
@@ -43,9 +48,11 @@ pub(crate) async fn begin(
     tasks: &TaskGroup,
 ) -> Result<(), Error> {
     let (hear, heard) = mpsc::channel(HEARD);
+    let models = Models::new(server, outbound.clone(), tasks.clone());
     let sync = Sync::new(server, credential, outbound, hear)?;
     let group = tasks.clone();
-    let restored = tokio::task::spawn_blocking(move || Driver::restore(sandboxes, group, heard));
+    let restored =
+        tokio::task::spawn_blocking(move || Driver::restore(sandboxes, models, group, heard));
     let (driver, steps) = restored
         .await
         .map_err(|_| Error::Machine("the host ends".to_owned()))??;

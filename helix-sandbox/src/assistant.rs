@@ -1,12 +1,14 @@
-//! The built-in agent: an agent on standard input and output that speaks ACP, has a shell and
-//! files, and asks a model by chat completions. It runs inside a sandbox, where it needs nothing
-//! but itself.
+//! The built-in agent: an agent on standard input and output that speaks ACP, has a shell, files
+//! and the tools of MCP servers (the sandbox's desktop is one), and asks a model by chat completions.
+//! It runs inside a sandbox, where it needs nothing but itself.
 //!
 //! Before it writes a file or runs a program it asks, unless its mode says otherwise. What was
 //! said in a session is kept in a folder, so that another process goes on with it.
 
 mod memory;
 mod model;
+mod pictures;
+mod servers;
 mod session;
 mod tools;
 mod turn;
@@ -20,7 +22,7 @@ use std::{
 use agent_client_protocol::{
     Agent, Error as AcpError, Stdio,
     v1::schema::{
-        CancelNotification, InitializeRequest, InitializeResponse, NewSessionRequest,
+        CancelNotification, InitializeRequest, InitializeResponse, McpServer, NewSessionRequest,
         NewSessionResponse, PromptRequest, PromptResponse, ResumeSessionRequest,
         ResumeSessionResponse, SetSessionModeRequest, SetSessionModeResponse,
     },
@@ -30,7 +32,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::Url;
 
-use self::{memory::Memory, model::Model, session::Session};
+use self::{memory::Memory, model::Model, servers::Servers, session::Session};
 use crate::Error;
 
 /// What the built-in agent is told.
@@ -100,13 +102,14 @@ pub async fn assist(options: AssistantOptions) -> Result<(), Error> {
         )
         .on_receive_request(
             async move |asked: NewSessionRequest, responder, _cx| {
-                responder.respond_with_result(opening.open(asked.cwd))
+                responder.respond_with_result(opening.open(asked.cwd, asked.mcp_servers))
             },
             agent_client_protocol::on_receive_request!(),
         )
         .on_receive_request(
             async move |asked: ResumeSessionRequest, responder, _cx| {
-                let resumed = resuming.resume(&asked.session_id.0, asked.cwd);
+                let id = &asked.session_id.0;
+                let resumed = resuming.resume(id, asked.cwd, asked.mcp_servers);
                 responder.respond_with_result(resumed)
             },
             agent_client_protocol::on_receive_request!(),
@@ -163,16 +166,26 @@ impl Assistant {
         self.memory.offer_shell(client.client_capabilities.terminal);
     }
 
-    fn open(&self, directory: PathBuf) -> Result<NewSessionResponse, AcpError> {
+    fn open(
+        &self,
+        directory: PathBuf,
+        servers: Vec<McpServer>,
+    ) -> Result<NewSessionResponse, AcpError> {
         let id = format!("helix-{:032x}", rand::random::<u128>());
-        let session = Session::new(id.clone(), directory, Vec::new());
-        self.keep(session)?;
+        let servers = Servers::new(servers).map_err(failed)?;
+        self.keep(Session::new(id.clone(), directory, servers, Vec::new()))?;
         answer(json!({"sessionId": id, "modes": session::modes()}))
     }
 
-    fn resume(&self, id: &str, directory: PathBuf) -> Result<ResumeSessionResponse, AcpError> {
+    fn resume(
+        &self,
+        id: &str,
+        directory: PathBuf,
+        servers: Vec<McpServer>,
+    ) -> Result<ResumeSessionResponse, AcpError> {
         let said = self.memory.read(id).map_err(failed)?;
-        self.keep(Session::new(id.to_owned(), directory, said))?;
+        let servers = Servers::new(servers).map_err(failed)?;
+        self.keep(Session::new(id.to_owned(), directory, servers, said))?;
         answer(json!({"modes": session::modes()}))
     }
 

@@ -74,6 +74,13 @@ pub(crate) enum Command {
         #[arg(long, env = "HELIX_MODEL")]
         model: String,
     },
+    /// Inside a sandbox: attach an editor to the agent that is at work there. To the editor this
+    /// is an agent that speaks the Agent Client Protocol on standard input and output.
+    Acp {
+        /// Where the sandbox's host takes calls.
+        #[arg(long, value_name = "PATH", default_value = helix_sandbox::CALLS)]
+        socket: PathBuf,
+    },
     /// Delete every sandbox and every snapshot of this host with all that they hold of the
     /// machine: disks, networks, firewall, control groups. For a machine that is to host no
     /// more, before its data directory is removed. Not while the host runs. Images and the

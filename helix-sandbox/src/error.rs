@@ -27,6 +27,9 @@ pub enum Error {
     /// What speaks with the built-in agent broke off.
     #[error("the built-in agent: {0}")]
     Assistant(String),
+    /// What speaks with an editor broke off.
+    #[error("the editor: {0}")]
+    Editor(String),
     /// The data directory cannot be used.
     #[error("cannot use {}: {source}", path.display())]
     Data {
@@ -40,9 +43,11 @@ pub enum Error {
 impl Retry for Error {
     fn retryability(&self) -> Retryability {
         match self {
-            Self::Option { .. } | Self::Data { .. } | Self::Machine(_) | Self::Assistant(_) => {
-                Retryability::Permanent
-            }
+            Self::Option { .. }
+            | Self::Data { .. }
+            | Self::Machine(_)
+            | Self::Assistant(_)
+            | Self::Editor(_) => Retryability::Permanent,
             Self::Outbound(error) => error.retryability(),
             Self::Credential(error) => error.retryability(),
             Self::Isolation(error) if error.is_retryable() => Retryability::Transient,

@@ -22,6 +22,8 @@ use crate::{
 /// How often sandboxes and machine are measured, and told to whoever follows: also the
 /// sign of life.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
+/// Of how many measurements one tells, at most, that a sandbox was used.
+const TELL_EVERY: u32 = 6;
 
 /// How many events a slow reader may be behind.
 const EVENTS: usize = 1024;
@@ -115,7 +117,7 @@ impl HostBuilder {
             }
             None => None,
         };
-        tasks.spawn("measure sandboxes", measure(sandboxes, tasks.clone()));
+        tasks.spawn("measure sandboxes", measure(handle.clone(), tasks.clone()));
         Ok(Host {
             options,
             tasks,
@@ -197,11 +199,40 @@ impl Host {
     }
 }
 
+/// What was told of a sandbox's use.
+#[derive(Debug)]
+struct Used {
+    at_ms: u64,
+    /// How often it was looked at since.
+    looks: u32,
+}
+
+impl Used {
+    const NEVER_TOLD: Self = Self {
+        at_ms: 0,
+        looks: TELL_EVERY,
+    };
+
+    /// Whether this is to be told: each time is written to a database, and browsers ask anew, so of one
+    /// that is in use all the time only now and then.
+    const fn is_news(&mut self, at_ms: u64) -> bool {
+        self.looks = self.looks.saturating_add(1);
+        if self.at_ms == at_ms || self.looks < TELL_EVERY {
+            return false;
+        }
+        *self = Self { at_ms, looks: 0 };
+        true
+    }
+}
+
 /// Measures for as long as the group runs, while somebody follows.
-async fn measure(sandboxes: Sandboxes, tasks: TaskGroup) {
+async fn measure(handle: Handle, tasks: TaskGroup) {
+    let sandboxes = &handle.sandboxes;
     let mut timer = tokio::time::interval(MEASURE_INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut used: Vec<(SandboxId, u64)> = Vec::new();
+    let mut used: BTreeMap<SandboxId, Used> = BTreeMap::new();
+    let isolation = Arc::clone(&sandboxes.shared().isolation);
+    let mut images = isolation.images().await.unwrap_or_default();
     loop {
         tokio::select! {
             _ = timer.tick() => {}
@@ -216,15 +247,35 @@ async fn measure(sandboxes: Sandboxes, tasks: TaskGroup) {
         tell(HostEvent::Stats(sandboxes.uses().await.to_vec()));
         tell(HostEvent::Capacity(sandboxes.capacity()));
         let statuses = sandboxes.statuses();
-        let now: Vec<_> = statuses
-            .iter()
-            .map(|status| (status.id, status.used_at_ms))
-            .collect();
+        used.retain(|id, _| statuses.iter().any(|status| status.id == *id));
         for status in statuses {
-            if !used.contains(&(status.id, status.used_at_ms)) {
+            let of = used.entry(status.id).or_insert(Used::NEVER_TOLD);
+            if of.is_news(status.used_at_ms) {
                 tell(HostEvent::Sandbox(status));
             }
         }
-        used = now;
+        // Another process imports and removes them.
+        if let Ok(now) = isolation.images().await
+            && now != images
+        {
+            images = now;
+            let (info, sandboxes) = (handle.info().await, sandboxes.statuses());
+            tell(HostEvent::Snapshot { info, sandboxes });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn use_is_told_at_once_and_then_now_and_then_and_the_last_of_it_in_the_end() {
+        let mut used = Used::NEVER_TOLD;
+        let told = (1..=20_u64).filter(|look| used.is_news((*look).min(15)));
+        assert_eq!(told.collect::<Vec<_>>(), [1, 7, 13, 19]);
+        assert_eq!(used.at_ms, 15);
+        assert!((0..100).all(|_| !used.is_news(15)));
+        assert!(used.is_news(16));
     }
 }

@@ -23,6 +23,7 @@ use helix_proto::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
+pub(crate) use self::relay::forwardable;
 use crate::Handle;
 
 /// A control message is smaller than this; a live set has many ids.

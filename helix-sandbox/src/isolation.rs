@@ -95,6 +95,7 @@ async fn in_containers(
     tasks: &TaskGroup,
 ) -> Result<(Containers, Networks), Error> {
     let mut settings = containers::Options::new(&options.data_dir);
+    settings.tools = true;
     if let Some(socket) = &options.isolation.docker_socket {
         settings.socket.clone_from(socket);
     }

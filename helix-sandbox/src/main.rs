@@ -15,7 +15,7 @@ use helix_isolation::{
     namespaces::{enter_own_ids, launch_main},
 };
 use helix_sandbox::{
-    AssistantOptions, Backend, Host, HostOptions, credential, environment, isolation,
+    AssistantOptions, Backend, EditorOptions, Host, HostOptions, credential, environment, isolation,
 };
 
 use crate::{
@@ -51,7 +51,10 @@ fn main() -> ExitCode {
 
 /// Whether what is to be done has to do with sandboxes of namespaces, or their images.
 fn makes_sandboxes(cli: &Cli, options: &HostOptions) -> bool {
-    let others = matches!(cli.command, Some(Command::Join | Command::Agent { .. }));
+    let others = matches!(
+        cli.command,
+        Some(Command::Join | Command::Agent { .. } | Command::Acp { .. })
+    );
     let is_theirs = !others && !cli.options.print_config;
     is_theirs && options.isolation.backend == Backend::Namespaces
 }
@@ -77,6 +80,9 @@ async fn act(cli: Cli, config: Config) -> anyhow::Result<ExitCode> {
                 folder: home.join(".local/state/helix-agent"),
             })
             .await?;
+        }
+        Some(Command::Acp { socket }) => {
+            helix_sandbox::edit(EditorOptions { socket }).await?;
         }
         Some(Command::Join) => join(&config.host).await?,
         Some(Command::Image(command)) => images::act(command, &config.host).await?,

@@ -17,7 +17,7 @@ use helix_proto::{
     SandboxId, SnapshotId,
     sandbox::{
         Egress, Rootfs, SandboxEnd, SandboxLimits, SandboxPhase, SandboxStats,
-        host::{HostCapability, SandboxSpec},
+        host::{HostCapability, HostImage, SandboxSpec},
     },
 };
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
@@ -49,6 +49,7 @@ pub(crate) struct Mock {
     pub(crate) files: Arc<Mutex<HashMap<String, Bytes>>>,
     /// What runs inside every sandbox, in place of what tests of the relay have there.
     pub(crate) inside: Arc<Mutex<Option<axum::Router>>>,
+    pub(crate) images: Arc<Mutex<Vec<HostImage>>>,
     /// Starts wait for ever.
     pub(crate) stuck: Arc<AtomicBool>,
     /// The next start fails with this.
@@ -80,6 +81,10 @@ impl Isolation for Mock {
             available: false,
             detail: "it is in memory".to_owned(),
         }]
+    }
+
+    async fn images(&self) -> Result<Vec<HostImage>, Error> {
+        Ok(self.images.lock().unwrap().clone())
     }
 
     async fn found(&self) -> Result<Vec<Found>, Error> {

@@ -31,6 +31,7 @@ pub(crate) use self::{
 };
 use crate::{
     HostOptions, authorities::Authorities, failure::answer_of, machine::Machine, records::Records,
+    settings,
 };
 
 /// Asks that wait for a driver.
@@ -197,8 +198,13 @@ impl Sandbox {
     /// way may be dropped, one that is done may not.
     fn furnish(&self) {
         let shared = &self.inner.shared;
-        let (Some(authorities), Ok(environment)) = (shared.authorities.clone(), self.environment())
-        else {
+        let Ok(environment) = self.environment() else {
+            return;
+        };
+        if self.spec().desktop.is_some() {
+            self.settle_editors(Arc::clone(&environment));
+        }
+        let Some(authorities) = shared.authorities.clone() else {
             return;
         };
         self.inner.furnished.send_replace(false);
@@ -211,6 +217,19 @@ impl Sandbox {
                 sandbox.say(format!("the host's authorities could not be put in: {why}"));
             }
             sandbox.inner.furnished.send_replace(true);
+        });
+    }
+
+    /// Tells editors on its desktop of its agent. Nobody waits for that.
+    fn settle_editors(&self, environment: Arc<dyn Environment>) {
+        let sandbox = self.clone();
+        let tasks = &self.inner.shared.tasks;
+        tasks.spawn("settings of editors", async move {
+            let put = within(SHORT, "writing settings", settings::put(environment)).await;
+            if let Err(error) = put {
+                let why = error.message;
+                sandbox.say(format!("editors were not told of the agent: {why}"));
+            }
         });
     }
 

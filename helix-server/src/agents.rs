@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use crate::{
     Foundation,
     api::Failure,
-    auth::{Identity, SessionKeys},
+    auth::SessionKeys,
     events::{Notice, Received, Topic},
     sandboxes::Sandboxes,
     seal::Seal,
@@ -41,6 +41,7 @@ mod connection;
 mod hosts;
 mod metrics;
 mod opening;
+mod readers;
 mod sandbox;
 mod starting;
 mod writer;
@@ -78,8 +79,6 @@ struct Inner {
     hosts: Hosts,
     actors: Actors,
     writer: Writer,
-    /// Where the control plane is, for agents in sandboxes.
-    api_url: Arc<str>,
 }
 
 impl Agents {
@@ -99,11 +98,6 @@ impl Agents {
         for details in catalogue::built_in() {
             store.seed_catalogue_agent(&details, false).await?;
         }
-        let options = &foundation.options.sandboxes;
-        let api_url = options.api_url.as_ref().map_or_else(
-            || Arc::clone(&foundation.public_url),
-            |url| url.as_str().trim_end_matches('/').into(),
-        );
         let agents = Self {
             inner: Arc::new(Inner {
                 seal: foundation.seal.clone(),
@@ -122,7 +116,6 @@ impl Agents {
                     foundation.seal.clone(),
                     Counters::new(&foundation.metrics),
                 ),
-                api_url,
                 store,
             }),
         };
@@ -211,19 +204,18 @@ impl Agents {
     /// Not found.
     pub(crate) async fn delete(
         &self,
-        caller: &Identity,
+        user: UserId,
         session: SessionId,
         agent: &SessionAgent,
     ) -> Result<(), Failure> {
         if agent.owns_sandbox {
             // First: what is left of a session can be deleted once more.
-            match self.inner.sandboxes.delete(caller, agent.sandbox_id).await {
+            match self.inner.sandboxes.delete(agent.sandbox_id).await {
                 Err(failure) if failure.error().code != ErrorCode::NotFound => return Err(failure),
                 _ => {}
             }
         }
         let (reply, answer) = oneshot::channel();
-        let user = caller.user_id;
         self.ask(session, Message::Delete { user, reply }, answer)
             .await?
     }

@@ -44,6 +44,7 @@ mod sandbox_hosts;
 mod sandboxes;
 mod secrets;
 mod sessions;
+mod shares;
 pub(crate) mod streams;
 mod system;
 mod translated;
@@ -104,6 +105,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(auth::routes())
         .merge(users::routes())
         .merge(sessions::routes())
+        .merge(shares::routes())
         .merge(turns::routes())
         .merge(events::routes())
         .merge(model_usage::routes())

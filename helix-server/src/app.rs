@@ -17,6 +17,7 @@ use crate::{
     seal::Seal,
     secrets::Secrets,
     sessions::{Direct, Sessions},
+    sharing::Sharing,
     store::Store,
     workspaces::Workspaces,
 };
@@ -68,6 +69,7 @@ struct Parts {
     sandboxes: Sandboxes,
     agents: Agents,
     secrets: Secrets,
+    sharing: Sharing,
     workspaces: Workspaces,
     setup_link: Option<String>,
     streams: Streams,
@@ -92,6 +94,7 @@ impl App {
         let sessions = Sessions::start(&foundation, Arc::new(direct)).await?;
         let sandboxes = Sandboxes::start(&foundation).await?;
         let secrets = Secrets::new(&foundation);
+        let sharing = Sharing::new(&foundation);
         let workspaces = Workspaces::new(sandboxes.clone());
         let agents = Agents::start(
             &foundation,
@@ -113,6 +116,7 @@ impl App {
                 sandboxes,
                 agents,
                 secrets,
+                sharing,
                 workspaces,
                 setup_link,
                 streams: Streams::default(),
@@ -185,6 +189,11 @@ impl App {
     /// Users' secrets.
     pub fn secrets(&self) -> &Secrets {
         &self.parts.secrets
+    }
+
+    /// Who may do what in a session and in a sandbox.
+    pub fn sharing(&self) -> &Sharing {
+        &self.parts.sharing
     }
 
     /// Git repositories in sandboxes.

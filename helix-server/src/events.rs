@@ -64,6 +64,8 @@ pub enum Notice {
         /// Which.
         sandbox_id: SandboxId,
     },
+    /// What is shared with a user, or how, changed.
+    SharesChanged,
     /// Snapshots were taken or deleted.
     SnapshotsChanged,
     /// Sandbox hosts, or sandboxes on them, changed.

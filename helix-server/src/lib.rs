@@ -17,6 +17,7 @@
 //! | [`seal`] | secrets at rest, and the keys they are sealed with |
 //! | [`secrets`] | users' secrets, and how they are kept out of what is shown |
 //! | [`sessions`] | conversations: the log and the turn machine |
+//! | [`sharing`] | who may do what in a session and in its sandbox |
 //! | [`events`] | the bus that tells readers of a log that it grew |
 //! | [`fleet`] | runners |
 //! | [`agents`] | agents at work in sandboxes: conversations, their hosts, the catalogue |
@@ -42,6 +43,7 @@ pub mod seal;
 pub mod secrets;
 pub mod serve;
 pub mod sessions;
+pub mod sharing;
 pub mod store;
 pub mod web;
 pub mod workspaces;

@@ -11,24 +11,22 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use helix_base::{Clock, Ids, TaskGroup};
 use helix_proto::{
     SandboxHostId, SandboxId,
-    auth::Role as UserRole,
     sandbox::{Sandbox, SandboxState, host::SandboxHostState},
     tunnel::TunnelState,
 };
 use helix_tunnel::Hub;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     Foundation,
     api::Failure,
-    auth::Identity,
     events::{Bus, Notice, Topic},
     machines::{Error, Machines, Role, View},
     options::SandboxOptions,
@@ -86,6 +84,8 @@ struct Inner {
     given: Mutex<HashSet<SandboxId>>,
     /// Until when what is creating may be; more than is creating now, perhaps.
     deadlines: Mutex<BTreeSet<(u64, SandboxId)>>,
+    /// There is another deadline.
+    expecting: Notify,
     /// Counts up whenever a row changed.
     changes: watch::Sender<u64>,
 }
@@ -135,6 +135,7 @@ impl Sandboxes {
                 giving: Locks::default(),
                 given: Mutex::default(),
                 deadlines: Mutex::new(creating.iter().filter_map(deadline).collect()),
+                expecting: Notify::new(),
                 changes: watch::Sender::new(0),
             }),
         };
@@ -163,29 +164,15 @@ impl Sandboxes {
             .ok_or(Error::Offline(Role::SandboxHost))
     }
 
-    /// A sandbox that the caller may know of, deleted or not.
-    async fn owned(&self, caller: &Identity, id: SandboxId) -> Result<StoredSandbox, Failure> {
-        let found = self.inner.store.sandbox(id).await?;
-        found
-            .filter(|it| it.user_id == caller.user_id || caller.role == UserRole::Admin)
-            .ok_or_else(|| Failure::not_found("sandbox"))
-    }
-
-    /// A sandbox that the caller may use: one of their own, or any for an
-    /// administrator.
+    /// A sandbox that is not deleted. Who may do what in it is for
+    /// [`Sharing`](crate::sharing::Sharing) to say.
     ///
     /// # Errors
-    /// Not found, also for another's.
-    pub(crate) async fn find(
-        &self,
-        caller: &Identity,
-        id: SandboxId,
-    ) -> Result<StoredSandbox, Failure> {
-        let found = self.owned(caller, id).await?;
-        if found.state == SandboxState::Deleted {
-            return Err(Failure::not_found("sandbox"));
-        }
-        Ok(found)
+    /// Not found.
+    pub(crate) async fn find(&self, id: SandboxId) -> Result<StoredSandbox, Failure> {
+        let found = self.inner.store.sandbox(id).await?;
+        let found = found.filter(|it| it.state != SandboxState::Deleted);
+        found.ok_or_else(|| Failure::not_found("sandbox"))
     }
 
     /// The way to the host of a sandbox.
@@ -193,9 +180,7 @@ impl Sandboxes {
     /// # Errors
     /// Not found, or a host that is not connected.
     pub(crate) async fn client_of(&self, id: SandboxId) -> Result<Client, Failure> {
-        let found = self.inner.store.sandbox(id).await?;
-        let found = found.filter(|it| it.state != SandboxState::Deleted);
-        let sandbox = found.ok_or_else(|| Failure::not_found("sandbox"))?;
+        let sandbox = self.find(id).await?;
         Ok(self.client(sandbox.host_id)?)
     }
 
@@ -273,11 +258,8 @@ impl Sandboxes {
         let within = self.inner.options.create_timeout.as_millis();
         let within = u64::try_from(within).unwrap_or(u64::MAX);
         let at_ms = self.inner.clock.now_ms().saturating_add(within);
-        self.inner
-            .deadlines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((at_ms, id));
+        self.deadlines().insert((at_ms, id));
+        self.inner.expecting.notify_one();
         at_ms
     }
 }

@@ -146,7 +146,7 @@ impl Secrets {
     ///
     /// # Errors
     /// When the database cannot be asked, or one does not open.
-    pub(crate) async fn of_sandbox(&self, sandbox: SandboxId) -> Result<Vec<Opened>, Failure> {
+    pub(crate) async fn of_sandbox(&self, sandbox: SandboxId) -> Result<Vec<Opened>, seal::Error> {
         let found = self.store.secrets_of_sandbox(sandbox).await?;
         let open = |stored: StoredSecret| {
             let user = stored.user_id.to_string();
@@ -165,7 +165,7 @@ impl Secrets {
     ///
     /// # Errors
     /// When the database cannot be asked, or a secret does not open.
-    pub async fn redactor(&self, sandbox: SandboxId) -> Result<Redactor, Failure> {
+    pub async fn redactor(&self, sandbox: SandboxId) -> Result<Redactor, seal::Error> {
         let opened = self.of_sandbox(sandbox).await?;
         let pair = |secret: &Opened| match &secret.kind {
             SecretKind::Git { username, .. } => (Some(username.clone()), secret.value.clone()),

@@ -33,7 +33,7 @@ use crate::{
     store::{
         self, Store,
         agents::NewAgent,
-        sessions::ListCursor,
+        sessions::{ListCursor, Listed},
         turns::{Begun, NewTurn},
     },
 };
@@ -187,6 +187,7 @@ impl Sessions {
             last_seq: 0,
             active_turn: None,
             agent: agent.as_ref().map(|new| new.agent.clone()),
+            shared: None,
         };
         self.store()
             .add_session(user, &session, titled, agent.as_ref())
@@ -195,15 +196,15 @@ impl Sessions {
         Ok(session)
     }
 
-    /// A page of a user's sessions, last changed first.
+    /// A page of a list of sessions, last changed first.
     pub(crate) async fn list(
         &self,
-        user: UserId,
+        whose: Listed,
         search: &str,
         after: Option<ListCursor>,
         most: u32,
     ) -> Result<Vec<Session>, store::Error> {
-        self.store().sessions(user, search, after, most).await
+        self.store().sessions(whose, search, after, most).await
     }
 
     /// A session of a user.
@@ -265,19 +266,15 @@ impl Sessions {
         }
     }
 
-    /// Follows a session's log from after an event.
-    pub(crate) async fn follow(
-        &self,
-        user: UserId,
-        id: SessionId,
-        after: u64,
-    ) -> Result<Follower, Failure> {
-        // Listens first: a session that is deleted meanwhile ends the reader.
-        let follower = Follower::new(self.clone(), id, after);
-        if !self.store().owns_session(user, id).await? {
-            return Err(Failure::not_found("session"));
-        }
-        Ok(follower)
+    /// Follows a session's log from after an event. Who asks is for the caller to check, once
+    /// it follows: what ends their right is heard then.
+    pub(crate) fn follow(&self, id: SessionId, after: u64) -> Follower {
+        Follower::new(self.clone(), id, after)
+    }
+
+    /// Reads a session's log from after an event, for somebody whose right to it is known.
+    pub(crate) fn read_log(&self, id: SessionId, after: u64) -> Follower {
+        Follower::new(self.clone(), id, after)
     }
 
     /// Asks something.

@@ -31,6 +31,7 @@ pub(crate) mod seal_keys;
 pub(crate) mod secrets;
 mod session_keys;
 pub(crate) mod sessions;
+pub(crate) mod shares;
 pub mod snapshots;
 pub(crate) mod turns;
 

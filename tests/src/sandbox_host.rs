@@ -17,7 +17,9 @@ use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{World, eventually, eventually::SOON, process::Process, programs::programs};
+use crate::{
+    World, client::Client, eventually, eventually::SOON, process::Process, programs::programs,
+};
 
 /// Whether this machine can have sandboxes; says so where it cannot.
 ///
@@ -58,24 +60,24 @@ pub fn purge(data: &Path) {
 
 /// A sandbox host that joined a control plane.
 #[derive(Debug)]
-pub struct SandboxHost<'a> {
+pub struct SandboxHost {
     /// Where it keeps everything.
     pub data: PathBuf,
-    world: &'a World,
+    admin: Client,
     settings: Vec<(&'static str, String)>,
     process: Process,
 }
 
-impl<'a> SandboxHost<'a> {
+impl SandboxHost {
     /// Each host of this machine has a network of its own, which none chooses by itself: not
     /// one of 10.213.0.0/16 to 10.243.0.0/16.
-    pub async fn join(world: &'a World, subnet: &str) -> Self {
+    pub async fn join(world: &World, subnet: &str) -> Self {
         let subnet = ("HELIX_SANDBOX_ISOLATION__SUBNET", subnet.to_owned());
         Self::with_settings(world, vec![subnet]).await
     }
 
     /// A host with these variables.
-    pub async fn with_settings(world: &'a World, settings: Vec<(&'static str, String)>) -> Self {
+    pub async fn with_settings(world: &World, settings: Vec<(&'static str, String)>) -> Self {
         let request = CreateJoinTokenRequest {
             name: "a machine".to_owned(),
             max_uses: None,
@@ -87,8 +89,8 @@ impl<'a> SandboxHost<'a> {
         let mut joining = settings.clone();
         joining.push(("HELIX_SANDBOX_JOIN_TOKEN", made.secret));
         let host = Self {
-            process: Self::process(world, &data, &joining),
-            world,
+            process: Self::process(world.server.url(), &data, &joining),
+            admin: world.admin.clone(),
             data,
             settings,
         };
@@ -96,10 +98,10 @@ impl<'a> SandboxHost<'a> {
         host
     }
 
-    fn process(world: &World, data: &Path, settings: &[(&str, String)]) -> Process {
+    fn process(url: &str, data: &Path, settings: &[(&str, String)]) -> Process {
         let mut command = Command::new(&programs().sandbox);
         command.arg("--data-dir").arg(data);
-        command.env("HELIX_SANDBOX_SERVER", world.server.url());
+        command.env("HELIX_SANDBOX_SERVER", url);
         command.envs(settings.iter().cloned());
         Process::start(&mut command, &data.with_extension("log"))
     }
@@ -122,14 +124,14 @@ impl<'a> SandboxHost<'a> {
     /// # Panics
     /// When it is not so.
     pub async fn view(&self) -> HostView {
-        let hosts: Vec<HostView> = self.world.admin.get("/api/v1/sandbox-hosts").await;
+        let hosts: Vec<HostView> = self.admin.get("/api/v1/sandbox-hosts").await;
         hosts.into_iter().next().unwrap()
     }
 
     /// Waits until it is connected.
     pub async fn until_online(&self) {
         eventually("the sandbox host", SOON, async || {
-            let hosts: Vec<HostView> = self.world.admin.get("/api/v1/sandbox-hosts").await;
+            let hosts: Vec<HostView> = self.admin.get("/api/v1/sandbox-hosts").await;
             match hosts.as_slice() {
                 [host] if host.state == SandboxHostState::Online && host.info.is_some() => Ok(()),
                 _ => Err((hosts, self.process.log())),
@@ -145,14 +147,14 @@ impl<'a> SandboxHost<'a> {
     pub async fn restarted(mut self, signal: Signal) -> Self {
         self.process.signal(signal);
         self.process.wait(SOON).await;
-        self.process = Self::process(self.world, &self.data, &self.settings);
+        self.process = Self::process(self.admin.url(), &self.data, &self.settings);
         self.until_online().await;
         self
     }
 
     /// A sandbox that runs.
     pub async fn sandbox(&self, request: Value) -> Sandbox {
-        let made: Sandbox = self.world.admin.post("/api/v1/sandboxes", &request).await;
+        let made: Sandbox = self.admin.post("/api/v1/sandboxes", &request).await;
         self.until(&made, SandboxState::Running).await
     }
 
@@ -160,7 +162,7 @@ impl<'a> SandboxHost<'a> {
     pub async fn until(&self, sandbox: &Sandbox, state: SandboxState) -> Sandbox {
         let path = format!("/api/v1/sandboxes/{}", sandbox.id);
         eventually("the sandbox", SOON, async || {
-            let seen: Sandbox = self.world.admin.get(&path).await;
+            let seen: Sandbox = self.admin.get(&path).await;
             if seen.state == state && seen.reachable {
                 Ok(seen)
             } else {
@@ -182,7 +184,7 @@ impl<'a> SandboxHost<'a> {
         body: impl Into<reqwest::Body>,
     ) -> (StatusCode, Vec<u8>) {
         let path = format!("/api/v1/sandboxes/{}{path}", sandbox.id);
-        let request = self.world.admin.request(method, &path).body(body);
+        let request = self.admin.request(method, &path).body(body);
         let request = request.header("content-type", "application/json");
         let answer = request.send().await.unwrap();
         (answer.status(), answer.bytes().await.unwrap().to_vec())

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 struct Desk<'a> {
     world: &'a World,
-    host: &'a SandboxHost<'a>,
+    host: &'a SandboxHost,
     sandbox: Sandbox,
 }
 

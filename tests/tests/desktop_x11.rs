@@ -20,7 +20,7 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 /// Until what comes has come.
 const WITHIN: Duration = Duration::from_secs(60);
 
-async fn until_drawn(host: &SandboxHost<'_>, sandbox: &Sandbox) {
+async fn until_drawn(host: &SandboxHost, sandbox: &Sandbox) {
     let picture = eventually("the desktop", SOON, async || {
         match host
             .call(Method::GET, sandbox, "/desktop/screenshot", "")

@@ -117,7 +117,7 @@ async fn live(directory: &Path) {
     let containers = docker.run(&["ps", "--format", "{{.Label \"helix.sandbox\"}} {{.State}}"]);
     assert_eq!(containers, format!("{} running\n", one.id));
     host.shell(&one, "httpd -p 8000 -h /").await;
-    let served = async |host: &SandboxHost<'_>, sandbox: &Sandbox| {
+    let served = async |host: &SandboxHost, sandbox: &Sandbox| {
         host.call(Method::GET, sandbox, "/ports/8000/tmp/note", "")
             .await
     };
@@ -149,6 +149,12 @@ async fn live(directory: &Path) {
             .await,
         "kept\n"
     );
+
+    // The built-in agent is there, whatever the image has.
+    let agent = host
+        .shell(&one, "/run/helix/helix-sandbox agent --help")
+        .await;
+    assert!(agent.contains("Agent Client Protocol"), "{agent}");
 
     let mut host = host;
     for signal in [Signal::TERM, Signal::KILL] {

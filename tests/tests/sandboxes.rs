@@ -51,7 +51,7 @@ async fn a_sandbox_runs_programs_pauses_forks_outlives_its_hosts_daemon_and_leav
         .call(Method::POST, &one, "/exec", serve.to_string())
         .await;
     assert_eq!(status, StatusCode::CREATED);
-    let served = async |host: &SandboxHost<'_>| {
+    let served = async |host: &SandboxHost| {
         eventually("the port", SOON, async || {
             match host.call(Method::GET, &one, "/ports/8000/note", "").await {
                 (StatusCode::OK, body) => Ok(body),
@@ -278,7 +278,7 @@ async fn a_sandbox_gets_the_hosts_authorities_and_proxies_and_reaches_the_contro
 }
 
 /// Waits for what a shell says.
-async fn says(host: &SandboxHost<'_>, sandbox: &Sandbox, line: &str, what: &str) {
+async fn says(host: &SandboxHost, sandbox: &Sandbox, line: &str, what: &str) {
     eventually(line, SOON, async || {
         let said = host.shell(sandbox, &format!("{line} 2>&1 || true")).await;
         if said.trim() == what {

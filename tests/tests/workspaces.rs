@@ -57,7 +57,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", 8418), Server).serve_forever()
 
 /// Asks the control plane, and reads the answer.
 async fn asked<T: DeserializeOwned>(
-    host: &SandboxHost<'_>,
+    host: &SandboxHost,
     sandbox: &Sandbox,
     method: Method,
     path: &str,
@@ -70,12 +70,7 @@ async fn asked<T: DeserializeOwned>(
 }
 
 /// Why it said no.
-async fn refused(
-    host: &SandboxHost<'_>,
-    sandbox: &Sandbox,
-    path: &str,
-    body: Value,
-) -> (u16, String) {
+async fn refused(host: &SandboxHost, sandbox: &Sandbox, path: &str, body: Value) -> (u16, String) {
     let (status, body) = host
         .call(Method::POST, sandbox, path, body.to_string())
         .await;

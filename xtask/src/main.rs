@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask up | test | check | bench`.
+//! The project's own commands: `cargo xtask up | test | check | agents | bench`.
 
 #![expect(
     clippy::print_stdout,
@@ -41,6 +41,8 @@ enum Command {
     Test(test::Arguments),
     /// Formatting, lints, dependency arrows, licences, documentation, web app.
     Check,
+    /// Install the agents of npm that sandboxes are tested with; says where they are.
+    Agents,
     /// Measure against named peers; writes `target/bench/NAME.json`.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => up::run(&workspace, arguments),
         Command::Test(arguments) => test::run(&workspace, arguments),
         Command::Check => check::run_alone(&workspace),
+        Command::Agents => setup::agents::run(&workspace),
         Command::Bench(bench) => bench::run(&workspace, bench),
     });
     match outcome {

@@ -1,5 +1,6 @@
 //! What must be on the machine before anything can run.
 
+pub(crate) mod agents;
 pub(crate) mod node;
 pub(crate) mod packages;
 pub(crate) mod python;

@@ -11,7 +11,11 @@ use crate::{
     check,
     process::run_merged,
     report::Report,
-    setup::{self, packages, python},
+    setup::{
+        self,
+        agents::{self, Agents},
+        packages, python,
+    },
     tally::{Reader, Tally},
     workspace::Workspace,
 };
@@ -43,8 +47,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let mut tally = Tally::default();
     let ready = arguments.no_setup || set_up(workspace, &mut report);
     if ready {
-        check::code(workspace, &mut report);
-        run_tests(workspace, &mut report, &mut tally);
+        let agents = check_and_install(workspace, &mut report, arguments.no_setup);
+        run_tests(workspace, &mut report, &mut tally, agents);
     } else {
         report.cannot_run("everything else", "a part of the set-up");
     }
@@ -64,6 +68,26 @@ fn set_up(workspace: &Workspace, report: &mut Report) -> bool {
         })
 }
 
+/// Checks the code, and loads agents meanwhile, which keeps the network busy and not the machine.
+/// None where they could not be made to run.
+fn check_and_install(workspace: &Workspace, report: &mut Report, no_setup: bool) -> Option<Agents> {
+    if no_setup {
+        check::code(workspace, report);
+        return Some(Agents::installed(workspace));
+    }
+    let mut agents = None;
+    report.beside(
+        |report| check::code(workspace, report),
+        |report| {
+            report.stage_aside(workspace, "agents of npm", |said| {
+                agents = Some(agents::install(workspace, said)?);
+                Ok(())
+            });
+        },
+    );
+    agents
+}
+
 /// What is known of the web app without a browser.
 fn tests_of_web_app(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
     check::web(workspace, report);
@@ -74,12 +98,17 @@ fn tests_of_web_app(workspace: &Workspace, report: &mut Report, tally: &mut Tall
     });
 }
 
-fn run_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally) {
+fn run_tests(
+    workspace: &Workspace,
+    report: &mut Report,
+    tally: &mut Tally,
+    agents: Option<Agents>,
+) {
     // Before the daemons: they carry the web app.
     let web = report.stage(workspace, "web app", || setup::build_web(workspace));
     let mut programs = Programs::default();
     let built = report.stage(workspace, "Rust build", || {
-        programs = Programs::build(workspace)?;
+        programs = Programs::build(workspace)?.with_agents(agents);
         Ok(())
     });
     if !built {

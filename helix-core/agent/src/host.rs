@@ -13,6 +13,6 @@ mod thread;
 mod threads;
 
 pub use agent::{Fact, Tell};
-pub use saved::{Agent, Change, Record, Saved, Underway};
+pub use saved::{Agent, Change, Record, Saved, Underway, Wish};
 pub use thread::{Effect, Input, Limits, Thread};
 pub use threads::{Steps, Threads};

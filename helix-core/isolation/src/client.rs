@@ -1,6 +1,7 @@
 //! Asking a guest, from the process that holds its sandbox.
 
 mod events;
+mod forwards;
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -203,7 +203,12 @@ fn most_open_files(socket: &Path) -> Option<u64> {
 
 async fn collect(options: &Options, places: &Places) -> Result<Vec<String>, Error> {
     let (program, folder) = (options.program.clone(), places.guest());
-    let collected = tokio::task::spawn_blocking(move || program::collect(&program, &folder));
+    let tools = options.tools;
+    let collected = tokio::task::spawn_blocking(move || {
+        let start = program::collect(&program, &folder)?;
+        program::offer(&start, &folder, tools)?;
+        Ok(start)
+    });
     let collected = collected.await.map_err(std::io::Error::other);
     collected
         .and_then(|result| result)

@@ -16,16 +16,20 @@
 //! | terminals; scroll-back of one | 64; 1 MiB |
 //! | file operations at once; watches | 64; 16, of 8,192 directories each |
 //! | entries of a list | 10,000 of the first million |
-//! | connections to ports and the desktop at once | 256 |
+//! | connections to ports and the desktop, and forwarded ones, at once | 256 |
+//! | forwards | 8 |
+//! | calls to the host that wait to be taken | what the kernel queues |
 //!
 //! An idle guest has about 1 MiB of its own besides the program's shared text; after the
 //! worst flood of output, about 40 MiB.
 
 mod acting;
+mod calls;
 mod environment;
 mod exec;
 pub(crate) mod failure;
 mod files;
+mod forwards;
 mod ports;
 mod programs;
 pub(crate) mod proxy;
@@ -37,7 +41,7 @@ mod terminals;
 mod tree;
 mod users;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use helix_base::{Clock, Ids, TaskGroup};
 use helix_proto::sandbox::DesktopSpec;
@@ -49,8 +53,8 @@ use crate::{
 };
 
 use self::{
-    acting::Jobs, exec::Execs, files::Watches, ports::Ways, programs::Programs,
-    terminals::Terminals,
+    acting::Jobs, calls::Calls, exec::Execs, files::Watches, forwards::Forwards, ports::Ways,
+    programs::Programs, terminals::Terminals,
 };
 
 /// How the guest itself starts programs as users of the sandbox.
@@ -63,6 +67,7 @@ pub(crate) mod launch {
 }
 
 pub use self::{
+    calls::SOCKET,
     reaper::{Process, Reaper},
     routes::router,
     server::run,
@@ -87,6 +92,10 @@ pub struct GuestConfig {
     /// The images of the host that the daemon is to have.
     #[serde(default)]
     pub docker_images: Vec<DockerImage>,
+    /// The Unix socket by which programs reach the host, such as [`SOCKET`]; without one they
+    /// cannot.
+    #[serde(default)]
+    pub calls: Option<PathBuf>,
 }
 
 /// Whose children a guest collects.
@@ -115,11 +124,13 @@ struct Inner {
     control: Jobs,
     docker: Option<Docker>,
     desktop: Option<Desktop>,
+    calls: Option<Calls>,
     programs: Programs,
     execs: Execs,
     terminals: Terminals,
     watches: Watches,
     ways: Ways,
+    forwards: Forwards,
 }
 
 impl Guest {
@@ -144,6 +155,12 @@ impl Guest {
                 config.env.entry(name).or_insert(value);
             }
         }
+        let calls = config.calls.as_deref().and_then(|path| {
+            let listening = Calls::listen(path);
+            listening
+                .inspect_err(|error| tracing::warn!(%error, "programs cannot call the host"))
+                .ok()
+        });
         let (desktop, programs) = (config.desktop, Programs::new(config, reaper));
         let desktop =
             desktop.map(|spec| Desktop::start(spec, programs.clone(), clock.clone(), &tasks));
@@ -155,11 +172,13 @@ impl Guest {
                 control: Jobs::default(),
                 docker,
                 desktop,
+                calls,
                 programs,
                 execs: Execs::default(),
                 terminals: Terminals::default(),
                 watches: Watches::default(),
                 ways: Ways::default(),
+                forwards: Forwards::default(),
                 tasks,
             }),
         })
@@ -173,6 +192,10 @@ impl Guest {
     /// What serves its desktop, if it has one.
     pub fn desktop(&self) -> Option<&Desktop> {
         self.inner.desktop.as_ref()
+    }
+
+    fn calls(&self) -> Option<&Calls> {
+        self.inner.calls.as_ref()
     }
 
     pub(crate) fn enter_ways(&self) -> failure::Answer<tokio::sync::OwnedSemaphorePermit> {

@@ -12,6 +12,9 @@ use helix_proto::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// Where programs in a sandbox find the host's own program, where the backend is told to show it.
+pub const TOOLS: &str = "/run/helix/helix-sandbox";
+
 /// Makes sandboxes, and finds the ones that an earlier process made.
 ///
 /// # Contract

@@ -18,5 +18,5 @@ mod service;
 
 pub use client::{ExecEvents, GuestClient};
 pub use isolation::{
-    Connection, Environment, Error, ErrorKind, Found, FoundState, Isolation, Watch,
+    Connection, Environment, Error, ErrorKind, Found, FoundState, Isolation, TOOLS, Watch,
 };

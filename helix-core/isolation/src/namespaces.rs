@@ -67,9 +67,6 @@ use crate::{
     network::{self, Networks},
 };
 
-/// Where a sandbox finds the program of [`Options::tools`].
-pub const TOOLS: &str = "/run/helix/helix-sandbox";
-
 /// Sandboxes of Linux namespaces.
 #[derive(Debug)]
 pub struct Namespaces {

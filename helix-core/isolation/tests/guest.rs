@@ -9,10 +9,14 @@
 
 #[path = "guest/archives.rs"]
 mod archives;
+#[path = "guest/calls.rs"]
+mod calls;
 #[path = "guest/execs.rs"]
 mod execs;
 #[path = "guest/files.rs"]
 mod files;
+#[path = "guest/forwards.rs"]
+mod forwards;
 #[path = "guest/init.rs"]
 mod init;
 #[path = "guest/ports.rs"]

@@ -32,10 +32,13 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wanted: Option<u64>,
     },
-    /// A prompt that an editor wanted will not be sent: it was refused, or left the queue.
+    /// What an editor wanted is not done: it was refused, or its prompt left the queue.
     Unwanted {
         /// The sequence number of the event with which the editor wanted it.
         wanted: u64,
+        /// Why, for people.
+        #[serde(default)]
+        reason: String,
     },
     /// Ends a turn; one that is over already stays as it ended.
     Cancel {
@@ -96,6 +99,19 @@ pub struct AgentSpec {
     pub environment: Vec<Variable>,
     /// An absolute path in the sandbox.
     pub directory: String,
+}
+
+/// What stands in an agent's command, and in values of its environment, for the URL at which a
+/// program in the sandbox reaches the control plane's routes for models, those below `/v1`. Its
+/// host puts the URL there: it leads what is asked there to the control plane.
+pub const API: &str = "{HELIX_API}";
+
+impl AgentSpec {
+    /// Whether it is told where models are asked.
+    pub fn asks_models(&self) -> bool {
+        let values = self.environment.iter().map(|it| &it.value);
+        values.chain(&self.command).any(|text| text.contains(API))
+    }
 }
 
 /// A variable of the environment. Its value may be a secret: `Debug` does not show it.

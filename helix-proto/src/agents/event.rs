@@ -404,4 +404,14 @@ pub enum Wanted {
         /// How.
         answer: PermissionAnswer,
     },
+    /// Another mode of the agent.
+    SetMode {
+        /// One of those that the agent named.
+        mode: String,
+    },
+    /// Another model for the agent.
+    SetModel {
+        /// One of those that the agent named.
+        model: String,
+    },
 }

@@ -96,6 +96,15 @@ pub enum Entry {
         /// How.
         answer: PermissionAnswer,
     },
+    /// The session's repository is being cloned; a thread begins after it. Said every few seconds
+    /// at most, and while it goes on.
+    Cloning {
+        /// What git does, in its own words; empty before it said any.
+        what: String,
+        /// How much of that is done, where git says so: 0 to 100.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        percent: Option<u8>,
+    },
     /// A thread began.
     ThreadOpened {
         /// The thread.

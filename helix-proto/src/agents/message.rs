@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Error, Event, MAX_EVENTS, MAX_MESSAGE, MAX_THREADS, Numbered, VERSION, bounded};
+use super::{
+    Entry, Error, Event, MAX_EVENTS, MAX_MESSAGE, MAX_THREADS, Numbered, VERSION, bounded,
+};
 use crate::ThreadId;
 
 /// From a host.
@@ -34,6 +36,21 @@ pub enum Up {
     Unknown {
         /// The thread.
         thread: ThreadId,
+    },
+    /// An editor waits for what follows in the log of the thread's session: one [`Down::Log`], as
+    /// soon as there is something. A later one of the same reader takes the place of this.
+    Follow {
+        /// The thread.
+        thread: ThreadId,
+        /// The host's own number of whoever reads.
+        reader: u64,
+        /// What it has read up to; 0 for nothing.
+        after: u64,
+    },
+    /// Nobody reads with this number any more.
+    Unfollow {
+        /// The host's own number.
+        reader: u64,
     },
 }
 
@@ -70,6 +87,23 @@ pub enum Down {
         /// The thread.
         thread: ThreadId,
     },
+    /// What follows in the log of a thread's session; the answer to [`Up::Follow`].
+    Log(LogPage),
+}
+
+/// A piece of a session's log, as a host has it read for an editor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPage {
+    /// A thread of the session.
+    pub thread: ThreadId,
+    /// Who reads.
+    pub reader: u64,
+    /// What is read now, up to here.
+    pub through: u64,
+    /// Whether there is more already.
+    pub more: bool,
+    /// The entries, in order; what else is in the log is left out.
+    pub entries: Vec<Entry>,
 }
 
 /// A thread as a host has it.
@@ -129,7 +163,10 @@ impl Up {
                 }
                 events.iter().try_for_each(|event| event.body.check())
             }
-            Self::Accepted { .. } | Self::Unknown { .. } => Ok(()),
+            Self::Accepted { .. }
+            | Self::Unknown { .. }
+            | Self::Follow { .. }
+            | Self::Unfollow { .. } => Ok(()),
         }
     }
 }
@@ -172,6 +209,7 @@ impl Down {
                 command.command.check()
             }
             Self::Acknowledge { .. } | Self::Forget { .. } => Ok(()),
+            Self::Log(page) => bounded("a page of a log", page.entries.len(), MAX_EVENTS),
         }
     }
 }

@@ -308,6 +308,34 @@ impl Up {
         }
     }
 
+    /// What is left of this where the viewer may do no more than look on, whatever it says:
+    /// nothing of what acts on the desktop.
+    pub fn looking_on(self) -> Option<Self> {
+        match self {
+            Self::Hello(greeting) => Some(Self::Hello(Greeting {
+                looks_on: true,
+                ..greeting
+            })),
+            Self::Painted { .. }
+            | Self::Move(_)
+            | Self::Release
+            | Self::Bitrate(_)
+            | Self::Visible(_)
+            | Self::KeyFrame
+            | Self::Audio(_)
+            | Self::Ping { .. } => Some(self),
+            Self::Key { .. }
+            | Self::Text(_)
+            | Self::MoveBy { .. }
+            | Self::Button { .. }
+            | Self::Wheel { .. }
+            | Self::Touch { .. }
+            | Self::Resize(_)
+            | Self::TakeOver
+            | Self::Clipboard(_) => None,
+        }
+    }
+
     /// What this kind of message is called.
     pub fn name(&self) -> &'static str {
         name(self.kind()).unwrap_or_default()

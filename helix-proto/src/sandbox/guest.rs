@@ -31,6 +31,9 @@
 //! | `PUT /environment` | [`Environment`]: variables of every program that starts from then on; 204 |
 //! | `GET /ports` | [`PortList`] |
 //! | `ANY /ports/{port}/{path}` | HTTP and WebSocket to that port on the sandbox's localhost |
+//! | `PUT /forwards/{name}` | [`Forward`]: listens on the sandbox's loopback for its host; idempotent |
+//! | `GET /forwards/{name}/next` | an upgrade to [`FORWARDED`]: the next connection made there; 204 where there was none for 20 s |
+//! | `GET /calls` | an upgrade to [`FORWARDED`]: the next program inside that calls its host; 204 where there was none for 20 s |
 //! | `GET /docker?wait_ms=N` | [`ServiceStatus`]; waits so long, up to a minute, for it to be no longer starting |
 //! | `GET /docker/names/{name}` | [`DockerNames`]: the addresses of a container, alias or service |
 //! | `GET /docker/log?tail=N` | [`SandboxLog`](super::SandboxLog): what the Docker daemon wrote |
@@ -66,6 +69,9 @@
 //!
 //! **A port's** request has `Host: localhost:{port}`, and what was asked for in
 //! `X-Forwarded-Host`; headers of one connection only are not passed on.
+//!
+//! **A forward** is for whoever holds the sandbox, and nobody further away is led to it. Its
+//! connections wait for up to a minute while nobody asks for them.
 //!
 //! **A terminal's WebSocket**: binary messages are bytes, both ways. The first
 //! message down is text, [`TerminalEvent::Attached`]; then everything since `after` that
@@ -421,6 +427,16 @@ pub struct Port {
     /// The program, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+}
+
+/// What a connection of a forward is taken by, as `Upgrade` names it.
+pub const FORWARDED: &str = "helix-forward";
+
+/// Where programs inside reach what the sandbox's host serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Forward {
+    /// The port on the sandbox's loopback (IPv4); the same for as long as its guest runs.
+    pub port: u16,
 }
 
 /// A service of a sandbox's own: its Docker daemon, or what serves its desktop.

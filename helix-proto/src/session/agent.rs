@@ -194,6 +194,8 @@ pub struct CatalogueAgent {
     pub description: String,
     /// Which API of models it speaks.
     pub model_api: ModelApi,
+    /// Whether it is installed into a sandbox when it is first used there.
+    pub installs: bool,
     /// Whether it is there from the start.
     pub built_in: bool,
     /// Whether sessions can be started with it.
@@ -231,7 +233,7 @@ pub struct AgentProgram {
 pub struct AgentVariable {
     /// Its name.
     pub name: String,
-    /// Its value, in which `{HELIX_API}` is where the control plane is for the sandbox,
+    /// Its value, in which `{HELIX_API}` is where models are asked in the sandbox,
     /// `{HELIX_API_KEY}` the session's key, and `{HELIX_MODEL}` the session's model. At most 16 KiB.
     pub value: String,
 }

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(crate) use self::calls::{Call, Calls, NewTerminal};
+pub(crate) use self::map::content;
 use self::rpc::Incoming;
 
 /// Requests that are remembered. There is a turn at a time, and little else.

@@ -27,8 +27,9 @@ const PATH: &str = "/api/v1/external-agents/sync";
 const PING: Duration = Duration::from_secs(15);
 /// Without a sign of life for so long, the connection is given up.
 const SILENT: Duration = Duration::from_secs(30);
-/// How long the control plane may take to say welcome.
-const WELCOME: Duration = Duration::from_secs(10);
+/// How long the control plane may take to say welcome: it reads every thread of this host's first,
+/// and says by itself when that takes too long.
+const WELCOME: Duration = Duration::from_secs(30);
 /// How long one message may take to be written.
 const WRITE: Duration = Duration::from_secs(30);
 /// Messages that wait to be sent. With more, the connection begins anew.

@@ -3,6 +3,8 @@
 //!
 //! What waits is taken together: one commit of a thread for all of it.
 
+mod wishes;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use helix_agent::{
@@ -12,13 +14,15 @@ use helix_agent::{
 use helix_base::{Clock, TaskGroup};
 use helix_proto::{
     ThreadId,
-    agents::{Down, GAP},
+    agents::{Down, GAP, Up},
 };
 use tokio::sync::mpsc;
 
 use super::{
     connection::{Connection, Heard},
+    editors::{Editors, wire::Told},
     journal::{Commit, Journal, Journals},
+    models::Models,
     notes::Notebook,
     place::{Place, Standing},
     process::{Around, Order, Process, Said},
@@ -47,10 +51,12 @@ pub(super) struct Driver {
     gone: BTreeMap<ThreadId, u64>,
     connection: Option<Connection>,
     sandboxes: Sandboxes,
+    models: Models,
     clock: Arc<dyn Clock>,
     tasks: TaskGroup,
     said: (mpsc::Sender<Said>, mpsc::Receiver<Said>),
     heard: mpsc::Receiver<Heard>,
+    editors: Editors,
 }
 
 impl Driver {
@@ -61,6 +67,7 @@ impl Driver {
     /// The place of the threads cannot be read.
     pub(super) fn restore(
         sandboxes: Sandboxes,
+        models: Models,
         tasks: TaskGroup,
         heard: mpsc::Receiver<Heard>,
     ) -> Result<(Self, Steps), Error> {
@@ -82,10 +89,12 @@ impl Driver {
             gone: BTreeMap::new(),
             connection: None,
             sandboxes,
+            models,
             clock,
             tasks,
             said: mpsc::channel(SAID),
             heard,
+            editors: Editors::default(),
         };
         Ok((this, steps))
     }
@@ -113,6 +122,11 @@ impl Driver {
                 said = self.said.1.recv() => {
                     if let Some(said) = said {
                         self.says(said).await;
+                    }
+                }
+                from = self.editors.next() => {
+                    if let Some(from) = from {
+                        self.editor(from).await;
                     }
                 }
                 () = ticks => {
@@ -170,10 +184,27 @@ impl Driver {
     }
 
     async fn down(&mut self, down: Down) {
+        let welcomed = matches!(down, Down::Welcome { .. });
+        let down = match down {
+            Down::Log(page) => return self.editors.log(page),
+            other => other,
+        };
         let (steps, fits) = self.threads.hears(down, self.clock.now_ms());
         self.all(steps).await;
         if let Err(gap) = fits {
             self.hang_up(Some(gap)).await;
+        }
+        if welcomed {
+            let waiting: Vec<_> = self.editors.waiting().collect();
+            self.send(waiting);
+        }
+    }
+
+    fn send(&self, ups: impl IntoIterator<Item = Up>) {
+        if let Some(connection) = &self.connection {
+            for up in ups {
+                connection.send(up);
+            }
         }
     }
 
@@ -194,9 +225,10 @@ impl Driver {
         self.all(steps).await;
     }
 
-    /// Threads whose sandbox is gone are over.
+    /// Threads whose sandbox is gone are over; the others have a door for editors.
     async fn look(&mut self) {
         let now = self.clock.now_ms();
+        self.doors();
         for id in self.threads.ids().collect::<Vec<_>>() {
             let Some(saved) = self.threads.get(id).and_then(Thread::saved) else {
                 continue;
@@ -286,11 +318,15 @@ impl Driver {
 
     fn around(&self, id: ThreadId, run: u64) -> Option<Around> {
         let saved = self.threads.get(id)?.saved()?;
+        let spec = saved.record().open.agent.clone();
+        let place = self.place(id)?;
         Some(Around {
             thread: id,
             run,
-            spec: saved.record().open.agent.clone(),
-            place: self.place(id)?,
+            _led: self.models.lead(&spec, &place),
+            models: self.models.clone(),
+            spec,
+            place,
             notebook: self.notebook(id),
             tasks: self.tasks.clone(),
             said: self.said.0.clone(),
@@ -303,12 +339,9 @@ impl Driver {
 
     fn effect(&mut self, id: ThreadId, effect: Effect) {
         match effect {
-            Effect::Send(up) => {
-                if let Some(connection) = &self.connection {
-                    connection.send(up);
-                }
-            }
+            Effect::Send(up) => self.send([up]),
             Effect::Start { run, session } => {
+                self.doors();
                 if let Some(around) = self.around(id, run) {
                     self.processes.insert(id, Process::start(around, session));
                 }
@@ -334,11 +367,25 @@ impl Driver {
             ),
             Effect::Stop { run } => self.stop(id, run),
             Effect::Read { run, on } => self.order(id, run, Order::Read(on)),
-            // Nobody here has wanted anything.
-            Effect::Wanted { .. } | Effect::Unwanted { .. } => {}
+            Effect::Noted { key, seq } => {
+                let told = Told::Noted {
+                    key: key.clone(),
+                    seq,
+                };
+                self.editors.answer(id, &key, told);
+            }
+            Effect::Refused { key, reason } => {
+                let told = Told::Refused {
+                    key: key.clone(),
+                    reason,
+                };
+                self.editors.answer(id, &key, told);
+            }
             Effect::Removed => {
                 self.processes.remove(&id);
                 self.notebook(id).remove();
+                let over = self.editors.over(id);
+                self.send(over);
             }
         }
     }

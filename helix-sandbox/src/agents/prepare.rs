@@ -38,6 +38,27 @@ pub(super) async fn directory(guest: &GuestClient, directory: &str) -> Result<St
     Ok(text(&result.stdout).trim_end_matches('\n').to_owned())
 }
 
+/// Whether the agent's program is there.
+///
+/// # Errors
+///
+/// Why nobody can say.
+pub(super) async fn is_there(
+    guest: &GuestClient,
+    spec: &AgentSpec,
+    directory: &str,
+) -> Result<bool, String> {
+    let Some(program) = spec.command.first() else {
+        return Ok(false);
+    };
+    let script = format!("{WITH_PATH}command -v -- \"$1\"");
+    let command = ["sh", "-c", &script, "sh", program].map(str::to_owned);
+    let mut look = request(command.into(), Some(directory.to_owned()));
+    look.env = environment(spec);
+    let found = guest.exec(&look).await.map_err(|error| error.to_string())?;
+    Ok(found.exit.code == Some(0))
+}
+
 /// Runs one line of an installation.
 ///
 /// # Errors
@@ -67,6 +88,10 @@ pub(super) async fn install(
     }
     match result.exit.code {
         Some(0) => Ok(()),
+        Some(127) => Err(format!(
+            "{line:?} failed: {}: this sandbox lacks what installs the agent: use an image that has it, or the agent",
+            said(&result)
+        )),
         _ => Err(format!("{line:?} failed: {}", said(&result))),
     }
 }

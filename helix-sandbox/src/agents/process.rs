@@ -5,6 +5,8 @@ mod talk;
 mod terminals;
 mod write;
 
+use std::sync::Arc;
+
 use helix_agent::host::{Fact, Tell};
 use helix_base::TaskGroup;
 use helix_isolation::GuestClient;
@@ -16,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::{
     batch::Facts,
+    models::{Led, Models},
     notes::{Notebook, Notes},
     place::{Place, Standing},
 };
@@ -59,6 +62,9 @@ pub(super) struct Around {
     pub(super) run: u64,
     pub(super) spec: AgentSpec,
     pub(super) place: Place,
+    pub(super) models: Models,
+    /// Its sandbox is led to models while it runs.
+    pub(super) _led: Option<Arc<Led>>,
     pub(super) notebook: Notebook,
     pub(super) tasks: TaskGroup,
     pub(super) said: mpsc::Sender<Said>,

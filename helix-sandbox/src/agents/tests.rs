@@ -1,7 +1,12 @@
 //! Agents of a host, in a real guest, with a control plane that says what a test says.
 
 mod control;
+mod conversing;
+mod editing;
+mod editors;
 mod world;
+
+use std::time::Duration;
 
 use helix_proto::agents::{
     AgentPhase, Command, EventBody, PermissionAnswer, StopReason, ToolContent, TurnEnd,
@@ -58,6 +63,33 @@ async fn what_is_said_arrives_once_and_in_order_with_few_events() {
         .iter()
         .filter(|body| matches!(body, EventBody::Message { .. }));
     assert!(messages.count() < 100, "pieces are joined");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_asked_by_way_of_the_host_and_nothing_else_is() {
+    let mut world = World::new().await;
+    world.open();
+    let turn = world.prompt("get /models\nget /../api/v1/sessions");
+    assert_eq!(world.ended(turn).await, DONE);
+    let said = world.said();
+    assert!(said.starts_with("Bearer key404 {"), "{said}");
+    assert!(said.contains("only what is below /v1"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_asks_models_while_the_host_is_away_waits_for_it() {
+    let mut world = World::new().await;
+    world.open();
+    let turn = world.prompt("say before\nsleep 1\nget /models\nget /models");
+    world
+        .eventually("it begins", || world.said() == "before")
+        .await;
+    world.kill_host().await;
+    // By now it has asked.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.start().await;
+    assert_eq!(world.ended(turn).await, DONE);
+    assert_eq!(world.said(), "beforeBearer keyBearer key");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,6 +224,24 @@ async fn an_agent_that_exits_fails_its_turn_with_what_it_said_and_goes_on_with_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn how_an_agent_ended_is_the_reason_also_where_it_could_not_be_told_something_before() {
+    let mut world = World::new().await;
+    world.open();
+    let turn = world.prompt("close 0.5\nexit");
+    let reason = failed(world.ended(turn).await);
+    assert_eq!(
+        reason,
+        "the agent ended: it ended with code 3: the model is on fire"
+    );
+    // And where it does not end, it is not waited for.
+    let turn = world.prompt("close 1000");
+    let reason = failed(world.ended(turn).await);
+    assert!(reason.contains("does not read what it is told"), "{reason}");
+    let turn = world.prompt("say on");
+    assert_eq!(world.ended(turn).await, DONE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_the_agent_is_the_reason_and_garbage_ends_nothing() {
     let mut world = World::new().await;
     world.open();
@@ -215,17 +265,39 @@ async fn an_agent_that_cannot_start_says_why() {
     let mut world = World::new().await;
     world.open_with(&["no-such-program"], &[]);
     let turn = world.prompt("say hello");
-    assert!(failed(world.ended(turn).await).contains("not found"));
-    let mut world = World::new().await;
-    world.open_with(
-        &["python3", "agent.py"],
-        &["echo fine", "echo no room >&2; exit 1"],
-    );
-    let turn = world.prompt("say hello");
     let reason = failed(world.ended(turn).await);
-    assert!(reason.contains("no room"), "{reason}");
-    let installing = |body: &EventBody| matches!(body, EventBody::Agent { detail, .. } if detail == "installing… echo fine");
-    assert!(world.bodies().iter().any(installing));
+    assert!(
+        reason.starts_with("the agent cannot be started: its program was not found"),
+        "{reason}"
+    );
+    for (line, said) in [
+        ("echo no room >&2; exit 1", "no room"),
+        ("no-such-npm install", "lacks what installs the agent"),
+    ] {
+        let mut world = World::new().await;
+        world.open_with(&["no-such-program"], &["echo fine", line]);
+        let turn = world.prompt("say hello");
+        let reason = failed(world.ended(turn).await);
+        assert!(reason.contains(said), "{reason}");
+        assert!(
+            world
+                .starting()
+                .any(|detail| detail == "installing… echo fine")
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_there_is_not_installed() {
+    let mut world = World::new().await;
+    world.open_with(&["python3", "agent.py"], &["exit 1"]);
+    let turn = world.prompt("say hello");
+    assert_eq!(world.ended(turn).await, DONE);
+    assert!(
+        !world
+            .starting()
+            .any(|detail| detail.starts_with("installing"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

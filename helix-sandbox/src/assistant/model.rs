@@ -15,6 +15,8 @@ const SILENT: Duration = Duration::from_secs(300);
 /// The longest line of an answer, and the longest error that is read.
 const LONGEST: usize = 4 << 20;
 const SAID: usize = 4_000;
+/// How servers refuse pictures for a model that takes none: some as a fault of their own.
+const REFUSED: [u16; 6] = [400, 413, 415, 422, 500, 501];
 /// Tool calls in one answer, and bytes of their arguments in all.
 const CALLS: usize = 64;
 const ARGUMENTS: usize = 8 << 20;
@@ -45,6 +47,22 @@ pub(super) struct ToolCall {
     pub(super) arguments: String,
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// As whoever refused says it.
+    pub(super) why: String,
+    /// What was asked is refused, and something else may not be.
+    pub(super) refused: bool,
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        let refused = false;
+        Self { why, refused }
+    }
+}
+
 /// What is new of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece {
@@ -69,13 +87,13 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Why there is no answer, as whoever refused says it.
+    /// Why there is no answer.
     pub(super) async fn ask(
         &self,
         messages: &[Value],
         tools: &[Value],
         mut piece: impl FnMut(Piece),
-    ) -> Result<Answer, String> {
+    ) -> Result<Answer, Failure> {
         let request = json!({
             "model": self.name,
             "messages": messages,
@@ -102,7 +120,7 @@ impl Model {
             })?;
             rest.extend_from_slice(&bytes);
             if rest.len() > LONGEST {
-                return Err("the model's answer is beyond all bounds".to_owned());
+                return Err("the model's answer is beyond all bounds".to_owned().into());
             }
             while status.is_success()
                 && let Some(end) = rest.iter().position(|&byte| byte == b'\n')
@@ -112,10 +130,10 @@ impl Model {
             }
         }
         if !status.is_success() {
-            return Err(format!(
-                "the model's server answered {status}: {}",
-                refusal(&rest)
-            ));
+            return Err(Failure {
+                why: format!("the model's server answered {status}: {}", refusal(&rest)),
+                refused: REFUSED.contains(&status.as_u16()),
+            });
         }
         gathered.line(&String::from_utf8_lossy(&rest), &mut piece)?;
         Ok(gathered)

@@ -10,13 +10,14 @@ use agent_client_protocol::Error as AcpError;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::failed;
+use super::{failed, servers::Servers};
 
 /// What it is.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: String,
     pub(super) directory: PathBuf,
+    pub(super) servers: Servers,
     /// The messages, as the model has them. Locked for the length of a turn.
     pub(super) said: tokio::sync::Mutex<Vec<Value>>,
     /// Counts cancels.
@@ -43,10 +44,11 @@ pub(super) fn modes() -> Value {
 }
 
 impl Session {
-    pub(super) fn new(id: String, directory: PathBuf, said: Vec<Value>) -> Self {
+    pub(super) fn new(id: String, directory: PathBuf, servers: Servers, said: Vec<Value>) -> Self {
         Self {
             id,
             directory,
+            servers,
             said: tokio::sync::Mutex::new(said),
             cancels: watch::Sender::new(0),
             leave: Mutex::default(),

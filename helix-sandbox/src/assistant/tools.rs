@@ -239,7 +239,7 @@ pub(super) fn given(text: &str) -> String {
     )
 }
 
-fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     text[..text.floor_char_boundary(most)].to_owned()
 }
 

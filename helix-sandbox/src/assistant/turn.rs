@@ -1,5 +1,7 @@
 //! One turn: the model is asked, and its tools are carried out, until it is done.
 
+mod calls;
+
 use std::sync::Arc;
 
 use agent_client_protocol::{
@@ -13,9 +15,11 @@ use serde_json::{Value, json};
 
 use super::{
     Assistant, failed,
-    model::{Answer, Piece, ToolCall},
+    model::{Answer, Failure, Piece},
+    pictures::{self, Picture},
+    servers::{Gathered, Theirs, Told},
     session::Session,
-    tools::{self, Change, Tool},
+    tools,
 };
 
 /// Requests to the model in one turn.
@@ -24,7 +28,7 @@ const ROUNDS: usize = 200;
 type Connection = ConnectionTo<Client>;
 
 /// What came of a tool, for the model.
-type Done = Result<String, String>;
+type Done = Result<Told, String>;
 
 pub(super) async fn run(
     assistant: &Arc<Assistant>,
@@ -36,9 +40,6 @@ pub(super) async fn run(
     let Ok(mut said) = session.said.try_lock() else {
         return Err(failed("another turn of this session is in flight"));
     };
-    if said.is_empty() {
-        said.push(json!({"role": "system", "content": instructions(session)}));
-    }
     said.push(json!({"role": "user", "content": asked(prompt)}));
     let turn = Turn {
         assistant,
@@ -75,14 +76,17 @@ fn settle(said: &mut Vec<Value>) {
     }
 }
 
-fn instructions(session: &Session) -> String {
-    format!(
+fn instructions(session: &Session, theirs: &Gathered) -> String {
+    let own = format!(
         "You are Helix, an agent that works on a computer of its own: a sandbox with Linux, where \
          you may do whatever the task needs. The working directory is {}. Use the tools to do the \
          task, look at what came of it, and say shortly what you did. Do not ask for leave in \
          words: the tools ask by themselves.",
         session.directory.display()
-    )
+    );
+    let theirs = theirs.instructions.iter().map(String::as_str);
+    let all: Vec<_> = std::iter::once(own.as_str()).chain(theirs).collect();
+    all.join("\n\n")
 }
 
 /// A prompt, as the model has it.
@@ -121,21 +125,18 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     async fn rounds(&self, said: &mut Vec<Value>) -> Result<StopReason, AcpError> {
-        let offered = tools::offered(self.assistant.memory.has_shell());
+        let theirs = self.session.servers.gather(&self.session.directory).await;
+        for why in &theirs.missing {
+            self.piece(Piece::Thought(format!("{why}\n")));
+        }
+        if said.first().is_some_and(|first| first["role"] != "system") {
+            let own = instructions(self.session, &theirs);
+            said.insert(0, json!({"role": "system", "content": own}));
+        }
+        let mut offered = tools::offered(self.assistant.memory.has_shell());
+        offered.extend(theirs.tools.iter().map(Theirs::offered));
         for round in 0..ROUNDS {
-            let pieces = |piece| {
-                let (kind, text) = match piece {
-                    Piece::Text(text) => ("agent_message_chunk", text),
-                    Piece::Thought(text) => ("agent_thought_chunk", text),
-                };
-                // A connection that broke is seen by what waits for an answer.
-                drop(self.update(json!({
-                    "sessionUpdate": kind,
-                    "content": {"type": "text", "text": text},
-                })));
-            };
-            let answer = self.assistant.model.ask(said, &offered, pieces).await;
-            let answer = answer.map_err(failed)?;
+            let answer = self.answer(said, &offered).await.map_err(failed)?;
             said.push(message(&answer));
             if let Some(tokens) = answer.tokens {
                 tracing::debug!(tokens, "the model answered");
@@ -147,16 +148,61 @@ impl Turn<'_> {
                     _ => StopReason::EndTurn,
                 });
             }
+            let mut seen: Vec<Picture> = Vec::new();
             for (number, call) in answer.calls.iter().enumerate() {
                 let id = format!("{}-{round}-{number}-{}", said.len(), call.id);
-                let content = match self.tool(&id, call).await? {
-                    Ok(content) => content,
+                let theirs = theirs.tools.iter().find(|tool| tool.name == call.name);
+                let done = match theirs {
+                    Some(tool) => self.their_tool(&id, call, tool).await?,
+                    None => self.tool(&id, call).await?,
+                };
+                let content = match done {
+                    Ok(told) => {
+                        seen.extend(told.pictures);
+                        told.text
+                    }
                     Err(why) => format!("Error: {why}"),
                 };
                 said.push(json!({"role": "tool", "tool_call_id": call.id, "content": content}));
             }
+            if !seen.is_empty() {
+                said.push(pictures::shown(&seen));
+                pictures::bound(said);
+            }
         }
         Ok(StopReason::MaxTurnRequests)
+    }
+
+    /// What the model answers. One that takes no pictures is told so, and asked without them.
+    async fn answer(&self, said: &mut Vec<Value>, offered: &[Value]) -> Result<Answer, String> {
+        let model = &self.assistant.model;
+        let asked = model.ask(said, offered, |piece| self.piece(piece)).await;
+        let Failure { why, refused } = match asked {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        if refused && let Some(without) = pictures::without(said, &why) {
+            let again = model
+                .ask(&without, offered, |piece| self.piece(piece))
+                .await;
+            if let Ok(answer) = again {
+                *said = without;
+                return Ok(answer);
+            }
+        }
+        Err(why)
+    }
+
+    fn piece(&self, piece: Piece) {
+        let (kind, text) = match piece {
+            Piece::Text(text) => ("agent_message_chunk", text),
+            Piece::Thought(text) => ("agent_thought_chunk", text),
+        };
+        // A connection that broke is seen by what waits for an answer.
+        drop(self.update(json!({
+            "sessionUpdate": kind,
+            "content": {"type": "text", "text": text},
+        })));
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "made for this")]
@@ -170,155 +216,6 @@ impl Turn<'_> {
         params["sessionId"] = self.session.id.clone().into();
         let request = UntypedMessage::new(method, params)?;
         self.cx.send_request(request).block_task().await
-    }
-
-    /// Carries out one call, seen by whoever follows.
-    async fn tool(&self, id: &str, call: &ToolCall) -> Result<Done, AcpError> {
-        let tool = match Tool::read(&call.name, &call.arguments, &self.session.directory) {
-            Ok(tool) => tool,
-            Err(why) => return Ok(Err(why)),
-        };
-        let (title, kind, path) = tool.shown();
-        let locations: Vec<Value> = path.iter().map(|path| json!({"path": path})).collect();
-        let input: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
-        self.update(json!({
-            "sessionUpdate": "tool_call", "toolCallId": id, "title": title, "kind": kind,
-            "status": "pending", "locations": locations, "rawInput": input,
-        }))?;
-        let change = tool.change();
-        let done = match change {
-            Err(why) => Err(why),
-            Ok(change) => {
-                let diff: Vec<Value> = change.iter().map(diff).collect();
-                if tool.is_harmless() || self.allowed(id, call, &title, kind, &diff).await? {
-                    self.carry_out(id, tool, change).await?
-                } else {
-                    Err("this was not allowed".to_owned())
-                }
-            }
-        };
-        let status = if done.is_ok() { "completed" } else { "failed" };
-        let mut update =
-            json!({"sessionUpdate": "tool_call_update", "toolCallId": id, "status": status});
-        if let Err(why) = &done {
-            update["content"] = json!([said(why)]);
-        }
-        self.update(update)?;
-        Ok(done)
-    }
-
-    async fn allowed(
-        &self,
-        id: &str,
-        call: &ToolCall,
-        title: &str,
-        kind: &str,
-        diff: &[Value],
-    ) -> Result<bool, AcpError> {
-        if self.session.may(&call.name) {
-            return Ok(true);
-        }
-        let asked = json!({
-            "toolCall": {"toolCallId": id, "title": title, "kind": kind, "content": diff},
-            "options": [
-                {"optionId": "once", "name": "Allow", "kind": "allow_once"},
-                {"optionId": "always", "name": format!("Always allow {}", call.name), "kind": "allow_always"},
-                {"optionId": "reject", "name": "Reject", "kind": "reject_once"},
-            ],
-        });
-        let answer = self.ask("session/request_permission", asked).await?;
-        let option = answer.pointer("/outcome/optionId").and_then(Value::as_str);
-        if option == Some("always") {
-            self.session.allow(&call.name);
-        }
-        Ok(matches!(option, Some("once" | "always")))
-    }
-
-    async fn carry_out(
-        &self,
-        id: &str,
-        tool: Tool,
-        change: Option<Change>,
-    ) -> Result<Done, AcpError> {
-        if let Tool::Shell { command } = tool {
-            return self.shell(id, &command).await;
-        }
-        self.update(json!({
-            "sessionUpdate": "tool_call_update", "toolCallId": id, "status": "in_progress",
-        }))?;
-        let content: Vec<Value> = change.iter().map(diff).collect();
-        let done = tokio::task::spawn_blocking(move || match (tool, change) {
-            (_, Some(change)) => change.make().map(|()| "It is written.".to_owned()),
-            (Tool::Read { path, line, limit }, None) => tools::lines(&path, line, limit),
-            (_, None) => Err("there is nothing to do".to_owned()),
-        });
-        let done = done.await.map_err(|error| failed(error.to_string()))?;
-        if done.is_ok() && !content.is_empty() {
-            self.update(json!({
-                "sessionUpdate": "tool_call_update", "toolCallId": id, "content": content,
-            }))?;
-        }
-        Ok(done)
-    }
-
-    async fn shell(&self, id: &str, command: &str) -> Result<Done, AcpError> {
-        let created = self
-            .ask(
-                "terminal/create",
-                json!({
-                    "command": "sh", "args": ["-c", command], "cwd": self.session.directory,
-                }),
-            )
-            .await;
-        let terminal = match created {
-            Ok(created) => created["terminalId"].clone(),
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        // Where the turn is cut short, the program is not left behind.
-        let mut running = Running {
-            turn: self,
-            terminal: Some(terminal.clone()),
-        };
-        self.update(json!({
-            "sessionUpdate": "tool_call_update", "toolCallId": id, "status": "in_progress",
-            "content": [{"type": "terminal", "terminalId": terminal}],
-        }))?;
-        let exit = self
-            .ask("terminal/wait_for_exit", json!({"terminalId": terminal}))
-            .await?;
-        let output = self
-            .ask("terminal/output", json!({"terminalId": terminal}))
-            .await?;
-        running.terminal = None;
-        drop(running);
-        self.ask("terminal/release", json!({"terminalId": terminal}))
-            .await?;
-        let text = output["output"].as_str().unwrap_or_default();
-        let code = exit["exitCode"].as_i64();
-        let how = code.map_or_else(
-            || "it was ended by a signal".to_owned(),
-            |code| format!("exit code {code}"),
-        );
-        Ok(Ok(format!("{}\n({how})", tools::given(text))))
-    }
-}
-
-/// A program that is ended where its turn is.
-struct Running<'a> {
-    turn: &'a Turn<'a>,
-    terminal: Option<Value>,
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        let Some(terminal) = self.terminal.take() else {
-            return;
-        };
-        let params = json!({"sessionId": self.turn.session.id, "terminalId": terminal});
-        if let Ok(kill) = UntypedMessage::new("terminal/release", params) {
-            // Nobody waits for the answer.
-            self.turn.cx.send_request(kill).detach();
-        }
     }
 }
 
@@ -336,14 +233,4 @@ fn message(answer: &Answer) -> Value {
         message["tool_calls"] = calls.collect::<Vec<_>>().into();
     }
     message
-}
-
-fn diff(change: &Change) -> Value {
-    json!({
-        "type": "diff", "path": change.path, "oldText": change.before, "newText": change.after,
-    })
-}
-
-fn said(text: &str) -> Value {
-    json!({"type": "content", "content": {"type": "text", "text": text}})
 }

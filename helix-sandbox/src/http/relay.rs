@@ -20,6 +20,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
+pub(crate) use self::headers::forwardable;
 use self::{body::Watched, upgrade::Upgrade};
 use super::{Failed, sandbox_id};
 use crate::{
@@ -50,7 +51,7 @@ async fn relayed(handle: &Handle, mut request: Request<Body>) -> Result<Response
     sandbox.furnished().await;
     let upgrade = Upgrade::of(&mut request);
     let (mut head, body) = request.into_parts();
-    headers::forwardable(&mut head.headers);
+    forwardable(&mut head.headers);
     if let Some(upgrade) = &upgrade {
         upgrade.ask(&mut head);
     }
@@ -139,7 +140,7 @@ fn answered(
         };
         return Ok(upgrade.join(answer, in_use.by_bytes(), tasks));
     }
-    headers::forwardable(answer.headers_mut());
+    forwardable(answer.headers_mut());
     Ok(answer.map(|body| Body::new(Watched::new(body, in_use))))
 }
 

@@ -7,7 +7,9 @@ use helix_proto::{
     TypedId,
     sandbox::{
         Egress, Rootfs, SandboxEndKind, SandboxLog, SandboxPhase, SandboxState,
-        host::{HostEvent, HostInfo, LiveSet, SandboxSpec, SandboxStatus, SnapshotStatus},
+        host::{
+            HostEvent, HostImage, HostInfo, LiveSet, SandboxSpec, SandboxStatus, SnapshotStatus,
+        },
     },
 };
 
@@ -212,6 +214,19 @@ async fn followers_get_everything_first_then_changes_and_a_sign_of_life() {
     };
     assert!(begin.elapsed().as_secs() <= 10);
     assert_eq!((stats[0].id, stats[0].stats.pids), (id, 3));
+    // What is imported beside it is heard of, too.
+    site.mock.images.lock().unwrap().push(HostImage {
+        name: "debian:12".to_owned(),
+        digest: "sha256:1".to_owned(),
+        size_bytes: 1,
+        created_at_ms: 1,
+    });
+    let info = loop {
+        if let HostEvent::Snapshot { info, .. } = next().await {
+            break info;
+        }
+    };
+    assert_eq!(info.images[0].name, "debian:12");
     site.handle.delete(id).await.unwrap();
     while next().await != HostEvent::Gone(id) {}
 }

@@ -1,5 +1,6 @@
-//! Agents in real sandboxes: needs root. With `HELIX_TEST_AGENTS`, a folder into which npm
-//! installed them, also agents as people use them, whose model is scripted.
+//! Agents in real sandboxes: needs root. With `HELIX_TEST_AGENTS`, the folder into which
+//! `cargo xtask agents` installed them, also agents as people use them, whose model is scripted;
+//! without, they are skipped for the reason in `HELIX_TEST_NO_AGENTS`.
 
 #![expect(
     clippy::unwrap_used,

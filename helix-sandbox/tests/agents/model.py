@@ -1,7 +1,9 @@
 """A scripted model: chat completions, Responses and Messages. MODEL PORT
 
 What the last thing that a user says holds decides: "please write PATH" is a call of whichever tool
-writes or runs, then a word that it is done; "answer slowly" is an answer that takes a minute.
+writes or runs, then a word that it is done; "answer slowly" is an answer that takes a minute; "please
+look" is a screenshot of the desktop, then a click, then a word of what it was shown. Where it says
+"blind" as well, pictures are refused.
 """
 
 import json
@@ -52,7 +54,7 @@ def wanted(request):
             after = True
         if message.get("role") == "user":
             text = said(message)
-            if any(word in text for word in ("please write /", "answer slowly", "say that")):
+            if any(word in text for word in ("please write /", "please look", "answer slowly", "say that")):
                 asked, after = text, False
     tools = {}
     for tool in request.get("tools") or []:
@@ -65,9 +67,28 @@ def wanted(request):
                 # Tools of a client's have its name in front.
                 if name and name.split("__")[-1] == wanted_name:
                     return (name, arguments(wanted_name, schema, path)), None
+    if "please look" in asked:
+        return looked(messages, tools)
     if "answer slowly" in asked:
         return None, ["word%d " % number for number in range(600)]
     return None, ["Done. ", "It is written."]
+
+
+def looked(messages, tools):
+    """A screenshot, then a click, then what came of them."""
+    after = messages[max(at for at, message in enumerate(messages) if "please look" in said(message)):]
+    results = [said(message) for message in after if is_result(message)]
+    if len(results) < 2:
+        name, given = [("desktop_screenshot", {}), ("desktop_click", {"x": 20, "y": 30})][len(results)]
+        return ((name, given), None) if name in tools else (None, ["There is no %s." % name])
+    shown = [part["image_url"]["url"].split(",")[0] for part in pictures(after)]
+    told = [line for message in after for line in said(message).split("\n") if "cannot be shown" in line]
+    return None, ["I saw %s, clicked: %s %s" % (shown, results[1], "".join(told))]
+
+
+def pictures(messages):
+    parts = [part for message in messages if isinstance(message.get("content"), list) for part in message["content"]]
+    return [part for part in parts if part.get("type") == "image_url"]
 
 
 class Model(BaseHTTPRequestHandler):
@@ -109,6 +130,9 @@ class Model(BaseHTTPRequestHandler):
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
         path = self.path.split("?")[0]
+        messages = request.get("messages") or []
+        if pictures(messages) and any("please look blind" in said(message) for message in messages):
+            return self.answer({"error": {"message": "this model takes no pictures"}}, 400)
         call, words = wanted(request)
         if path.endswith("/chat/completions"):
             self.chat(request, call, words)

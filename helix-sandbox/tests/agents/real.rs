@@ -92,13 +92,13 @@ const AGENTS: [Agent; 4] = [
 
 pub(crate) fn trials(trials: &mut Vec<Trial>) {
     let folder = std::env::var_os("HELIX_TEST_AGENTS").map(PathBuf::from);
+    let why = std::env::var("HELIX_TEST_NO_AGENTS");
+    let why = why.unwrap_or_else(|_| "HELIX_TEST_AGENTS names no folder".to_owned());
     for agent in AGENTS {
         let name = format!("{}_writes_is_cancelled_is_killed_and_goes_on", agent.name);
-        let program = agent.command[0];
-        let has = |folder: &PathBuf| folder.join("node_modules/.bin").join(program).exists();
-        match folder.clone().filter(has) {
+        match folder.clone() {
             Some(folder) => trials.push(trial(&name, move || works(agent, folder))),
-            None => println!("skipped: {name}: HELIX_TEST_AGENTS names no folder with {program}"),
+            None => println!("skipped: {name}: {why}"),
         }
     }
 }
@@ -159,6 +159,11 @@ async fn shown(world: &World, agent: &Agent, folder: &Path) -> Vec<String> {
         .unpack(folder, "node_modules", &without, "/home/user/npm")
         .await;
     let bin = "/home/user/npm/node_modules/.bin";
+    // Where the machine, whose system the sandbox has, has no Node.js.
+    let own = format!(
+        "mkdir -p /home/user/.local/bin; [ ! -e {bin}/node ] || ln -s {bin}/node /home/user/.local/bin/"
+    );
+    world.exec(&own, false).await;
     let mut command = vec![format!("{bin}/{}", agent.command[0])];
     command.extend(agent.command[1..].iter().map(|&word| word.to_owned()));
     command

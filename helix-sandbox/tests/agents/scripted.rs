@@ -1,6 +1,6 @@
 //! An agent that does what its prompts say, and the built-in one.
 
-use helix_proto::agents::{Command, EventBody, StopReason, TurnEnd};
+use helix_proto::agents::{Command, Content, EventBody, StopReason, ToolContent, TurnEnd};
 use libtest_mimic::Trial;
 
 use crate::world::{World, trial};
@@ -19,8 +19,16 @@ pub(crate) fn trials(trials: &mut Vec<Trial>) {
         killed,
     ));
     trials.push(trial(
+        "an_agent_is_installed_for_the_sandboxes_user_and_only_once",
+        installed,
+    ));
+    trials.push(trial(
         "the_built_in_agent_writes_runs_is_cancelled_and_goes_on",
         built_in,
+    ));
+    trials.push(trial(
+        "the_built_in_agent_sees_the_desktop_and_acts_on_it",
+        looks,
     ));
 }
 
@@ -57,14 +65,74 @@ async fn killed() {
     assert_eq!(world.ended(turn).await, DONE);
 }
 
-async fn built_in() {
+async fn installed() {
     let mut world = World::new().await;
-    let environment = [
+    // As npm does with a prefix.
+    let line = "mkdir -p ~/.local/bin && cd ~/.local/bin \
+        && printf '#!/bin/sh\\nexec python3 /home/user/agent.py' > mine && chmod +x mine";
+    world.open_with(&["mine"], &[line], &[]);
+    let turn = world.prompt("say one");
+    assert_eq!(world.ended(turn).await, DONE, "{:#?}", world.bodies());
+    world.command(Command::Stop { restart: true });
+    let turn = world.prompt("say two");
+    assert_eq!(world.ended(turn).await, DONE, "{:#?}", world.bodies());
+    let installing = |body: &EventBody| matches!(body, EventBody::Agent { detail, .. } if detail.starts_with("installing"));
+    let installed = world.bodies().into_iter().filter(installing);
+    assert_eq!(installed.count(), 1, "{:#?}", world.bodies());
+}
+
+async fn looks() {
+    let Some(mut world) = World::with_desktop().await else {
+        println!("skipped: helix-media was not built");
+        return;
+    };
+    world.open(&["helix-sandbox", "agent"], &model());
+    let turn = world.prompt("please look");
+    assert_eq!(world.ended(turn).await, DONE, "{:#?}", world.bodies());
+    let saw = "I saw ['data:image/jpeg;base64'], clicked: done ";
+    assert_eq!(world.said(), saw, "{:#?}", world.bodies());
+    // To look was not asked for; what acts was, and people saw the picture.
+    let bodies = world.bodies();
+    let asked = bodies.iter().filter_map(|body| match body {
+        EventBody::PermissionRequested { call, .. } => call.title.clone(),
+        _ => None,
+    });
+    assert_eq!(asked.collect::<Vec<_>>(), ["desktop: click x: 20, y: 30"]);
+    let shown = |content: &ToolContent| {
+        let ToolContent::Content { content } = content else {
+            return false;
+        };
+        matches!(content, Content::Image { mime, .. } if mime == "image/jpeg")
+    };
+    let shown = |body: &EventBody| match body {
+        EventBody::ToolUpdate(update) => update.content.iter().flatten().any(shown),
+        _ => false,
+    };
+    assert!(bodies.iter().any(shown), "{bodies:#?}");
+
+    // A model that takes no pictures is told, and the turn goes on.
+    let turn = world.prompt("please look blind");
+    assert_eq!(world.ended(turn).await, DONE, "{:#?}", world.bodies());
+    let said = world.said();
+    let said = said.strip_prefix(saw).unwrap_or_default();
+    assert!(
+        said.starts_with("I saw [], clicked: done (a picture that you"),
+        "{said}"
+    );
+    assert!(said.ends_with("this model takes no pictures)"), "{said}");
+}
+
+fn model() -> [(&'static str, String); 3] {
+    [
         ("HELIX_API", World::model()),
         ("HELIX_API_KEY", "key".to_owned()),
         ("HELIX_MODEL", "scripted".to_owned()),
-    ];
-    world.open(&["helix-sandbox", "agent"], &environment);
+    ]
+}
+
+async fn built_in() {
+    let mut world = World::new().await;
+    world.open(&["helix-sandbox", "agent"], &model());
     let turn = world.prompt("please write /home/user/work/a/hello.txt");
     assert_eq!(world.ended(turn).await, DONE, "{:#?}", world.bodies());
     assert_eq!(

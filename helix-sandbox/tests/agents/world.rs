@@ -1,6 +1,6 @@
 //! A host with a real sandbox, and a control plane that says what a test says.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{body::Body, http::Request};
 use helix_base::{SystemClock, TaskGroup};
@@ -14,7 +14,9 @@ use helix_proto::{
         AgentSpec, Command, Content, EventBody, Open, OptionKind, PermissionAnswer, TurnEnd,
         Variable,
     },
-    sandbox::{Egress, Rootfs, SandboxLimits, SandboxState, host::SandboxSpec},
+    sandbox::{
+        DesktopKind, DesktopSpec, Egress, Rootfs, SandboxLimits, SandboxState, host::SandboxSpec,
+    },
 };
 use helix_sandbox::{Handle, Host, HostOptions};
 use http_body_util::BodyExt as _;
@@ -50,6 +52,8 @@ pub(crate) struct World {
     pub(crate) thread: ThreadId,
     folder: tempfile::TempDir,
     options: HostOptions,
+    /// Where there is a desktop.
+    media: Option<PathBuf>,
     host: Option<Running>,
     tasks: TaskGroup,
     turns: u128,
@@ -63,6 +67,13 @@ impl Drop for World {
     }
 }
 
+/// What serves desktops, where cargo built it: beside this program's folder.
+fn media() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let media = own.parent()?.parent()?.join("helix-media");
+    media.is_file().then_some(media)
+}
+
 struct Running {
     tasks: TaskGroup,
     isolation: Arc<Namespaces>,
@@ -73,6 +84,35 @@ struct Running {
 impl World {
     /// With a sandbox that runs, and a scripted model in it.
     pub(crate) async fn new() -> Self {
+        Self::with(None).await
+    }
+
+    /// The same, with a desktop that nothing of this machine's draws; none where what serves it was
+    /// not built.
+    pub(crate) async fn with_desktop() -> Option<Self> {
+        let media = media()?;
+        let world = Self::with(Some(media)).await;
+        let path = format!(
+            "/host/v1/sandboxes/{}/guest/desktop/screenshot",
+            world.sandbox
+        );
+        let shown = async {
+            loop {
+                let router = world.host.as_ref().unwrap().router.clone();
+                let request = Request::builder().uri(&path).body(Body::empty());
+                let answer = router.oneshot(request.unwrap()).await.unwrap();
+                if answer.status().is_success() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let seen = tokio::time::timeout(WITHIN, shown).await;
+        seen.expect("the desktop is shown");
+        Some(world)
+    }
+
+    async fn with(media: Option<PathBuf>) -> Self {
         let tasks = TaskGroup::new();
         let folder = tempfile::tempdir().unwrap();
         let control = Control::new();
@@ -94,6 +134,7 @@ impl World {
             thread: ThreadId::from_parts(1, 1),
             folder,
             options,
+            media,
             host: None,
             tasks,
             turns: 0,
@@ -131,7 +172,12 @@ impl World {
             egress: Egress::None,
             limits: SandboxLimits::DEFAULT,
             docker: false,
-            desktop: None,
+            desktop: self.media.as_ref().map(|_| DesktopSpec {
+                kind: DesktopKind::Pattern,
+                width: 640,
+                height: 360,
+                clipboard: true,
+            }),
             env: BTreeMap::new(),
             idle_timeout_ms: None,
             expires_at_ms: None,
@@ -147,6 +193,7 @@ impl World {
         let tasks = self.tasks.child();
         let settings = Options {
             tools: std::env::current_exe().ok(),
+            media: self.media.clone(),
             ..Options::new(self.folder.path())
         };
         let opened = Namespaces::new(settings, Arc::new(SystemClock), tasks.clone()).await;
@@ -254,6 +301,15 @@ impl World {
     }
 
     pub(crate) fn open(&self, command: &[&str], environment: &[(&str, String)]) {
+        self.open_with(command, &[], environment);
+    }
+
+    pub(crate) fn open_with(
+        &self,
+        command: &[&str],
+        install: &[&str],
+        environment: &[(&str, String)],
+    ) {
         let pairs = environment.iter().map(|(name, value)| Variable {
             name: (*name).to_owned(),
             value: value.clone(),
@@ -263,7 +319,7 @@ impl World {
             agent: AgentSpec {
                 name: "agent".to_owned(),
                 command: command.iter().map(|&word| word.to_owned()).collect(),
-                install: Vec::new(),
+                install: install.iter().map(|&line| line.to_owned()).collect(),
                 environment: pairs.collect(),
                 directory: "/home/user/work".to_owned(),
             },

@@ -17,17 +17,20 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::{Agents, hosts::Link, refused};
 use crate::{
     api::Failure,
-    secrets::Redactor,
+    seal,
     store::{
         self,
         agents::{Loaded, StoredAgent},
     },
+    workspaces::Progress,
 };
 
 mod effects;
 mod news;
 mod redacting;
 mod repository;
+
+use redacting::Redacting;
 
 /// How long an actor stays that nobody needs.
 const IDLE: Duration = Duration::from_secs(60);
@@ -68,6 +71,8 @@ pub(super) enum Message {
     },
     /// The sandbox may be another now.
     SandboxChanged,
+    /// How far git is with the repository.
+    Cloning(Progress),
     /// The repository is there, or why it is not.
     Cloned(Result<(), String>),
     /// The session is to go.
@@ -116,8 +121,10 @@ struct Actor {
     waits_for_sandbox: bool,
     /// A prompt waits for the repository.
     cloning: bool,
-    /// Knows the secrets that the sandbox was given.
-    redactor: Redactor,
+    /// Keeps the secrets that the sandbox was given out of the log.
+    redacting: Redacting,
+    /// Why they cannot be read: nothing of its agent is stored then.
+    unreadable: Option<String>,
     /// The turn in flight that lists show.
     shown: Option<TurnId>,
 }
@@ -177,7 +184,8 @@ async fn live(
         link: None,
         waits_for_sandbox: false,
         cloning: false,
-        redactor: Redactor::default(),
+        redacting: Redacting::default(),
+        unreadable: None,
     };
     let stop = match actor.begin(step).await {
         Ok(()) => actor.serve(inbox).await,
@@ -192,7 +200,7 @@ impl Actor {
     }
 
     async fn begin(&mut self, step: Step<Change, Effect>) -> Result<(), Stop> {
-        self.read_secrets().await;
+        self.read_secrets().await?;
         self.carry_out(step).await?;
         if let Some(link) = self.agents.inner.hosts.link(self.stored.host_id) {
             let step = self.connect(link);
@@ -202,14 +210,22 @@ impl Actor {
     }
 
     /// What is to be kept out of the log from now on.
-    async fn read_secrets(&mut self) {
+    async fn read_secrets(&mut self) -> Result<(), Stop> {
         let sandbox = self.stored.agent.sandbox_id;
         match self.agents.inner.secrets.redactor(sandbox).await {
-            Ok(redactor) => self.redactor = redactor,
-            Err(failure) => {
-                tracing::warn!(%sandbox, ?failure, "the secrets of a sandbox cannot be read: its agent's events may show them");
+            Ok(redactor) => {
+                self.redacting.knows(redactor);
+                self.unreadable = None;
+            }
+            Err(seal::Error::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%sandbox, %error, "the secrets of a sandbox cannot be read: its agent's thread is over, since what it says may show them");
+                self.unreadable = Some(format!(
+                    "the secrets of the sandbox cannot be read, and what its agent says may show them: {error}"
+                ));
             }
         }
+        Ok(())
     }
 
     async fn serve(&mut self, inbox: &mut mpsc::Receiver<Message>) -> Stop {
@@ -226,7 +242,8 @@ impl Actor {
     /// What happens next; none when nobody needs the actor any more.
     async fn next(&self, inbox: &mut mpsc::Receiver<Message>) -> Option<Next> {
         let draining = self.agents.inner.tasks.draining_token().clone();
-        let tick = self.machine.next_tick();
+        let held = self.redacting.until_ms();
+        let tick = self.machine.next_tick().into_iter().chain(held).min();
         let wait = tick.map_or(IDLE, |at_ms| {
             Duration::from_millis(at_ms.saturating_sub(self.now_ms())).min(LOOK_AGAIN)
         });
@@ -256,11 +273,17 @@ impl Actor {
         let now_ms = self.now_ms();
         match next {
             Next::Tick => {
-                let step = self.machine.tick(now_ms);
+                let mut step = self.machine.tick(now_ms);
+                if let Some((thread, events)) = self.redacting.show(now_ms)
+                    && let Ok(shown) = self.machine.events(thread, events, now_ms)
+                {
+                    step.then(shown);
+                }
                 self.carry_out(step).await
             }
             Next::Disconnected => {
                 self.link = None;
+                self.redacting.forget();
                 let step = self.machine.disconnected(now_ms);
                 self.carry_out(step).await
             }
@@ -293,9 +316,10 @@ impl Actor {
                 Ok(())
             }
             Message::SandboxChanged => {
-                self.read_secrets().await;
+                self.read_secrets().await?;
                 self.look_at_sandbox().await
             }
+            Message::Cloning(progress) => self.cloning_goes_on(progress).await,
             Message::Cloned(done) => self.cloned(done).await,
             Message::Delete { user, reply } => self.delete(user, reply).await,
         }
@@ -315,6 +339,7 @@ impl Actor {
         let thread = self.machine.saved().thread();
         let held = thread.and_then(|thread| link.held(thread));
         self.link = Some(link);
+        self.redacting.forget();
         step.then(self.machine.connected(held, now_ms));
         step
     }
@@ -378,8 +403,12 @@ impl Actor {
         let now_ms = self.now_ms();
         step.then(match said {
             Said::Events(events) => {
-                let redacted = |event| redacting::redacted(&self.redactor, event);
-                let events = events.into_iter().map(redacted).collect();
+                let known = self.machine.known().filter(|own| own.thread == thread);
+                let events = match known {
+                    Some(known) => self.redacting.take(&known, events, now_ms)?,
+                    // Nothing is stored of it.
+                    None => events,
+                };
                 self.machine.events(thread, events, now_ms)?
             }
             Said::Accepted(through) => self.machine.accepted(thread, through, now_ms)?,

@@ -33,7 +33,7 @@ macro_rules! npm {
 const OPENCODE_CONFIG: &str = concat!(
     r#"{"provider":{"helix":{"npm":"@ai-sdk/openai-compatible","name":"Helix","#,
     r#""options":{"baseURL":"{HELIX_API}/v1","apiKey":"{HELIX_API_KEY}"},"#,
-    r#""models":{"{HELIX_MODEL}":{}}}},"model":"helix/{HELIX_MODEL}","autoupdate":false,"#,
+    r#""models":{"{HELIX_MODEL}":{}}}},"model":"helix/{HELIX_MODEL}","enabled_providers":["helix"],"autoupdate":false,"#,
     r#""permission":{"edit":"ask","bash":"ask","webfetch":"ask"}}"#
 );
 
@@ -57,7 +57,8 @@ const BUILT_IN: &[BuiltIn] = &[
         description: "The open-source coding agent of opencode.ai.",
         model_api: ModelApi::ChatCompletions,
         command: &["opencode", "acp"],
-        install: &[npm!("opencode-ai")],
+        // Its program comes by its installation script, which newer npm runs for those that are named.
+        install: &[npm!("--allow-scripts=opencode-ai opencode-ai")],
         environment: &[("OPENCODE_CONFIG_CONTENT", OPENCODE_CONFIG)],
     },
     BuiltIn {
@@ -150,6 +151,7 @@ fn details(built_in: &BuiltIn) -> CatalogueAgentDetails {
     };
     CatalogueAgentDetails {
         agent: CatalogueAgent {
+            installs: !built_in.install.is_empty(),
             name: built_in.name.to_owned(),
             title: built_in.title.to_owned(),
             description: built_in.description.to_owned(),

@@ -15,7 +15,7 @@ use futures_util::{
 };
 use helix_proto::{
     SandboxHostId, SessionId, ThreadId,
-    agents::{Down, Error, Held, MALFORMED, MAX_THREADS, REVOKED, Up, VERSION},
+    agents::{Down, Error, Held, MALFORMED, MAX_THREADS, REVOKED, TOO_LARGE, Up, VERSION},
 };
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -26,9 +26,12 @@ use super::{
     Agents,
     actor::{Message, Said},
     hosts::{Goodbye, Link, Outgoing, units},
+    readers::{Asked, Readers},
 };
 use crate::store;
 
+/// How long it may take to hear of every conversation of a host, which waits for 30 s.
+const WELCOME: Duration = Duration::from_secs(25);
 /// How long a host may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
 /// How often it is pinged, and its credential looked at.
@@ -100,6 +103,7 @@ impl Agents {
                     link: Arc::clone(&link),
                     budget: Arc::new(Semaphore::new(INCOMING_UNITS)),
                     sessions: HashMap::new(),
+                    readers: Readers::default(),
                 };
                 tracing::info!(%host, "sandbox host connected for agents");
                 let goodbye = connection
@@ -131,7 +135,7 @@ impl Agents {
         let hello = tokio::time::timeout(HELLO, first(incoming));
         let hello = hello.await.map_err(|error| Some(late(error)))??;
         let (link, outgoing) = self.inner.hosts.attach(host, hello.clone());
-        let welcome = tokio::time::timeout(SILENCE, self.welcome(host, &link, &hello));
+        let welcome = tokio::time::timeout(WELCOME, self.welcome(host, &link, &hello));
         let late = |_| Goodbye::new(code::GOING_AWAY, "the control plane is too busy");
         let welcome = match welcome.await.map_err(late).flatten() {
             Ok(welcome) => welcome,
@@ -239,6 +243,7 @@ struct Connection {
     budget: Arc<Semaphore>,
     /// Whose threads are known to be whose.
     sessions: HashMap<ThreadId, SessionId>,
+    readers: Readers,
 }
 
 impl Connection {
@@ -298,6 +303,15 @@ impl Connection {
             Up::Events { thread, events } => (thread, Said::Events(events)),
             Up::Accepted { thread, through } => (thread, Said::Accepted(through)),
             Up::Unknown { thread } => (thread, Said::Unknown),
+            Up::Follow {
+                thread,
+                reader,
+                after,
+            } => return self.follow(thread, reader, after).await,
+            Up::Unfollow { reader } => {
+                self.readers.unfollow(reader);
+                return Ok(());
+            }
         };
         let Some(session) = self.session(thread).await? else {
             self.link.send(&Down::Forget { thread }).await;
@@ -315,6 +329,25 @@ impl Connection {
             _budget,
         };
         self.agents.tell(session, message).await;
+        Ok(())
+    }
+
+    /// An editor in a sandbox of the host waits for what follows in a session's log.
+    async fn follow(&mut self, thread: ThreadId, reader: u64, after: u64) -> Result<(), Goodbye> {
+        let Some(session) = self.session(thread).await? else {
+            self.link.send(&Down::Forget { thread }).await;
+            return Ok(());
+        };
+        let asked = Asked {
+            thread,
+            session,
+            // As much as the database counts.
+            after: after.min(u64::MAX >> 1),
+        };
+        let room = self.readers.follow(&self.agents, &self.link, reader, asked);
+        if !room {
+            return Err(Goodbye::new(TOO_LARGE, "too many readers of logs"));
+        }
         Ok(())
     }
 
@@ -341,7 +374,7 @@ impl Connection {
 fn unread(error: &axum::Error) -> Goodbye {
     let text = error.to_string();
     if text.contains("too long") || text.contains("too large") {
-        return Goodbye::new(helix_proto::agents::TOO_LARGE, "a message beyond its bound");
+        return Goodbye::new(TOO_LARGE, "a message beyond its bound");
     }
     Goodbye::new(MALFORMED, text)
 }

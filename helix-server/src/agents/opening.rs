@@ -2,7 +2,6 @@
 
 use helix_base::ExposeSecret as _;
 use helix_proto::agents::{AgentSpec, Command, Open, Variable};
-use url::{Host, Url};
 
 use super::Agents;
 use crate::{
@@ -10,8 +9,6 @@ use crate::{
     store::{self, agents::StoredAgent},
 };
 
-/// What stands for the control plane's own URL, as sandboxes reach it.
-const API: &str = "{HELIX_API}";
 /// What stands for the session's key.
 const API_KEY: &str = "{HELIX_API_KEY}";
 /// What stands for the session's model.
@@ -33,16 +30,6 @@ impl Agents {
                 "there is no agent `{name}` in the catalogue any more"
             )));
         };
-        let program = &entry.program;
-        let texts = program.environment.iter().map(|it| &it.value);
-        let asks = texts.chain(&program.command).any(|it| it.contains(API));
-        if asks && is_loopback(&self.inner.api_url) {
-            return Ok(Err(format!(
-                "`{name}` cannot ask models at {}, which in a sandbox is the sandbox itself: \
-                 set `[sandboxes]` `api_url` to where sandboxes reach the control plane",
-                self.inner.api_url
-            )));
-        }
         let variables = entry.program.environment;
         // In no other place: what a program is started with is seen by its neighbours.
         let key = if variables.iter().any(|it| it.value.contains(API_KEY)) {
@@ -51,10 +38,8 @@ impl Agents {
             None
         };
         let key = key.as_ref().map_or("", |key| key.expose_secret());
-        let filled = |text: &str| {
-            text.replace(API, &self.inner.api_url)
-                .replace(MODEL, &stored.model)
-        };
+        // Where models are asked, the host of the sandbox knows.
+        let filled = |text: &str| text.replace(MODEL, &stored.model);
         let environment = variables.into_iter().map(|variable| Variable {
             value: filled(&variable.value).replace(API_KEY, key),
             name: variable.name,
@@ -71,19 +56,6 @@ impl Agents {
             resume: None,
         };
         Ok(fitting(open))
-    }
-}
-
-/// Whether a URL leads to the machine of whoever opens it.
-fn is_loopback(url: &str) -> bool {
-    let Ok(url) = Url::parse(url) else {
-        return false;
-    };
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 
@@ -113,29 +85,5 @@ pub(super) fn never(stored: &StoredAgent) -> Open {
             directory: stored.agent.directory.clone(),
         },
         resume: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_another_machine_in_a_sandbox_is_known() {
-        for url in [
-            "http://127.0.0.1:8080",
-            "http://localhost",
-            "http://[::1]:1",
-            "http://a.localhost/x",
-        ] {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in [
-            "http://10.0.0.1:8080",
-            "https://helix.example",
-            "https://localhost.example",
-        ] {
-            assert!(!is_loopback(url), "{url}");
-        }
     }
 }

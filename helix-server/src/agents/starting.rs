@@ -79,7 +79,7 @@ impl Agents {
             .await;
         if made.is_err() && owns_sandbox {
             // Nobody would delete it.
-            self.inner.sandboxes.delete(caller, sandbox.id()).await?;
+            self.inner.sandboxes.delete(sandbox.id()).await?;
         }
         Ok(made?)
     }

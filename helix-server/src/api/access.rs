@@ -22,8 +22,10 @@ use crate::{
     auth::{Credential, Identity, secret},
 };
 
+mod granted;
 mod origin;
 
+pub(crate) use granted::{Drive, InSandbox, InSession, Own, Read};
 pub(crate) use origin::refuse_foreign_page;
 
 /// The name of the cookie of a browser that is signed in by plain HTTP.

@@ -12,11 +12,11 @@ use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Caller, Failure, Json, Path,
-    access::SessionsKey,
+    Failure, Json, Path,
+    access::{Drive, InSession, Read},
     extract::{MostBytes, typed},
 };
-use crate::{App, auth::Identity};
+use crate::App;
 
 mod catalogue;
 mod prompts;
@@ -40,77 +40,68 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(catalogue::routes())
 }
 
-/// A body, once it is known that the caller has such a session, with an agent.
+/// A body, once it is known that the session has an agent.
 async fn body<T: serde::de::DeserializeOwned>(
     app: &App,
-    caller: &Identity,
-    session: SessionId,
+    caller: &InSession<Drive>,
     body: &Value,
 ) -> Result<T, Failure> {
-    app.agents().agent_of(caller.user_id, session).await?;
+    app.agents().agent_of(caller.owner(), caller.id).await?;
     typed(body)
 }
 
-async fn act(
-    app: &App,
-    caller: &Identity,
-    session: SessionId,
-    act: Act,
-) -> Result<StatusCode, Failure> {
-    app.agents().act(caller.user_id, session, act).await?;
+async fn act(app: &App, caller: &InSession<Drive>, act: Act) -> Result<StatusCode, Failure> {
+    app.agents().act(caller.owner(), caller.id, act).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// A session's agent as of now, for programs; pages follow the session's events.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/agent", tag = "agents",
     params(("id" = SessionId, Path, description = "The session")),
-    responses((status = 200, body = SessionAgentState), (status = 401), (status = 404), (status = 409, description = "The session has no agent")),
+    responses((status = 200, body = SessionAgentState), (status = 401), (status = 403), (status = 404), (status = 409, description = "The session has no agent")),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn agent_state(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Read>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
 ) -> Result<Json<SessionAgentState>, Failure> {
-    app.agents().state(caller.user_id, id).await.map(Json)
+    let state = app.agents().state(caller.owner(), caller.id);
+    state.await.map(Json)
 }
 
 /// Ends the turn in flight, and has the queue wait until it is released.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/interrupt", tag = "agents",
     params(("id" = SessionId, Path, description = "The session")),
-    responses((status = 204), (status = 401), (status = 404), (status = 409)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn interrupt(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
 ) -> Result<StatusCode, Failure> {
-    act(&app, &caller, id, Act::Interrupt).await
+    act(&app, &caller, Act::Interrupt).await
 }
 
 /// Has a queue go on that waits after an interruption or a failure.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/release", tag = "agents",
     params(("id" = SessionId, Path, description = "The session")),
-    responses((status = 204), (status = 401), (status = 404), (status = 409)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn release_queue(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
 ) -> Result<StatusCode, Failure> {
-    act(&app, &caller, id, Act::Release).await
+    act(&app, &caller, Act::Release).await
 }
 
 /// Bears with an agent that says nothing: its silence begins anew.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/keep-waiting", tag = "agents",
     params(("id" = SessionId, Path, description = "The session")),
-    responses((status = 204), (status = 401), (status = 404), (status = 409)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn keep_waiting(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
 ) -> Result<StatusCode, Failure> {
-    act(&app, &caller, id, Act::KeepWaiting).await
+    act(&app, &caller, Act::KeepWaiting).await
 }
 
 /// Answers an agent's request for a permission. The first answer counts.
@@ -119,75 +110,71 @@ async fn keep_waiting(
         ("thread" = ThreadId, Path, description = "The thread that it is in"),
         ("request" = u64, Path, description = "The sequence number of the request's event there")),
     request_body = PermissionAnswer,
-    responses((status = 204), (status = 401), (status = 404), (status = 409, description = "It was answered before, or is over"), (status = 422)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409, description = "It was answered before, or is over"), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn answer_permission(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path((id, thread, request)): Path<(SessionId, ThreadId, u64)>,
+    Path((_id, thread, request)): Path<(SessionId, ThreadId, u64)>,
     Json(sent): Json<Value>,
 ) -> Result<StatusCode, Failure> {
-    let answer = body(&app, &caller, id, &sent).await?;
+    let answer = body(&app, &caller, &sent).await?;
     let answered = Act::Answer {
         thread,
         request,
         answer,
     };
-    act(&app, &caller, id, answered).await
+    act(&app, &caller, answered).await
 }
 
 /// Sets the agent's mode: one of those that it named.
 #[utoipa::path(put, path = "/api/v1/sessions/{id}/mode", tag = "agents",
     params(("id" = SessionId, Path, description = "The session")), request_body = SetModeRequest,
-    responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 422)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn set_mode(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
     Json(sent): Json<Value>,
 ) -> Result<StatusCode, Failure> {
-    let SetModeRequest { mode } = body(&app, &caller, id, &sent).await?;
-    act(&app, &caller, id, Act::SetMode { mode }).await
+    let SetModeRequest { mode } = body(&app, &caller, &sent).await?;
+    act(&app, &caller, Act::SetMode { mode }).await
 }
 
 /// Sets the model that the agent works with: one of those that it named.
 #[utoipa::path(put, path = "/api/v1/sessions/{id}/agent-model", tag = "agents",
     params(("id" = SessionId, Path, description = "The session")), request_body = SetAgentModelRequest,
-    responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 422)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn set_model(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
     Json(sent): Json<Value>,
 ) -> Result<StatusCode, Failure> {
-    let SetAgentModelRequest { model } = body(&app, &caller, id, &sent).await?;
-    act(&app, &caller, id, Act::SetModel { model }).await
+    let SetAgentModelRequest { model } = body(&app, &caller, &sent).await?;
+    act(&app, &caller, Act::SetModel { model }).await
 }
 
 /// Stops the agent's process; a turn in flight fails. It starts with the next prompt.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/agent/stop", tag = "agents",
     params(("id" = SessionId, Path, description = "The session")),
-    responses((status = 204), (status = 401), (status = 404), (status = 409)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn stop_agent(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
 ) -> Result<StatusCode, Failure> {
-    act(&app, &caller, id, Act::Stop { restart: false }).await
+    act(&app, &caller, Act::Stop { restart: false }).await
 }
 
 /// Stops the agent's process and starts it again; a turn in flight fails.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/agent/restart", tag = "agents",
     params(("id" = SessionId, Path, description = "The session")),
-    responses((status = 204), (status = 401), (status = 404), (status = 409)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn restart_agent(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
 ) -> Result<StatusCode, Failure> {
-    act(&app, &caller, id, Act::Stop { restart: true }).await
+    act(&app, &caller, Act::Stop { restart: true }).await
 }

@@ -8,15 +8,14 @@ use futures_util::{Stream, stream};
 use helix_proto::{SessionId, session::SessionEvent};
 use http::HeaderMap;
 use serde::Deserialize;
-use tokio::time::Interval;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Caller, Failure, Path, Query,
-    access::SessionsKey,
-    streams::{self, Open},
+    Failure, Query,
+    access::{InSession, Read},
+    streams::{Checks, Open},
 };
-use crate::{App, auth::Identity, sessions::Follower};
+use crate::{App, sessions::Follower};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -36,12 +35,11 @@ struct EventsQuery {
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/events", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session"),
         ("after" = Option<u64>, Query, description = "The last event already known; all if absent. `Last-Event-ID` goes before it.")),
-    responses((status = 200, body = SessionEvent, content_type = "text/event-stream"), (status = 401), (status = 404), (status = 429)),
+    responses((status = 200, body = SessionEvent, content_type = "text/event-stream"), (status = 401), (status = 403), (status = 404), (status = 429)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn events(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Read>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, Failure> {
@@ -51,12 +49,10 @@ async fn events(
     let after = last.unwrap_or(query.after);
     let most = app.options().limits.streams_per_user;
     let open = app.streams().open(caller.user_id, most)?;
-    let follower = app.sessions().follow(caller.user_id, id, after).await?;
     let reader = Reader {
-        identity: (*caller).clone(),
-        ticks: streams::ticks(),
+        follower: app.sessions().follow(caller.id, after),
+        checks: Checks::of(&app, &caller.found.grant),
         app,
-        follower,
         _open: open,
     };
     Ok(Sse::new(stream::unfold(reader, Reader::next)))
@@ -65,9 +61,8 @@ async fn events(
 /// One browser that follows one log.
 struct Reader {
     app: App,
-    identity: Identity,
     follower: Follower,
-    ticks: Interval,
+    checks: Checks,
     _open: Open,
 }
 
@@ -79,10 +74,7 @@ impl Reader {
         tokio::select! {
             biased;
             () = draining.cancelled() => None,
-            _ = self.ticks.tick() => {
-                let may = streams::may_go_on(&self.app, &self.identity).await;
-                may.then(|| (Ok(Event::default().comment("")), self))
-            }
+            may = self.checks.next() => may.then(|| (Ok(Event::default().comment("")), self)),
             event = self.follower.next() => match event {
                 Ok(Some(event)) => Some((sse(&event), self)),
                 Ok(None) => None,

@@ -14,7 +14,7 @@ use axum::{
 use futures_util::SinkExt as _;
 use helix_base::TaskGroup;
 use helix_proto::{
-    SessionId,
+    SandboxId, SessionId,
     auth::Role,
     live::{ClientMessage, ServerMessage},
     session::SessionEvent,
@@ -36,6 +36,7 @@ use crate::{
     auth::Identity,
     events::{Notice, Received, Subscription, Topic},
     sessions::Follower,
+    sharing::{Grant, Right},
 };
 
 /// The longest message of a client.
@@ -100,15 +101,25 @@ async fn live(
 /// Why a connection ends.
 struct Goodbye(u16, &'static str);
 
+/// A session that is followed, for as long as it is.
+struct Followed {
+    grant: Grant,
+    /// Of another's session, the sandbox that its agent works in.
+    sandbox: Option<SandboxId>,
+    _stop: DropGuard,
+}
+
 struct Connection {
     app: App,
     identity: Identity,
     tasks: TaskGroup,
-    followed: HashMap<SessionId, DropGuard>,
-    outgoing: mpsc::Sender<Vec<Message>>,
-    incoming: mpsc::Receiver<Vec<Message>>,
+    followed: HashMap<SessionId, Followed>,
+    outgoing: mpsc::Sender<(SessionId, Vec<Message>)>,
+    incoming: mpsc::Receiver<(SessionId, Vec<Message>)>,
     own: Box<dyn Subscription>,
     fleet: Box<dyn Subscription>,
+    /// All sandboxes, once a session is followed that another shares.
+    sandboxes: Option<Box<dyn Subscription>>,
     ticks: Interval,
     heard_at: Instant,
     _open: Open,
@@ -121,6 +132,7 @@ impl Connection {
         Self {
             own: bus.subscribe(Topic::User(identity.user_id)),
             fleet: bus.subscribe(Topic::Fleet),
+            sandboxes: None,
             tasks: app.foundation().tasks.child(),
             followed: HashMap::new(),
             ticks: streams::ticks(),
@@ -158,7 +170,9 @@ impl Connection {
                     if let Err(goodbye) = self.check().await {
                         return Some(goodbye);
                     }
-                    vec![Message::Ping(bytes::Bytes::new())]
+                    let mut messages = self.unfollow_what_is_over().await;
+                    messages.push(Message::Ping(bytes::Bytes::new()));
+                    messages
                 }
                 message = socket.recv() => {
                     self.heard_at = Instant::now();
@@ -168,8 +182,20 @@ impl Connection {
                         Ok(_) => Vec::new(),
                     }
                 }
-                messages = self.incoming.recv() => messages.unwrap_or_default(),
+                messages = self.incoming.recv() => match messages {
+                    Some((session, messages)) if self.followed.contains_key(&session) => messages,
+                    _ => Vec::new(),
+                },
+                received = next_of(&mut self.sandboxes) => match received {
+                    Some(Received::Notice(notice)) => texts(self.of_shared(&notice)),
+                    Some(Received::Missed) | None => return Some(Goodbye(code::AGAIN, "too slow")),
+                },
                 received = self.own.next() => match received {
+                    Some(Received::Notice(Notice::SharesChanged)) => {
+                        let mut messages = self.unfollow_what_is_over().await;
+                        messages.extend(texts(self.translate(&Notice::SharesChanged)));
+                        messages
+                    }
                     Some(Received::Notice(notice)) => texts(self.translate(&notice)),
                     Some(Received::Missed) | None => return Some(Goodbye(code::AGAIN, "too slow")),
                 },
@@ -198,12 +224,6 @@ impl Connection {
 
     /// Acts on a message of the client.
     async fn hear(&mut self, text: &str) -> Option<ServerMessage> {
-        let refuse = |session_id, message: &str| {
-            Some(ServerMessage::Error {
-                session_id,
-                message: message.to_owned(),
-            })
-        };
         match serde_json::from_str(text) {
             Ok(ClientMessage::Follow { session_id, after }) => {
                 if !self.followed.contains_key(&session_id) && self.followed.len() >= FOLLOWED {
@@ -212,16 +232,12 @@ impl Connection {
                         "too many sessions are followed: unfollow one",
                     );
                 }
-                match self
-                    .app
-                    .sessions()
-                    .follow(self.identity.user_id, session_id, after)
-                    .await
-                {
-                    Ok(follower) => self.follow(session_id, follower),
-                    Err(failure) => return refuse(Some(session_id), &failure.error().message),
-                }
-                None
+                // Listens first: what ends the right meanwhile is heard.
+                let follower = self.app.sessions().follow(session_id, after);
+                let followed = self.follow(session_id, follower).await;
+                followed
+                    .err()
+                    .and_then(|failure| refuse(Some(session_id), &failure.error().message))
             }
             Ok(ClientMessage::Unfollow { session_id }) => {
                 self.followed.remove(&session_id);
@@ -231,16 +247,56 @@ impl Connection {
         }
     }
 
+    /// Follows sessions no more that are not shared any more. What is said of each.
+    async fn unfollow_what_is_over(&mut self) -> Vec<Message> {
+        let mut over = Vec::new();
+        for (id, Followed { grant, .. }) in &self.followed {
+            if !self.app.sharing().sees(grant).await {
+                over.push(*id);
+            }
+        }
+        let mut messages = Vec::new();
+        for id in over {
+            self.followed.remove(&id);
+            let message = "the session is not shared with you any more";
+            messages.extend(texts(refuse(Some(id), message)));
+        }
+        messages
+    }
+
     /// Sends a log's events from a task of its own, until it is unfollowed.
-    fn follow(&mut self, session_id: SessionId, mut follower: Follower) {
+    async fn follow(
+        &mut self,
+        session_id: SessionId,
+        mut follower: Follower,
+    ) -> Result<(), Failure> {
+        let found = self
+            .app
+            .sharing()
+            .session(&self.identity, session_id)
+            .await?;
+        let mut sandbox = None;
+        if found.grant.right() < Right::Own {
+            let session = self.app.sessions().get(found.owner, session_id).await?;
+            sandbox = session.agent.map(|agent| agent.sandbox_id);
+            let bus = &self.app.foundation().bus;
+            let listens = || bus.subscribe(Topic::Sandboxes);
+            self.sandboxes.get_or_insert_with(listens);
+        }
         let outgoing = self.outgoing.clone();
         let stop = CancellationToken::new();
-        self.followed.insert(session_id, stop.clone().drop_guard());
+        let _stop = stop.clone().drop_guard();
+        let followed = Followed {
+            grant: found.grant,
+            sandbox,
+            _stop,
+        };
+        self.followed.insert(session_id, followed);
         self.tasks.spawn("follow a session", async move {
             let following = async {
                 while let Ok(Some(events)) = follower.more().await {
                     for messages in batches(session_id, events) {
-                        if outgoing.send(messages).await.is_err() {
+                        if outgoing.send((session_id, messages)).await.is_err() {
                             return;
                         }
                     }
@@ -248,6 +304,20 @@ impl Connection {
             };
             stop.run_until_cancelled(following).await;
         });
+        Ok(())
+    }
+
+    /// What a notice about any sandbox is to this user: something, where a session is followed
+    /// that another shares.
+    fn of_shared(&self, notice: &Notice) -> Option<ServerMessage> {
+        let id = match notice {
+            Notice::SandboxChanged { sandbox } => sandbox.id,
+            Notice::SandboxDeleted { sandbox_id } => *sandbox_id,
+            _ => return None,
+        };
+        let mut followed = self.followed.values();
+        let shared = followed.any(|followed| followed.sandbox == Some(id));
+        shared.then(|| self.translate(notice)).flatten()
     }
 
     /// What a notice is to this user.
@@ -268,6 +338,7 @@ impl Connection {
             Notice::SandboxDeleted { sandbox_id } => Some(ServerMessage::SandboxDeleted {
                 sandbox_id: *sandbox_id,
             }),
+            Notice::SharesChanged => Some(ServerMessage::SharesChanged),
             Notice::SnapshotsChanged => Some(ServerMessage::SnapshotsChanged),
             Notice::SandboxHostsChanged => admin.then_some(ServerMessage::SandboxHostsChanged),
             Notice::ModelsChanged => Some(ServerMessage::ModelsChanged),
@@ -305,6 +376,22 @@ fn batches(session_id: SessionId, events: Vec<SessionEvent>) -> impl Iterator<It
         }
         (!messages.is_empty()).then_some(messages)
     })
+}
+
+/// What could not be done, and in which session.
+fn refuse(session_id: Option<SessionId>, message: &str) -> Option<ServerMessage> {
+    Some(ServerMessage::Error {
+        session_id,
+        message: message.to_owned(),
+    })
+}
+
+/// What comes next of something that is not always listened to.
+async fn next_of(subscription: &mut Option<Box<dyn Subscription>>) -> Option<Received> {
+    match subscription {
+        Some(subscription) => subscription.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// As it goes over the socket.

@@ -9,7 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::{
     Failure,
-    streams::{self, Open},
+    streams::{Checks, Open},
 };
 use crate::{App, auth::Identity};
 
@@ -19,11 +19,10 @@ const MEASURE: Duration = Duration::from_secs(2);
 /// Measures for one browser.
 pub(super) struct Meter<T, F> {
     app: App,
-    identity: Identity,
+    checks: Checks,
     measure: F,
     first: Option<T>,
     beat: Interval,
-    ticks: Interval,
     over: bool,
     _open: Open,
 }
@@ -44,6 +43,7 @@ where
     pub(super) async fn stream(
         app: &App,
         identity: &Identity,
+        checks: Checks,
         measure: F,
     ) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>> + use<T, F>>, Failure> {
         let most = app.options().limits.streams_per_user;
@@ -53,11 +53,10 @@ where
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let meter = Self {
             app: app.clone(),
-            identity: identity.clone(),
+            checks,
             measure,
             first: Some(first),
             beat,
-            ticks: streams::ticks(),
             over: false,
             _open: open,
         };
@@ -72,10 +71,7 @@ where
         tokio::select! {
             biased;
             () = draining.cancelled() => None,
-            _ = self.ticks.tick() => {
-                let may = streams::may_go_on(&self.app, &self.identity).await;
-                may.then(|| (Ok(Event::default().comment("")), self))
-            }
+            may = self.checks.next() => may.then(|| (Ok(Event::default().comment("")), self)),
             _ = self.beat.tick() => {
                 let measured = match self.first.take() {
                     Some(first) => Ok(first),

@@ -4,7 +4,10 @@ use axum::extract::State;
 use helix_proto::{SessionId, session::ModelUsage};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Failure, Json, Path, access::SessionsKey};
+use super::{
+    Failure, Json,
+    access::{InSession, Read},
+};
 use crate::App;
 
 /// The routes of this file.
@@ -15,13 +18,11 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// What was asked of models with the keys of a session, those that ended included.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/model-usage", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session")),
-    responses((status = 200, body = ModelUsage), (status = 401), (status = 404)),
+    responses((status = 200, body = ModelUsage), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn model_usage(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Read>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
 ) -> Result<Json<ModelUsage>, Failure> {
-    let session = app.sessions().get(caller.user_id, id).await?;
-    Ok(Json(app.session_keys().usage(session.id).await?))
+    Ok(Json(app.session_keys().usage(caller.id).await?))
 }

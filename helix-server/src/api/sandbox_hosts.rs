@@ -22,6 +22,7 @@ use super::{
     access::{AdminOnly, Public},
     check,
     meter::Meter,
+    streams::Checks,
 };
 use crate::{
     App,
@@ -229,7 +230,8 @@ async fn stats_stream(
 ) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, Failure> {
     let sandboxes = app.sandboxes().clone();
     sandboxes.host(id).await?;
-    Meter::stream(&app, &caller, move || {
+    let checks = Checks::of_caller(&app, &caller);
+    Meter::stream(&app, &caller, checks, move || {
         let sandboxes = sandboxes.clone();
         Box::pin(async move { Ok(sandboxes.client(id)?.use_of_all().await?) })
     })

@@ -13,7 +13,10 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Failure, Json, Path, Query, access::SandboxesKey, extract::typed};
+use super::{
+    Caller, Failure, Json, Query,
+    access::{Drive, InSandbox, Own, Read, SandboxesKey},
+};
 use crate::{App, auth::Identity, sandboxes::Action, store::sandboxes::ListFilter};
 
 mod choices;
@@ -164,7 +167,7 @@ async fn list(
 /// 409 when it would be more than one user may have, 503 when no host has room, which
 /// says why.
 #[utoipa::path(post, path = "/api/v1/sandboxes", tag = "sandboxes", request_body = CreateSandboxRequest,
-    responses((status = 201, body = Sandbox), (status = 401), (status = 404), (status = 409), (status = 422), (status = 503)),
+    responses((status = 201, body = Sandbox), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn create(
     caller: Caller<SandboxesKey>,
@@ -179,14 +182,10 @@ async fn create(
 /// One sandbox.
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = Sandbox), (status = 401), (status = 404)),
+    responses((status = 200, body = Sandbox), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn get(
-    caller: Caller<SandboxesKey>,
-    State(app): State<App>,
-    Path(id): Path<SandboxId>,
-) -> Result<Json<Sandbox>, Failure> {
-    let found = app.sandboxes().find(&caller, id).await?;
+async fn get(caller: InSandbox<Read>, State(app): State<App>) -> Result<Json<Sandbox>, Failure> {
+    let found = app.sandboxes().find(caller.id).await?;
     Ok(Json(app.sandboxes().shown(found)))
 }
 
@@ -195,18 +194,15 @@ async fn get(
 /// than its user may have; 503 where its host has too little left.
 #[utoipa::path(patch, path = "/api/v1/sandboxes/{id}", tag = "sandboxes", request_body = UpdateSandboxRequest,
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = Sandbox), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 200, body = Sandbox), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn update(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Own>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
-    Json(request): Json<serde_json::Value>,
+    Json(mut request): Json<UpdateSandboxRequest>,
 ) -> Result<Json<Sandbox>, Failure> {
-    app.sandboxes().find(&caller, id).await?;
-    let mut request: UpdateSandboxRequest = typed(&request)?;
     request::check_update(&mut request)?;
-    let updated = app.sandboxes().update(&caller, id, request);
+    let updated = app.sandboxes().update(caller.id, request);
     updated.await.map(Json)
 }
 
@@ -214,42 +210,33 @@ async fn update(
 /// cannot be reached now, it is removed there when the host is back.
 #[utoipa::path(delete, path = "/api/v1/sandboxes/{id}", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 204), (status = 401), (status = 404)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn delete(
-    caller: Caller<SandboxesKey>,
-    State(app): State<App>,
-    Path(id): Path<SandboxId>,
-) -> Result<StatusCode, Failure> {
-    app.sandboxes().delete(&caller, id).await?;
+async fn delete(caller: InSandbox<Own>, State(app): State<App>) -> Result<StatusCode, Failure> {
+    app.sandboxes().delete(caller.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Has a sandbox's processes stand still, in memory.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/pause", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = Sandbox), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    responses((status = 200, body = Sandbox), (status = 401), (status = 403), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn pause(
-    caller: Caller<SandboxesKey>,
-    State(app): State<App>,
-    Path(id): Path<SandboxId>,
-) -> Result<Json<Sandbox>, Failure> {
-    let done = app.sandboxes().act(&caller, id, Action::Pause);
+async fn pause(caller: InSandbox<Own>, State(app): State<App>) -> Result<Json<Sandbox>, Failure> {
+    let done = app.sandboxes().act(caller.id, Action::Pause);
     done.await.map(Json)
 }
 
 /// Has a paused sandbox's processes go on.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/resume", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = Sandbox), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    responses((status = 200, body = Sandbox), (status = 401), (status = 403), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn resume(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Drive>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
 ) -> Result<Json<Sandbox>, Failure> {
-    let done = app.sandboxes().act(&caller, id, Action::Resume);
+    let done = app.sandboxes().act(caller.id, Action::Resume);
     done.await.map(Json)
 }
 
@@ -257,28 +244,20 @@ async fn resume(
 /// runs.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/start", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = Sandbox), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    responses((status = 200, body = Sandbox), (status = 401), (status = 403), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn start(
-    caller: Caller<SandboxesKey>,
-    State(app): State<App>,
-    Path(id): Path<SandboxId>,
-) -> Result<Json<Sandbox>, Failure> {
-    let done = app.sandboxes().act(&caller, id, Action::Start);
+async fn start(caller: InSandbox<Drive>, State(app): State<App>) -> Result<Json<Sandbox>, Failure> {
+    let done = app.sandboxes().act(caller.id, Action::Start);
     done.await.map(Json)
 }
 
 /// Ends a sandbox's processes; its files are kept.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/stop", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = Sandbox), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    responses((status = 200, body = Sandbox), (status = 401), (status = 403), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn stop(
-    caller: Caller<SandboxesKey>,
-    State(app): State<App>,
-    Path(id): Path<SandboxId>,
-) -> Result<Json<Sandbox>, Failure> {
-    let done = app.sandboxes().act(&caller, id, Action::Stop);
+async fn stop(caller: InSandbox<Own>, State(app): State<App>) -> Result<Json<Sandbox>, Failure> {
+    let done = app.sandboxes().act(caller.id, Action::Stop);
     done.await.map(Json)
 }
 
@@ -286,16 +265,15 @@ async fn stop(
 /// the same policy and limits.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/fork", tag = "sandboxes", request_body = NameRequest,
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 201, body = Sandbox), (status = 401), (status = 404), (status = 409), (status = 422), (status = 503)),
+    responses((status = 201, body = Sandbox), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn fork(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Own>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
     Json(request): Json<NameRequest>,
 ) -> Result<(StatusCode, Json<Sandbox>), Failure> {
     let name = request::name(request.name.as_deref())?;
-    let fork = app.sandboxes().fork(&caller, id, name).await?;
+    let fork = app.sandboxes().fork(&caller, caller.id, name).await?;
     Ok((StatusCode::CREATED, Json(fork)))
 }
 
@@ -317,15 +295,16 @@ impl Tail {
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/logs", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"),
         ("tail" = Option<u32>, Query, description = "How many of the last lines, at most 10,000; 100 if absent")),
-    responses((status = 200, body = SandboxLog), (status = 401), (status = 404), (status = 502), (status = 503)),
+    responses((status = 200, body = SandboxLog), (status = 401), (status = 403), (status = 404), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn log(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Drive>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
     Query(query): Query<Tail>,
 ) -> Result<Json<SandboxLog>, Failure> {
-    let sandbox = app.sandboxes().find(&caller, id).await?;
+    let sandbox = app.sandboxes().find(caller.id).await?;
     let client = app.sandboxes().client(sandbox.host_id)?;
-    Ok(Json(client.logs(id, query.tail.min(MAX_TAIL)).await?))
+    Ok(Json(
+        client.logs(caller.id, query.tail.min(MAX_TAIL)).await?,
+    ))
 }

@@ -11,8 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Caller, Failure, Json, Path,
-    access::{Member, SandboxesKey},
-    extract::typed,
+    access::{InSandbox, Member, Own},
 };
 use crate::App;
 
@@ -80,11 +79,10 @@ async fn delete(
     responses((status = 200, body = SandboxSecrets), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn given(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Own>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
 ) -> Result<Json<SandboxSecrets>, Failure> {
-    let names = app.sandboxes().secrets_of(&caller, id).await?;
+    let names = app.sandboxes().secrets_of(&caller, caller.id).await?;
     Ok(Json(SandboxSecrets { names }))
 }
 
@@ -96,16 +94,16 @@ async fn given(
     responses((status = 200, body = SandboxSecrets), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn give(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Own>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
-    Json(request): Json<serde_json::Value>,
+    Json(chosen): Json<SandboxSecrets>,
 ) -> Result<Json<SandboxSecrets>, Failure> {
-    app.sandboxes().find(&caller, id).await?;
-    let chosen: SandboxSecrets = typed(&request)?;
+    let id = caller.id;
     let sandboxes = app.sandboxes();
-    sandboxes.choose_secrets(&caller, id, &chosen.names).await?;
+    sandboxes
+        .choose_secrets(&caller, caller.id, &chosen.names)
+        .await?;
     app.agents().secrets_changed(&[id]).await;
-    let names = sandboxes.secrets_of(&caller, id).await?;
+    let names = sandboxes.secrets_of(&caller, caller.id).await?;
     Ok(Json(SandboxSecrets { names }))
 }

@@ -1,5 +1,7 @@
 //! Conversations: make, list, change, delete.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use helix_proto::{
@@ -12,9 +14,18 @@ use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Caller, Failure, Json, Path, Query, access::SessionsKey, check, sandboxes::request as sandbox,
+    Caller, Failure, Json, Query,
+    access::{InSession, Own, Read, SessionsKey},
+    check,
+    sandboxes::request as sandbox,
 };
-use crate::{App, agents::NewSession, inference::DEFAULT_MODEL, store::sessions::ListCursor};
+use crate::{
+    App,
+    agents::NewSession,
+    inference::DEFAULT_MODEL,
+    sharing::SessionGrant,
+    store::sessions::{ListCursor, Listed},
+};
 
 /// Items of a page, unless the caller wants fewer.
 const PAGE: u32 = 50;
@@ -41,6 +52,9 @@ struct ListQuery {
     /// Items of the page. 1 to 200; 50 if absent.
     #[serde(default)]
     limit: Option<u32>,
+    /// Whether those of others are listed that are shared with the caller, not one's own.
+    #[serde(default)]
+    shared: bool,
 }
 
 fn encode(cursor: ListCursor) -> String {
@@ -57,11 +71,12 @@ fn decode(text: &str) -> Option<ListCursor> {
     })
 }
 
-/// One's own sessions, last changed first.
+/// One's own sessions, or those that others share, last changed first.
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(
         ("q" = Option<String>, Query, description = "Only those whose title or messages contain this. At most 200 characters."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
-        ("limit" = Option<u32>, Query, description = "Items of the page. 1 to 200; 50 if absent.")),
+        ("limit" = Option<u32>, Query, description = "Items of the page. 1 to 200; 50 if absent."),
+        ("shared" = Option<bool>, Query, description = "Whether those of others are listed that are shared with the caller, not one's own; a page of them may have fewer items than it could")),
     responses((status = 200, body = Page<Session>), (status = 401), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn list(
@@ -88,10 +103,11 @@ async fn list(
         .cursor
         .map(|text| decode(&text).ok_or_else(invalid))
         .transpose()?;
-    let mut items = app
-        .sessions()
-        .list(caller.user_id, search, after, limit + 1)
-        .await?;
+    let whose = match query.shared {
+        false => Listed::Own(caller.user_id),
+        true => Listed::SharedWith(caller.user_id),
+    };
+    let mut items = app.sessions().list(whose, search, after, limit + 1).await?;
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
     let next_cursor = items.last().filter(|_| more).map(|last| {
@@ -100,7 +116,31 @@ async fn list(
             id: last.id,
         })
     });
+    if query.shared {
+        let mut shared: HashMap<_, _> = app
+            .sharing()
+            .with(caller.user_id)
+            .await?
+            .into_iter()
+            .collect();
+        // What a share that has ended was for is not listed.
+        items.retain_mut(|session| {
+            session.shared = shared.remove(&session.id);
+            session.shared.is_some()
+        });
+    }
     Ok(Json(Page { items, next_cursor }))
+}
+
+/// A session as its owner, or somebody whom it is shared with, sees it.
+pub(super) async fn shown(
+    app: &App,
+    found: &SessionGrant,
+    id: SessionId,
+) -> Result<Session, Failure> {
+    let mut session = app.sessions().get(found.owner, id).await?;
+    session.shared = app.sharing().shown(found).await?;
+    Ok(session)
 }
 
 /// The longest path and the longest URL of a repository, in bytes.
@@ -167,25 +207,20 @@ async fn create(
 /// One session.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session")),
-    responses((status = 200, body = Session), (status = 401), (status = 404)),
+    responses((status = 200, body = Session), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
-async fn get(
-    caller: Caller<SessionsKey>,
-    State(app): State<App>,
-    Path(id): Path<SessionId>,
-) -> Result<Json<Session>, Failure> {
-    app.sessions().get(caller.user_id, id).await.map(Json)
+async fn get(caller: InSession<Read>, State(app): State<App>) -> Result<Json<Session>, Failure> {
+    shown(&app, &caller.found, caller.id).await.map(Json)
 }
 
 /// Changes title or model of a session.
 #[utoipa::path(patch, path = "/api/v1/sessions/{id}", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session")), request_body = UpdateSessionRequest,
-    responses((status = 200, body = Session), (status = 401), (status = 404), (status = 422)),
+    responses((status = 200, body = Session), (status = 401), (status = 403), (status = 404), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn update(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Own>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
     Json(request): Json<UpdateSessionRequest>,
 ) -> Result<Json<Session>, Failure> {
     let title = request
@@ -198,7 +233,7 @@ async fn update(
         .transpose()?;
     let session = app
         .sessions()
-        .update(caller.user_id, id, title, model)
+        .update(caller.owner(), caller.id, title, model)
         .await?;
     // What the session's key says of its model is read again.
     app.auth().forget_session_key(session.id);
@@ -209,17 +244,16 @@ async fn update(
 /// a sandbox that was made for the session is deleted.
 #[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session")),
-    responses((status = 204), (status = 401), (status = 404)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
-async fn delete(
-    caller: Caller<SessionsKey>,
-    State(app): State<App>,
-    Path(id): Path<SessionId>,
-) -> Result<StatusCode, Failure> {
-    match app.sessions().get(caller.user_id, id).await?.agent {
-        None => app.sessions().delete(caller.user_id, id).await?,
-        Some(agent) => app.agents().delete(&caller, id, &agent).await?,
+async fn delete(caller: InSession<Own>, State(app): State<App>) -> Result<StatusCode, Failure> {
+    let (owner, id) = (caller.owner(), caller.id);
+    let shares = app.sharing().list(id).await?;
+    match app.sessions().get(owner, id).await?.agent {
+        None => app.sessions().delete(owner, id).await?,
+        Some(agent) => app.agents().delete(owner, id, &agent).await?,
     }
+    app.sharing().over(&shares);
     app.auth().forget_session_key(id);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,7 +8,12 @@ use helix_proto::{
 use http::StatusCode;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Caller, Failure, Json, Path, access::SessionsKey, check, extract::MostBytes};
+use super::{
+    Failure, Json, Path,
+    access::{Drive, InSession, Read},
+    check,
+    extract::MostBytes,
+};
 use crate::{App, sessions::Ask};
 
 /// The longest message, in bytes.
@@ -43,26 +48,25 @@ fn content(text: String) -> Result<String, Failure> {
 /// The turns of a session that stand, oldest first.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/messages", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session")),
-    responses((status = 200, body = SessionMessages), (status = 401), (status = 404)),
+    responses((status = 200, body = SessionMessages), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn messages(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Read>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
 ) -> Result<Json<SessionMessages>, Failure> {
-    app.sessions().messages(caller.user_id, id).await.map(Json)
+    let messages = app.sessions().messages(caller.owner(), caller.id);
+    messages.await.map(Json)
 }
 
 /// Asks something. The answer comes as events; the turn goes on even if the
 /// caller leaves.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/messages", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session")), request_body = SendMessageRequest,
-    responses((status = 202, body = Turn), (status = 401), (status = 404), (status = 409, description = "A turn is in flight"), (status = 413), (status = 422)),
+    responses((status = 202, body = Turn), (status = 401), (status = 403), (status = 404), (status = 409, description = "A turn is in flight"), (status = 413), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn send(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
     Json(request): Json<SendMessageRequest>,
 ) -> Result<(StatusCode, Json<Turn>), Failure> {
     let key = request.idempotency_key;
@@ -76,7 +80,7 @@ async fn send(
             .map(|key| check::line("idempotency_key", &key, 64))
             .transpose()?,
     };
-    let turn = app.sessions().ask(caller.user_id, id, ask).await?;
+    let turn = app.sessions().ask(caller.owner(), caller.id, ask).await?;
     Ok((StatusCode::ACCEPTED, Json(turn)))
 }
 
@@ -84,15 +88,15 @@ async fn send(
 /// stays. A turn that has ended is left as it is.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/turns/{turn}/cancel", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session"), ("turn" = TurnId, Path, description = "The turn")),
-    responses((status = 200, body = Turn), (status = 401), (status = 404)),
+    responses((status = 200, body = Turn), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn cancel(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path((id, turn)): Path<(SessionId, TurnId)>,
+    Path((_id, turn)): Path<(SessionId, TurnId)>,
 ) -> Result<Json<Turn>, Failure> {
     app.sessions()
-        .cancel(caller.user_id, id, turn)
+        .cancel(caller.owner(), caller.id, turn)
         .await
         .map(Json)
 }
@@ -100,16 +104,16 @@ async fn cancel(
 /// Asks the same again: the turn and all after it give way to a new one.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/turns/{turn}/regenerate", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session"), ("turn" = TurnId, Path, description = "The turn")),
-    responses((status = 202, body = Turn), (status = 401), (status = 404), (status = 409, description = "A turn is in flight")),
+    responses((status = 202, body = Turn), (status = 401), (status = 403), (status = 404), (status = 409, description = "A turn is in flight")),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn regenerate(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path((id, turn)): Path<(SessionId, TurnId)>,
+    Path((_id, turn)): Path<(SessionId, TurnId)>,
 ) -> Result<(StatusCode, Json<Turn>), Failure> {
     let turn = app
         .sessions()
-        .ask_again(caller.user_id, id, turn, None)
+        .ask_again(caller.owner(), caller.id, turn, None)
         .await?;
     Ok((StatusCode::ACCEPTED, Json(turn)))
 }
@@ -118,18 +122,18 @@ async fn regenerate(
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/turns/{turn}/edit", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session"), ("turn" = TurnId, Path, description = "The turn")),
     request_body = EditTurnRequest,
-    responses((status = 202, body = Turn), (status = 401), (status = 404), (status = 409, description = "A turn is in flight"), (status = 413), (status = 422)),
+    responses((status = 202, body = Turn), (status = 401), (status = 403), (status = 404), (status = 409, description = "A turn is in flight"), (status = 413), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn edit(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path((id, turn)): Path<(SessionId, TurnId)>,
+    Path((_id, turn)): Path<(SessionId, TurnId)>,
     Json(request): Json<EditTurnRequest>,
 ) -> Result<(StatusCode, Json<Turn>), Failure> {
     let content = content(request.content)?;
     let turn = app
         .sessions()
-        .ask_again(caller.user_id, id, turn, Some(content))
+        .ask_again(caller.owner(), caller.id, turn, Some(content))
         .await?;
     Ok((StatusCode::ACCEPTED, Json(turn)))
 }

@@ -21,6 +21,9 @@ pub(crate) const SIGN_IN: &str = "hxc_";
 /// The prefix of tokens in one-time links.
 pub(crate) const LINK: &str = "hxl_";
 
+/// The prefix of tokens in links that share a session.
+pub(crate) const SHARE: &str = "hxh_";
+
 /// The prefix of tokens that open a server in a sandbox once.
 pub(crate) const PORT_TOKEN: &str = "hxp_";
 /// The prefix of cookies that open a server in a sandbox.

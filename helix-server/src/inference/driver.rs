@@ -20,7 +20,7 @@ use helix_proto::{
 use helix_scheduler::{
     Action, Decision, Event, Outcome, RejectReason, RequestSpec, Scheduler, Stage,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::body::{End, Hold};
@@ -30,8 +30,10 @@ use crate::{
     store::models::StoredNeed,
 };
 
-/// How often time passes for the scheduler.
+/// How often time passes for the scheduler, and how often while no request waits or is in flight: an
+/// idle control plane is to cost next to nothing.
 const TICK: Duration = Duration::from_millis(250);
+const QUIET_TICK: Duration = Duration::from_secs(2);
 
 /// When a user of whom too many requests wait may try again.
 const RETRY_AFTER_MS: u64 = 2_000;
@@ -62,6 +64,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     fleet: Fleet,
     learned: mpsc::Sender<StoredNeed>,
+    /// Something happened.
+    stirred: Notify,
     /// How many requests of one user may wait.
     per_user: u32,
 }
@@ -109,6 +113,7 @@ impl Driver {
             clock,
             fleet,
             learned,
+            stirred: Notify::new(),
             per_user,
         };
         (
@@ -131,11 +136,13 @@ impl Driver {
     }
 
     async fn tick(&self, bus: Arc<dyn Bus>) {
-        let mut timer = tokio::time::interval(TICK);
-        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut shown = (0, 0);
         loop {
-            timer.tick().await;
+            if shown == (0, 0) {
+                let stirred = self.inner.stirred.notified();
+                let _ = tokio::time::timeout(QUIET_TICK - TICK, stirred).await;
+            }
+            tokio::time::sleep(TICK).await;
             self.apply(Event::Tick);
             self.tell_who_waits();
             let now = self.ask(|scheduler| (scheduler.waiting(), scheduler.running()));
@@ -176,6 +183,9 @@ impl Driver {
 
     /// Tells the scheduler what happened and does what it decides.
     pub(super) fn apply(&self, event: Event) {
+        if !matches!(event, Event::Tick) {
+            self.inner.stirred.notify_one();
+        }
         let mut core = self.lock();
         let answers = self.handle(&mut core, event);
         drop(core);

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::wire;
 
@@ -15,8 +14,6 @@ pub struct SandboxOptions {
     /// own: `{port}-{sandbox}.` and this. Its names must lead to the control plane. If
     /// absent, servers are reached below the control plane's own paths only.
     pub ports_domain: Option<String>,
-    /// Where the control plane is, for agents in sandboxes that ask models; `public_url` if absent.
-    pub api_url: Option<Url>,
     /// Sandboxes of one user.
     pub max_per_user: u32,
     /// Those of them that are being made, run or are paused.
@@ -46,7 +43,6 @@ impl Default for SandboxOptions {
     fn default() -> Self {
         Self {
             ports_domain: None,
-            api_url: None,
             max_per_user: 50,
             max_running_per_user: 20,
             max_cpu_millis_per_user: 64_000,

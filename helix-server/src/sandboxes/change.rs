@@ -11,7 +11,7 @@ use super::{
     life::{overcommit, placeable},
     quota,
 };
-use crate::{api::Failure, auth::Identity, machines::Error, store::sandboxes::StoredSandbox};
+use crate::{api::Failure, machines::Error, store::sandboxes::StoredSandbox};
 
 impl Sandboxes {
     /// Changes what a sandbox is called, what it may reach and use, and how long it lives.
@@ -21,11 +21,10 @@ impl Sandboxes {
     /// changed before stays so.
     pub(crate) async fn update(
         &self,
-        caller: &Identity,
         id: SandboxId,
         change: UpdateSandboxRequest,
     ) -> Result<Sandbox, Failure> {
-        let sandbox = self.find(caller, id).await?;
+        let sandbox = self.find(id).await?;
         if let Some(name) = &change.name {
             self.inner.store.rename_sandbox(id, name).await?;
             self.tell_of(id).await?;
@@ -45,7 +44,7 @@ impl Sandboxes {
             self.inner.store.set_sandbox_egress(id, &egress).await?;
             self.tell_of(id).await?;
         }
-        let sandbox = self.find(caller, id).await?;
+        let sandbox = self.find(id).await?;
         Ok(self.shown(sandbox))
     }
 

@@ -39,7 +39,7 @@ impl Sandboxes {
         id: SandboxId,
         name: Option<String>,
     ) -> Result<Snapshot, Failure> {
-        let sandbox = self.find(caller, id).await?;
+        let sandbox = self.find(id).await?;
         if !sandbox.made || sandbox.state == SandboxState::Creating {
             return Err(Failure::conflict(
                 "the sandbox is being made, or was never made: nothing of it can be kept",

@@ -1,6 +1,10 @@
 //! Ends what takes too long, and tries again what must be done.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use helix_proto::{
     SandboxId,
@@ -10,11 +14,11 @@ use tokio::time::MissedTickBehavior;
 
 use super::Sandboxes;
 
-/// How often deadlines are looked at.
+/// How long after one look at the deadlines the next is at least.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How often a removal is tried again that did not work, in looks.
-const TRY_AGAIN: u32 = 120;
+/// How often a removal is tried again that did not work.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 impl Sandboxes {
     pub(super) fn spawn_watchdog(&self) {
@@ -26,29 +30,41 @@ impl Sandboxes {
     }
 
     async fn watch(self) {
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut looked = 0_u32;
+        let mut again = tokio::time::interval(TRY_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first is at once.
+        again.tick().await;
         loop {
-            looks.tick().await;
-            for (at_ms, id) in self.due() {
-                self.time_out(at_ms, id).await;
-            }
-            looked = looked.wrapping_add(1);
-            if looked.is_multiple_of(TRY_AGAIN) {
-                self.remove_leftovers().await;
+            tokio::select! {
+                _ = again.tick() => self.remove_leftovers().await,
+                () = self.inner.expecting.notified() => {}
+                () = tokio::time::sleep(self.until_due()) => {
+                    for (at_ms, id) in self.due() {
+                        self.time_out(at_ms, id).await;
+                    }
+                }
             }
         }
+    }
+
+    pub(super) fn deadlines(&self) -> MutexGuard<'_, BTreeSet<(u64, SandboxId)>> {
+        let deadlines = &self.inner.deadlines;
+        deadlines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long to wait for the first deadline.
+    fn until_due(&self) -> Duration {
+        let now_ms = self.inner.clock.now_ms();
+        let first = self.deadlines().first().copied();
+        first.map_or(TRY_AGAIN, |(at_ms, _)| {
+            LOOK.max(Duration::from_millis(at_ms.saturating_sub(now_ms)))
+        })
     }
 
     /// The deadlines that are over.
     fn due(&self) -> Vec<(u64, SandboxId)> {
         let now_ms = self.inner.clock.now_ms();
-        let mut deadlines = self
-            .inner
-            .deadlines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut deadlines = self.deadlines();
         let mut due = Vec::new();
         while let Some(first) = deadlines.first().copied().filter(|(at, _)| *at <= now_ms) {
             deadlines.remove(&first);
@@ -80,11 +96,7 @@ impl Sandboxes {
             }
             Err(error) => {
                 tracing::warn!(sandbox = %id, %error, "a sandbox that takes too long cannot be ended yet");
-                self.inner
-                    .deadlines
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert((at_ms, id));
+                self.deadlines().insert((at_ms, id));
             }
         }
     }

@@ -8,11 +8,14 @@
 use std::{cmp::Reverse, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use helix_base::{ExposeSecret as _, SecretString};
+use helix_base::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
 /// What stands for a value.
 const REDACTED: &str = "[redacted]";
+
+/// This part of a value tells nothing of it.
+const TELLING: usize = 4;
 
 /// Knows values, and takes them out of text. Cheap to clone.
 #[derive(Clone, Default)]
@@ -59,6 +62,12 @@ impl Redactor {
         }
     }
 
+    /// Whether both know the same values.
+    pub(crate) fn knows_the_same(&self, other: &Self) -> bool {
+        let forms = self.forms.iter().map(ExposeSecret::expose_secret);
+        forms.eq(other.forms.iter().map(ExposeSecret::expose_secret))
+    }
+
     /// Whether it knows no value.
     pub fn is_empty(&self) -> bool {
         self.forms.is_empty()
@@ -74,6 +83,8 @@ impl Redactor {
         RedactedStream {
             redactor: self.clone(),
             held: String::new(),
+            shown: 0,
+            hidden: false,
         }
     }
 
@@ -141,6 +152,9 @@ impl Redactor {
 pub struct RedactedStream {
     redactor: Redactor,
     held: String,
+    /// How much of what is held was shown nevertheless, and whether as no more than a sign.
+    shown: usize,
+    hidden: bool,
 }
 
 impl std::fmt::Debug for RedactedStream {
@@ -158,15 +172,65 @@ impl RedactedStream {
         self.held.push_str(part);
         let until = self.redactor.open_end(&self.held);
         let (out, done) = self.redactor.replaced(&self.held, until);
-        self.held.drain(..done);
-        out
+        self.passed(&out, done)
     }
 
     /// Nothing more comes: what was held back.
     #[must_use = "what was held back is passed on here and nowhere else"]
     pub fn finish(&mut self) -> String {
-        let rest = std::mem::take(&mut self.held);
-        self.redactor.whole(&rest)
+        let out = self.redactor.whole(&self.held);
+        self.passed(&out, self.held.len())
+    }
+
+    /// What is held back is shown now, though it may be the beginning of a value: where it is so
+    /// much that it tells of the value, as a sign. What comes next is still taken to follow on it.
+    #[must_use = "what was held back is passed on here and nowhere else"]
+    pub fn show(&mut self) -> String {
+        let more = self.held[self.shown..].to_owned();
+        self.shown = self.held.len();
+        if more.is_empty() || self.hidden {
+            return String::new();
+        }
+        let mut forms = self.redactor.forms.iter().map(|form| form.expose_secret());
+        let tells = |form: &str| TELLING.saturating_mul(self.held.len()) > form.len();
+        self.hidden = forms.any(|form| form.starts_with(&self.held) && tells(form))
+            || self.redactor.whole(&self.held) != self.held;
+        if self.hidden {
+            return REDACTED.to_owned();
+        }
+        more
+    }
+
+    /// Knows other values from now on.
+    pub(crate) fn renew(&mut self, redactor: &Redactor) {
+        self.redactor = redactor.clone();
+    }
+
+    /// Bytes that are held back and not shown.
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.held.len() - self.shown
+    }
+
+    /// Whether what comes next may follow on something.
+    pub(crate) const fn is_open(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// `done` bytes of what is held became `out`: what of it was not shown before.
+    fn passed(&mut self, out: &str, done: usize) -> String {
+        let shown = self.shown.min(done);
+        let same = out.bytes().zip(self.held[..shown].bytes());
+        let same = same.take_while(|(out, held)| out == held).count();
+        let mut new = &out[out.floor_char_boundary(same)..];
+        // A value began in what was shown.
+        if self.hidden && same < shown {
+            new = new.strip_prefix(REDACTED).unwrap_or(new);
+        }
+        let new = new.to_owned();
+        self.held.drain(..done);
+        self.shown -= shown;
+        self.hidden &= self.shown > 0;
+        new
     }
 }
 
@@ -224,7 +288,53 @@ mod tests {
         assert_eq!(stream.finish(), "");
     }
 
+    #[test]
+    fn what_was_shown_early_is_not_said_again_and_the_rest_of_a_value_is_hidden() {
+        let redactor = redactor(&["ghp_0123456789abcdef"]);
+        let mut stream = redactor.stream();
+        let mut out = stream.push("the key is g");
+        out += &stream.show();
+        assert_eq!(out, "the key is g");
+        out += &stream.push("ood: gh");
+        out += &stream.show();
+        assert_eq!(out, "the key is good: gh");
+        out += &stream.push("p_012345678");
+        out += &stream.show();
+        out += &stream.show();
+        assert_eq!(out, "the key is good: gh[redacted]");
+        out += &stream.push("9abcdef, see");
+        out += &stream.finish();
+        assert_eq!(out, "the key is good: gh[redacted], see");
+    }
+
     proptest! {
+        #[test]
+        fn nothing_is_doubled_and_no_value_passes_where_what_is_held_is_shown_in_between(
+            pieces in proptest::collection::vec("(secret-number-one|secret|number|xyxyxyxz|xy|x|ä| )", 0..12),
+            cuts in proptest::collection::vec((0usize..90, any::<bool>()), 0..12),
+        ) {
+            let redactor = redactor(&["secret-number-one", "xyxyxyxz"]);
+            let text = pieces.concat();
+            let cut = |(at, show)| (text.floor_char_boundary(at), show);
+            let mut cuts: Vec<(usize, bool)> = cuts.into_iter().map(cut).collect();
+            cuts.push((text.len(), false));
+            cuts.sort_unstable();
+            let (mut stream, mut out, mut from) = (redactor.stream(), String::new(), 0);
+            for (at, show) in cuts {
+                out += &stream.push(&text[from..at]);
+                if show {
+                    out += &stream.show();
+                }
+                from = at;
+            }
+            out += &stream.finish();
+            prop_assert!(!out.contains("secret-number-one") && !out.contains("xyxyxyxz"), "{}", out);
+            // What was hidden early stands for a part that was none of a value, or too little of
+            // one; all that is no part of any is there.
+            prop_assert_eq!(out.matches('ä').count(), text.matches('ä').count());
+            prop_assert_eq!(out.matches(' ').count(), text.matches(' ').count());
+        }
+
         #[test]
         fn however_it_is_cut_a_stream_says_what_the_whole_would(
             pieces in proptest::collection::vec("(aab|aabaac|aa|b|c|ä)", 0..12),

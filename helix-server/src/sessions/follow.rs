@@ -64,6 +64,26 @@ impl Follower {
         }
     }
 
+    /// The next event that is there already; `None` at the end of the log. Cancel safe.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn there(&mut self) -> Result<Option<SessionEvent>, store::Error> {
+        self.has_more().await?;
+        Ok(self.ready.pop_front())
+    }
+
+    /// Whether there is another event already.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn has_more(&mut self) -> Result<bool, store::Error> {
+        if self.ready.is_empty() && self.behind {
+            self.read().await?;
+        }
+        Ok(!self.ready.is_empty())
+    }
+
     /// The next events, as many as are at hand: at least one, at most a page or what was appended
     /// at once. `None` when the session was deleted. Cancel safe.
     ///

@@ -1,7 +1,7 @@
 //! The append-only log of each session.
 
 use helix_proto::{
-    SessionId, TurnId, UserId,
+    SessionId, TurnId,
     session::{SessionEvent, SessionEventBody},
 };
 use sqlx::any::AnyRow;
@@ -145,15 +145,5 @@ impl Store {
         most: u32,
     ) -> Result<Vec<SessionEvent>, Error> {
         read(self.pool(), session, after, most).await
-    }
-
-    /// Whether a session is this user's.
-    pub(crate) async fn owns_session(&self, user: UserId, id: SessionId) -> Result<bool, Error> {
-        let found = sqlx::query("SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2")
-            .bind(id.to_string())
-            .bind(user.to_string())
-            .fetch_optional(self.pool())
-            .await?;
-        Ok(found.is_some())
     }
 }

@@ -14,7 +14,7 @@ use super::{
 
 /// What is read of a session, `WHERE` follows.
 macro_rules! select_sessions {
-    ($rest:literal) => {
+    ($($rest:literal),+) => {
         concat!(
             "SELECT s.id, s.title, s.titled, s.model, s.created_at_ms, s.updated_at_ms, s.last_seq,
                 COALESCE((SELECT t.id FROM turns t
@@ -23,7 +23,7 @@ macro_rules! select_sessions {
                     WHERE t.session_id = s.id AND t.state = 'in_flight')) AS active_turn,
                 a.agent, a.title AS agent_title, a.sandbox_id, a.directory, a.owns_sandbox
              FROM sessions s LEFT JOIN session_agents a ON a.session_id = s.id WHERE ",
-            $rest
+            $($rest),+
         )
     };
 }
@@ -44,6 +44,7 @@ pub(super) fn session(row: &AnyRow) -> Result<Session, Error> {
             })
             .transpose()?,
         agent: agent_of(row)?,
+        shared: None,
     })
 }
 
@@ -118,6 +119,31 @@ pub(super) async fn write_back(
     Ok(events)
 }
 
+/// A page of a list of sessions, those of whom `$1` is to be said.
+macro_rules! list_sessions {
+    ($whose:literal) => {
+        select_sessions!(
+            $whose,
+            " AND (s.updated_at_ms < $2 OR (s.updated_at_ms = $2 AND s.id < $3))
+             AND ($4 = '%%' OR s.search_title LIKE $4 ESCAPE '\\' OR EXISTS (
+                SELECT 1 FROM turns t WHERE t.session_id = s.id AND t.replaced = 0
+                AND t.search_text LIKE $4 ESCAPE '\\') OR EXISTS (
+                SELECT 1 FROM agent_turns t WHERE t.session_id = s.id
+                AND t.search_text LIKE $4 ESCAPE '\\'))
+             ORDER BY s.updated_at_ms DESC, s.id DESC LIMIT $5"
+        )
+    };
+}
+
+/// Whose sessions a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listed {
+    /// A user's own.
+    Own(UserId),
+    /// Those of others that are shared with a user, now or before.
+    SharedWith(UserId),
+}
+
 /// Where a page of the list begins: after this session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ListCursor {
@@ -183,32 +209,33 @@ impl Store {
         found.as_ref().map(session).transpose()
     }
 
-    /// The sessions of a user, last changed first; with `search`, those whose
-    /// title or standing turns contain it.
+    /// Sessions, last changed first; with `search`, those whose title or standing turns
+    /// contain it.
     pub(crate) async fn sessions(
         &self,
-        user: UserId,
+        whose: Listed,
         search: &str,
         after: Option<ListCursor>,
         most: u32,
     ) -> Result<Vec<Session>, Error> {
-        let found = sqlx::query(select_sessions!(
-            "s.user_id = $1
-             AND (s.updated_at_ms < $2 OR (s.updated_at_ms = $2 AND s.id < $3))
-             AND ($4 = '%%' OR s.search_title LIKE $4 ESCAPE '\\' OR EXISTS (
-                SELECT 1 FROM turns t WHERE t.session_id = s.id AND t.replaced = 0
-                AND t.search_text LIKE $4 ESCAPE '\\') OR EXISTS (
-                SELECT 1 FROM agent_turns t WHERE t.session_id = s.id
-                AND t.search_text LIKE $4 ESCAPE '\\'))
-             ORDER BY s.updated_at_ms DESC, s.id DESC LIMIT $5"
-        ))
-        .bind(user.to_string())
-        .bind(after.map_or(i64::MAX, |after| row::to_i64(after.updated_at_ms)))
-        .bind(after.map_or_else(String::new, |after| after.id.to_string()))
-        .bind(anywhere(search))
-        .bind(i64::from(most))
-        .fetch_all(self.pool())
-        .await?;
+        let (query, user) = match whose {
+            Listed::Own(user) => (list_sessions!("s.user_id = $1"), user),
+            Listed::SharedWith(user) => (
+                list_sessions!(
+                    "s.id IN (SELECT h.session_id FROM session_shares h
+                        JOIN session_share_people p ON p.share_id = h.id WHERE p.user_id = $1)"
+                ),
+                user,
+            ),
+        };
+        let found = sqlx::query(query)
+            .bind(user.to_string())
+            .bind(after.map_or(i64::MAX, |after| row::to_i64(after.updated_at_ms)))
+            .bind(after.map_or_else(String::new, |after| after.id.to_string()))
+            .bind(anywhere(search))
+            .bind(i64::from(most))
+            .fetch_all(self.pool())
+            .await?;
         found.iter().map(session).collect()
     }
 

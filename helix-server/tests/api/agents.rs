@@ -1,8 +1,11 @@
 //! Sessions with an agent, from the prompt to the log, with a scripted host.
 
+mod hello;
+mod secrets;
+
 use helix_proto::{
     ErrorCode, SessionId, ThreadId, TurnId, TypedId as _,
-    agents::{Command, Entry, PermissionAnswer, TurnEnd, Up},
+    agents::{Command, Down, Entry, PermissionAnswer, TurnEnd, Up},
     page::Page,
     sandbox::{Sandbox, SandboxState},
     session::{Session, SessionAgentState, SessionEvent, SessionEventBody},
@@ -15,7 +18,7 @@ use crate::{
     host::Host,
     person::{Answer, Person, Proof},
     sandboxes::made,
-    world::{API, Kind, World, eventually},
+    world::{Kind, World, eventually},
 };
 
 on_both_databases!(
@@ -25,6 +28,7 @@ on_both_databases!(
     prompts_queue_and_can_be_changed,
     what_a_session_with_an_agent_is_not_for_is_refused,
     what_an_agent_chooses_is_kept_as_it_is,
+    a_host_reads_the_log_for_an_editor_and_hears_what_comes_of_its_wishes,
 );
 
 /// A person with a sandbox on a host that is connected for agents, too.
@@ -169,7 +173,7 @@ async fn a_prompt_becomes_events_a_permission_and_an_end(world: World) {
     assert_eq!(open.sandbox, stage.sandbox.id);
     assert_eq!(open.agent.command, ["opencode", "acp"]);
     let config = &open.agent.environment[0].value;
-    assert!(config.contains(&format!("{API}/v1")), "{config}");
+    assert!(config.contains("{HELIX_API}/v1"), "{config}");
     assert!(config.contains("helix/scripted/m"), "{config}");
     let settings: Value = serde_json::from_str(config).unwrap();
     let key = settings["provider"]["helix"]["options"]["apiKey"].as_str();
@@ -407,6 +411,115 @@ async fn prompts_queue_and_can_be_changed(world: World) {
         .error(ErrorCode::Conflict);
 }
 
+/// A reader of a host, until it has read so much that it waits.
+async fn read(host: &mut AgentHost, thread: ThreadId, after: &mut u64) -> Vec<Entry> {
+    let mut read = Vec::new();
+    loop {
+        let reader = 7;
+        let follow = Up::Follow {
+            thread,
+            reader,
+            after: *after,
+        };
+        host.say(follow).await;
+        let page = loop {
+            match host.hear().await {
+                Down::Log(page) => break page,
+                Down::Acknowledge { .. } | Down::Command { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((page.thread, page.reader), (thread, reader));
+        assert!(page.through > *after);
+        *after = page.through;
+        read.extend(page.entries);
+        if !page.more {
+            return read;
+        }
+    }
+}
+
+async fn a_host_reads_the_log_for_an_editor_and_hears_what_comes_of_its_wishes(world: World) {
+    let mut stage = Stage::new(world).await;
+    let (session, thread, turn) = stage.asked().await;
+    let said = (0..600).map(|number| message(&number.to_string()));
+    for bodies in said.collect::<Vec<_>>().chunks(200) {
+        stage.agents.tell(thread, bodies.to_vec()).await;
+    }
+    stage.agents.all_acknowledged(thread).await;
+    let mut after = 0;
+    let log = read(&mut stage.agents, thread, &mut after).await;
+    assert_eq!(log, entries(&stage.world, session).await);
+    // What an editor wants is in the log, with what it was wanted by, and so is read by all.
+    let want = |text: &str| {
+        let content = json!([{"type": "text", "text": text}]);
+        event(json!({"type": "wanted", "what": "prompt", "content": content}))
+    };
+    let wanted = stage
+        .agents
+        .tell(thread, vec![want("from the editor")])
+        .await;
+    let by = |entry: &Entry| match entry {
+        Entry::PromptQueued { prompt, .. } => prompt.wanted.map(|by| (by.thread, by.seq)),
+        _ => None,
+    };
+    let mut log = Vec::new();
+    while log.iter().find_map(by).is_none() {
+        log.extend(read(&mut stage.agents, thread, &mut after).await);
+    }
+    assert_eq!(log.iter().find_map(by), Some((thread, wanted)));
+    // A mode is an editor's to set, as it is everybody's; an empty prompt is nobody's.
+    let mode = event(json!({"type": "wanted", "what": "set_mode", "mode": "plan"}));
+    let empty = event(json!({"type": "wanted", "what": "prompt", "content": []}));
+    let wanted = stage.agents.tell(thread, vec![mode, empty]).await;
+    let (_, command) = stage.agents.command().await;
+    assert!(matches!(command, Command::SetMode { mode } if mode == "plan"));
+    let (_, command) = stage.agents.command().await;
+    assert!(
+        matches!(&command, Command::Unwanted { wanted: seq, reason } if *seq == wanted && reason.contains("empty")),
+        "{command:?}"
+    );
+    // On the next connection it goes on where it was.
+    stage.agents.reconnect(&stage.world).await;
+    stage.agents.tell(thread, vec![ended(turn)]).await;
+    let ended =
+        |entry: &Entry| matches!(entry, Entry::TurnEnded { turn: other, .. } if *other == turn);
+    while !log.iter().any(ended) {
+        log.extend(read(&mut stage.agents, thread, &mut after).await);
+    }
+    // The threads of others are none of its business.
+    let thread = ThreadId::from_parts(1, 1);
+    let (reader, after) = (8, 0);
+    let follow = Up::Follow {
+        thread,
+        reader,
+        after,
+    };
+    stage.agents.say(follow).await;
+    loop {
+        match stage.agents.hear().await {
+            Down::Forget { thread: other } => break assert_eq!(other, thread),
+            Down::Log(page) => panic!("{page:?}"),
+            _ => {}
+        }
+    }
+    let readers = u64::try_from(helix_proto::agents::MAX_READERS).unwrap();
+    let thread = *stage.agents.threads.keys().next().unwrap();
+    for reader in 0..=readers {
+        let after = u64::MAX >> 1;
+        stage
+            .agents
+            .say(Up::Follow {
+                thread,
+                reader,
+                after,
+            })
+            .await;
+    }
+    let (code, reason) = stage.agents.closed().await;
+    assert_eq!(code, helix_proto::agents::TOO_LARGE, "{reason}");
+}
+
 async fn what_a_session_with_an_agent_is_not_for_is_refused(world: World) {
     let mut stage = Stage::new(world).await;
     let (session, thread, turn) = stage.asked().await;
@@ -462,11 +575,11 @@ async fn what_a_session_with_an_agent_is_not_for_is_refused(world: World) {
     assert_eq!(person.delete(&base).await.status, 204);
     loop {
         match stage.agents.hear().await {
-            helix_proto::agents::Down::Forget { thread: gone } => {
+            Down::Forget { thread: gone } => {
                 assert_eq!(gone, thread);
                 break;
             }
-            helix_proto::agents::Down::Acknowledge { .. } => {}
+            Down::Acknowledge { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -520,9 +633,7 @@ async fn a_host_that_says_what_cannot_be_is_sent_away_with_a_reason() {
     let thread = ThreadId::from_parts(1, 1);
     agents.threads.insert(thread, agent_host::Kept::default());
     agents.tell(thread, vec![message("mine")]).await;
-    assert!(
-        matches!(agents.hear().await, helix_proto::agents::Down::Forget { thread: gone } if gone == thread)
-    );
+    assert!(matches!(agents.hear().await, Down::Forget { thread: gone } if gone == thread));
 
     let newer = AgentHost::connect(&stage.world, &credential).await;
     assert_eq!(agents.closed().await.0, 4001);
@@ -773,6 +884,8 @@ async fn a_repository_that_cannot_be_cloned_ends_the_first_prompt_and_no_other()
     assert_eq!(session.agent.unwrap().directory, "/home/user/hello");
     let turn = prompt(&stage.person, session.id, "fix it").await;
     let log = stage.log(session.id, "the failure", is_over).await;
+    let clones = |entry: &Entry| matches!(entry, Entry::Cloning { .. });
+    assert!(log.iter().any(clones), "{log:?}");
     let ends = ends(&log);
     assert!(
         matches!(&ends[..], [(id, TurnEnd::Failed { reason })]

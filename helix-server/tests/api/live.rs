@@ -177,7 +177,7 @@ pub(crate) async fn next<T>(
         .expect("a message in time")
 }
 
-async fn say(socket: &mut WebSocketStream<BoxedIo>, message: &ClientMessage) {
+pub(crate) async fn say(socket: &mut WebSocketStream<BoxedIo>, message: &ClientMessage) {
     let text = serde_json::to_string(message).unwrap();
     socket.send(Message::Text(text.into())).await.unwrap();
 }

@@ -41,4 +41,5 @@ mod secrets;
 mod serving;
 mod session_keys;
 mod sessions;
+mod sharing;
 mod world;

@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// A documented route: who may call it, by scheme and what the scheme asks for.
-struct Route {
-    method: Method,
-    path: String,
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: String,
     allowed: BTreeMap<String, Vec<String>>,
 }
 
-fn documented() -> Vec<Route> {
+pub(crate) fn documented() -> Vec<Route> {
     let document = serde_json::to_value(helix_server::api::document()).unwrap();
     let mut routes = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -173,7 +173,7 @@ async fn call(person: &Person, route: &Route, path: &str) -> Answer {
 }
 
 /// A request for a WebSocket.
-fn upgrading(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+pub(crate) fn upgrading(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
     request
         .header("connection", "upgrade")
         .header("upgrade", "websocket")
@@ -182,7 +182,7 @@ fn upgrading(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
 }
 
 /// A path with something in each place that names nothing.
-fn filled(path: &str, id: &str) -> String {
+pub(crate) fn filled(path: &str, id: &str) -> String {
     let parts = path
         .split('/')
         .map(|part| if part.starts_with('{') { id } else { part });

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use helix_base::{Outbound, OutboundOptions, ShutdownReport, SystemClock, TaskGroup};
 use helix_server::{
     App, Options, Server,
-    options::{ProviderKind, ProviderOptions, SandboxOptions},
+    options::{ProviderKind, ProviderOptions},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -38,9 +38,6 @@ pub(crate) struct World {
     ended: Option<tokio::task::JoinHandle<Option<ShutdownReport>>>,
 }
 
-/// Where sandboxes would reach it: loopback is another machine in each.
-pub(crate) const API: &str = "http://helix.test";
-
 /// Options of a control plane in a folder.
 pub(crate) fn options(folder: &TempDir) -> Options {
     Options {
@@ -48,10 +45,6 @@ pub(crate) fn options(folder: &TempDir) -> Options {
         listen: "127.0.0.1:0".parse().unwrap(),
         registration_open: true,
         shutdown_budget: Duration::from_secs(6),
-        sandboxes: SandboxOptions {
-            api_url: Some(API.parse().unwrap()),
-            ..SandboxOptions::default()
-        },
         ..Options::default()
     }
 }

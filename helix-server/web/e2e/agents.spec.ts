@@ -57,7 +57,7 @@ test.beforeAll(async ({ browser }) => {
   folder = join(world().folder, 'agents');
   mkdirSync(folder);
   writeFileSync(pidsPath(folder), '');
-  const server = await startServer(folder);
+  const server = await startServer(folder, { HELIX_SERVER_REGISTRATION_OPEN: 'true' });
   url = server.url;
   context = await newContext(browser);
   page = await context.newPage();
@@ -198,5 +198,76 @@ test('everything is in the timeline, and in another browser', async ({ browser }
   await search.fill('written third');
   await expect(seen.getByRole('listitem').filter({ hasText: 'Written: third' })).toBeVisible();
   await expect(seen.getByText(/^1 entry with/)).toBeVisible();
+  await other.close();
+});
+
+test('a second person sees it, then drives it, then does neither', async ({ browser }) => {
+  const other = await newContext(browser);
+  const theirs = await other.newPage();
+  const bob = { email: 'bob@example.com', name: 'Bob', password: 'correct horse battery' };
+  const registered = await other.request.post('/api/v1/auth/register', { headers: OWN, data: bob });
+  expect(registered.ok(), await registered.text()).toBe(true);
+
+  // To see: the log as it goes, without a field to write in.
+  await visit(session);
+  await page.getByRole('button', { name: 'Share', exact: true }).click();
+  const dialog = page.getByRole('dialog', { name: 'Share this session' });
+  await dialog.getByLabel('Email address').fill(bob.email);
+  await dialog.getByRole('button', { name: 'Share', exact: true }).click();
+  await expect(dialog.getByText('Shared with Bob')).toBeVisible();
+  await page.screenshot({ path: test.info().outputPath('shared.png') });
+  await page.keyboard.press('Escape');
+  await theirs.goto('/');
+  const shared = theirs.getByRole('group', { name: 'Shared with you' });
+  await shared.getByRole('link').click();
+  const seen = theirs.getByRole('region', { name: 'Conversation' });
+  await expect(seen.getByText('Written: third')).toBeVisible(DONE);
+  await expect(theirs.getByText('You can look · Ada')).toBeVisible();
+  await send('for both');
+  const asked = theirs.getByRole('region', { name: 'The agent asks for permission' });
+  await expect(asked).toContainText('for both', DONE);
+  await expect(asked.getByRole('button', { name: /^Allow/ })).toBeDisabled();
+  await expect(theirs.getByRole('textbox', { name: 'Prompt for Scripted' })).toHaveCount(0);
+  await expect(theirs.getByRole('tab', { name: 'Terminal' })).toHaveCount(0);
+  await theirs.getByRole('tab', { name: /^Files/ }).click();
+  await expect(theirs.getByRole('button', { name: 'hello.txt', exact: true })).toBeVisible(DONE);
+  await expect(theirs.getByRole('button', { name: 'Upload' })).toHaveCount(0);
+  await theirs.screenshot({ path: test.info().outputPath('seen.png') });
+
+  // To drive: the open page becomes one that answers.
+  await page.getByRole('button', { name: 'Share', exact: true }).click();
+  await dialog.getByRole('combobox', { name: 'What Bob may do' }).click();
+  await page.getByRole('option', { name: 'Drive it' }).click();
+  await expect(theirs.getByText('You can drive · Ada')).toBeVisible(DONE);
+  await asked.getByRole('button', { name: /^Allow/ }).click();
+  await expect(conversation().getByText('Written: for both')).toBeVisible(DONE);
+  const field = theirs.getByRole('textbox', { name: 'Prompt for Scripted' });
+  await field.fill('of Bob');
+  await field.press('Enter');
+  await expect(asked).toContainText('of Bob', DONE);
+  await asked.getByRole('button', { name: /^Reject/ }).click();
+  await theirs.getByRole('tab', { name: 'Terminal' }).click();
+  await theirs.getByRole('button', { name: 'Open a terminal' }).first().click();
+  await expect(theirs.locator('.xterm')).toBeVisible(DONE);
+
+  // Nothing: what is open goes.
+  await dialog.getByRole('button', { name: 'End the share with Bob' }).click();
+  await expect(dialog.getByText('Nobody: the session is yours alone.')).toBeVisible();
+  await expect(theirs.getByRole('heading', { name: 'There is no such session' })).toBeVisible(DONE);
+  await expect(shared).toHaveCount(0);
+  await page.keyboard.press('Escape');
+
+  // A link, for whoever is signed in.
+  await page.getByRole('button', { name: 'Share', exact: true }).click();
+  await dialog.getByRole('radio', { name: /^A link/ }).click();
+  await dialog.getByRole('button', { name: 'Make a link' }).click();
+  const link = (await dialog.getByRole('group', { name: 'The link' }).innerText()).trim();
+  await page.keyboard.press('Escape');
+  await theirs.goto(link);
+  await expect(theirs).toHaveURL(/\/s\/ses_/);
+  await expect(seen.getByText('Written: for both')).toBeVisible(DONE);
+  await theirs.getByRole('button', { name: 'More actions' }).click();
+  await theirs.getByRole('menuitem', { name: 'Leave' }).click();
+  await expect(shared).toHaveCount(0);
   await other.close();
 });

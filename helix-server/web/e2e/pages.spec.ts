@@ -160,6 +160,13 @@ const MEMBERS: Shown[] = [
     }),
   },
   {
+    name: 'the repository of a session',
+    open: withAgents(agentPath(0, 'changes'), async (page) => {
+      await expect(page.getByText(/receiving objects, 45 %/).first()).toBeAttached();
+      await expect(page.getByRole('button', { name: 'Branch main' })).toBeVisible();
+    }),
+  },
+  {
     name: 'an agent that asks',
     open: withAgents(agentPath(3, 'conversation'), async (page) => {
       await expect(page.getByRole('button', { name: /^Always allow/ })).toBeVisible();
@@ -172,12 +179,21 @@ const MEMBERS: Shown[] = [
       await expect(page.getByRole('button', { name: 'Keep waiting' })).toBeVisible();
     }),
   },
+  {
+    name: 'sharing a session',
+    open: withAgents(agentPath(2), async (page) => {
+      await page.getByRole('button', { name: 'Share', exact: true }).click();
+      await page.getByRole('radio', { name: /^Drive it/ }).click();
+      await expect(page.getByText('nobody took it yet')).toBeVisible();
+    }),
+  },
+  { name: 'a link to a session that leads nowhere', open: at('/shared/hxh_nothing') },
   { name: 'the timeline of a session', open: withAgents(agentPath(5, 'timeline')) },
   { name: 'an agent whose sandbox is made', open: withAgents(agentPath(6, 'desktop')) },
   { name: 'an agent whose sandbox is stopped', open: withAgents(agentPath(7, 'files')) },
   { name: 'an agent whose sandbox is gone', open: withAgents(agentPath(8, 'plan')) },
   {
-    name: 'a long session',
+    name: 'a long session that another shares',
     open: withAgents(agentPath(9, 'conversation'), async (page) => {
       await expect(page.getByText('Answer 399')).toBeVisible();
       await page.getByRole('button', { name: /^Show earlier/ }).click();

@@ -43,6 +43,7 @@ export const router = createBrowserRouter([
                 path: '/s/:sessionId/:tab?',
                 lazy: page(() => import('./sessions/session-page')),
               },
+              { path: '/shared/:token', lazy: page(() => import('./sessions/take-page')) },
               { path: '/new', lazy: page(() => import('./agents/start/new-session-page')) },
               { path: '/models', lazy: page(() => import('./models/models-page')) },
               { path: '/sandboxes', lazy: page(() => import('./sandboxes/sandboxes-page')) },

@@ -1,6 +1,11 @@
 //! Node.js: the machine's own where it is new enough, else one of our own.
 
-use std::{ffi::OsString, path::PathBuf, process::Command, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -20,18 +25,42 @@ pub(crate) struct Node {
 impl Node {
     /// `npm`, in the web app's folder.
     pub(crate) fn npm(&self, workspace: &Workspace) -> Command {
-        let mut command = match &self.folder {
-            Some(folder) => {
-                let mut command = Command::new(folder.join("npm"));
-                command.env("PATH", prepended(folder));
-                command
-            }
-            None => Command::new("npm"),
-        };
+        let mut command = self.program("npm");
         command
             .current_dir(workspace.web())
             .env("NO_UPDATE_NOTIFIER", "1");
         command
+    }
+
+    /// Puts `node` itself into a folder, where it is not the machine's own.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be found or copied.
+    pub(crate) fn carry(&self, workspace: &Workspace, to: &Path) -> Result<()> {
+        if self.folder.is_none() {
+            return Ok(());
+        }
+        let mut node = self.program("node");
+        let own = output(
+            workspace,
+            node.args(["-p", "process.execPath"]),
+            Duration::from_secs(30),
+        )?;
+        let copied = std::fs::copy(own.trim(), to.join("node"));
+        copied.map(drop).context("copying Node.js")
+    }
+
+    /// One of its programs.
+    pub(crate) fn program(&self, name: &str) -> Command {
+        match &self.folder {
+            Some(folder) => {
+                let mut command = Command::new(folder.join(name));
+                command.env("PATH", prepended(folder));
+                command
+            }
+            None => Command::new(name),
+        }
     }
 }
 
@@ -60,7 +89,7 @@ fn is_new_enough(version: &str) -> bool {
     matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= OLDEST)
 }
 
-fn prepended(folder: &std::path::Path) -> OsString {
+fn prepended(folder: &Path) -> OsString {
     let mut path = folder.as_os_str().to_owned();
     if let Some(rest) = std::env::var_os("PATH") {
         path.push(":");

@@ -12,15 +12,18 @@ use cargo_metadata::{Artifact, Message, TargetKind};
 
 use crate::{
     process::{run, run_lines},
+    setup::agents::Agents,
     workspace::Workspace,
 };
 
 /// How many end to end tests run side by side: each has daemons of its own, and mostly
 /// waits for them, so that this is more than small machines have processors.
 const WAITING: &str = "4";
+/// The program of tests that has agents in sandboxes.
+const AGENTS: &str = "agents";
 /// The programs of tests that make sandboxes of namespaces, and what they run.
 const SANDBOXES: [(&str, Kind); 6] = [
-    ("agents", Kind::Test),
+    (AGENTS, Kind::Test),
     ("docker", Kind::Test),
     ("namespaces", Kind::Test),
     ("ordinary_user", Kind::Test),
@@ -32,6 +35,7 @@ const SANDBOXES: [(&str, Kind); 6] = [
 #[derive(Debug, Default)]
 pub(crate) struct Programs {
     all: Vec<Program>,
+    agents: Option<Agents>,
 }
 
 #[derive(Debug)]
@@ -53,7 +57,7 @@ enum Kind {
 /// Which tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Of the isolation, which mostly wait for the kernel.
+    /// Of the isolation, and of agents in it, which mostly wait for the kernel.
     Sandboxes,
     /// Of whole daemons.
     EndToEnd,
@@ -61,10 +65,10 @@ pub(crate) enum Part {
     Rest,
 }
 
-fn part_of(package: &str) -> Part {
-    match package {
-        "helix-isolation" => Part::Sandboxes,
-        "helix-tests" => Part::EndToEnd,
+fn part_of(program: &Program) -> Part {
+    match (program.package.as_str(), program.name.as_str()) {
+        ("helix-isolation", _) | ("helix-sandbox", AGENTS) => Part::Sandboxes,
+        ("helix-tests", _) => Part::EndToEnd,
         _ => Part::Rest,
     }
 }
@@ -92,7 +96,13 @@ impl Programs {
                 }
             },
         )?;
-        Ok(Self { all })
+        let agents = None;
+        Ok(Self { all, agents })
+    }
+
+    /// With agents for those that are tested with them.
+    pub(crate) fn with_agents(self, agents: Option<Agents>) -> Self {
+        Self { agents, ..self }
     }
 
     /// The tests that make sandboxes and what they run, by their paths, in a settled order.
@@ -112,7 +122,7 @@ impl Programs {
             Part::Sandboxes | Part::Rest => &["--show-output"],
         };
         self.of_kind(Kind::Test)
-            .filter(move |program| part_of(&program.package) == part)
+            .filter(move |program| part_of(program) == part)
             .map(move |program| (program.title(), self.command(program, arguments)))
     }
 
@@ -142,7 +152,7 @@ impl Programs {
         command
     }
 
-    /// Tells a program where the daemons and the engine are.
+    /// Tells a program where the daemons, the engine and agents are.
     pub(crate) fn configure(&self, command: &mut Command) {
         for daemon in self
             .all
@@ -154,6 +164,9 @@ impl Programs {
                 daemon.name.to_uppercase().replace('-', "_")
             );
             command.env(variable, &daemon.path);
+        }
+        if let Some(agents) = &self.agents {
+            agents.configure(command);
         }
     }
 

@@ -24,9 +24,7 @@ pub enum Fact {
     /// It was told what [`super::Effect::Tell`] had with this number. Comes before anything that
     /// the agent said afterwards.
     Told(u64),
-    /// It said something for readers, or an editor wants something. What an editor wants is
-    /// refused while the agent is not read ([`super::Effect::Read`]): it is not among the changes
-    /// then. The number of its event there is what comes back with it.
+    /// It said something for readers.
     Said(Box<EventBody>),
     /// It asks for a permission.
     Asked {

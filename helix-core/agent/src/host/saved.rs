@@ -1,6 +1,6 @@
 //! What a host keeps of a thread on its disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use helix_proto::{
     ThreadId, TurnId,
@@ -40,6 +40,9 @@ pub struct Record {
     pub next: Option<Underway>,
     /// Requests for a permission that are open: sequence number and the agent's own id.
     pub permissions: BTreeMap<u64, String>,
+    /// What editors wanted last, oldest first.
+    #[serde(default)]
+    pub wishes: VecDeque<Wish>,
     /// What the agent is to be told, by number, until the driver said that it was.
     pub tells: BTreeMap<u64, Tell>,
     /// The number of the last of them.
@@ -73,6 +76,17 @@ pub enum Agent {
         /// Until when.
         by_ms: u64,
     },
+}
+
+/// What an editor wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// The editor's own word for it.
+    pub key: String,
+    /// The sequence number of the event that says so.
+    pub seq: u64,
+    /// Why it is not done, once that was decided.
+    pub refused: Option<String>,
 }
 
 /// A turn on its host.

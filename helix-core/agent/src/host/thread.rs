@@ -4,11 +4,14 @@
 //! was prompted ends once. Events have numbers without gaps, and are kept until acknowledged.
 //! An agent is not read faster than its events are acknowledged. Every wait has an end.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use helix_proto::{
-    ThreadId, TurnId,
-    agents::{AgentPhase, Content, Event, EventBody, MAX_NAME, Numbered, Open, Up},
+    ThreadId,
+    agents::{AgentPhase, Content, Event, EventBody, MAX_NAME, Numbered, Open, Up, Wanted},
 };
 
 use super::{
@@ -18,6 +21,7 @@ use super::{
 use crate::{Gap, Step};
 
 mod commands;
+mod editors;
 mod process;
 mod turns;
 
@@ -73,6 +77,15 @@ pub enum Input {
     },
     /// The control plane does not know the thread any more.
     Forget,
+    /// An editor in the sandbox wants something. Told by [`Effect::Noted`] or
+    /// [`Effect::Refused`].
+    Wanted {
+        /// The editor's own word for this wish. The same one again is the same wish, as long as
+        /// it is among the last 64 of the thread.
+        key: String,
+        /// What.
+        wanted: Wanted,
+    },
     /// Something about the agent's process.
     Agent {
         /// Which process.
@@ -132,17 +145,19 @@ pub enum Effect {
         /// Whether to read.
         on: bool,
     },
-    /// The prompt that an editor wanted is this turn: tell it what becomes of that.
-    Wanted {
-        /// The sequence number of the event with which it wanted that.
-        wanted: u64,
-        /// The turn.
-        turn: TurnId,
+    /// Tell whoever wanted it that it is stored, and will be decided by the control plane.
+    Noted {
+        /// The editor's word for it.
+        key: String,
+        /// The sequence number of the event that says so.
+        seq: u64,
     },
-    /// The prompt that an editor wanted will not be sent: tell it.
-    Unwanted {
-        /// The sequence number of the event with which it wanted that.
-        wanted: u64,
+    /// Tell whoever wanted it that it is not done.
+    Refused {
+        /// The editor's word for it.
+        key: String,
+        /// Why, for people.
+        reason: String,
     },
     /// The thread is over and forgotten.
     Removed,
@@ -189,6 +204,7 @@ impl Thread {
             turn: None,
             next: None,
             permissions: BTreeMap::new(),
+            wishes: VecDeque::new(),
             tells: BTreeMap::new(),
             last_tell: 0,
             restarts: false,
@@ -253,6 +269,7 @@ impl Thread {
             Input::Command(command) => self.command(command)?,
             Input::Acknowledged { through } => self.acknowledged(through)?,
             Input::Forget => self.forget(),
+            Input::Wanted { key, wanted } => self.wanted(key, wanted),
             Input::Agent {
                 run,
                 position,

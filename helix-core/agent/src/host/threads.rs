@@ -90,6 +90,8 @@ impl Threads {
                 heard.push((thread, Input::Acknowledged { through }));
             }
             Down::Forget { thread } => heard.push((thread, Input::Forget)),
+            // For whoever reads: nothing here follows from it.
+            Down::Log(_) => {}
         }
         let mut steps = Vec::new();
         let mut fits = Ok(());

@@ -23,6 +23,8 @@ struct View {
     said: BTreeMap<TurnId, u32>,
     open: BTreeSet<(ThreadId, u64)>,
     answers: BTreeMap<(ThreadId, u64), PermissionAnswer>,
+    /// What editors wanted, each by its own word.
+    wishes: BTreeSet<(ThreadId, String)>,
 }
 
 impl View {
@@ -32,6 +34,7 @@ impl View {
                 let known = self.queue.iter().any(|queued| queued.turn == prompt.turn);
                 let ended = self.ends.contains_key(&prompt.turn);
                 assert!(!known && !ended, "{} is queued twice", prompt.turn);
+                self.wished(prompt);
                 self.queue.insert(*position, prompt.clone());
             }
             Entry::PromptEdited { prompt } => {
@@ -73,9 +76,18 @@ impl View {
                 self.answers.insert(key, answer.clone());
             }
             Entry::QueueHeld { .. }
+            | Entry::Cloning { .. }
             | Entry::QueueReleased
             | Entry::ThreadOpened { .. }
             | Entry::ThreadOver { .. } => {}
+        }
+    }
+
+    /// What an editor wanted is queued once, however often it said so.
+    fn wished(&mut self, prompt: &QueuedPrompt) {
+        if let (Some(by), [Content::Text { text }]) = (prompt.wanted, &prompt.content[..]) {
+            let wish = (by.thread, text.clone());
+            assert!(self.wishes.insert(wish), "{text:?} is queued twice");
         }
     }
 

@@ -143,6 +143,8 @@ impl Control {
                     self.with(index, around, |machine, now| machine.unknown(thread, now));
                 }
             }
+            // Readers of logs are no business of the machines.
+            Up::Follow { .. } | Up::Unfollow { .. } => panic!("nobody reads by the host"),
         }
     }
 

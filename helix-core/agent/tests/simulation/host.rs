@@ -8,7 +8,7 @@ use helix_agent::{
 };
 use helix_proto::{
     ThreadId,
-    agents::{Down, EventBody, Up},
+    agents::{Down, Up, Wanted},
 };
 use rand::{RngExt as _, rngs::StdRng};
 
@@ -48,6 +48,8 @@ pub(crate) struct Host {
     /// What is said once time has passed.
     late: Vec<Said>,
     reading: BTreeMap<ThreadId, Reading>,
+    /// What editors were told of what they wanted.
+    noted: BTreeMap<(ThreadId, String), u64>,
 }
 
 /// What the host needs around it.
@@ -170,17 +172,15 @@ impl Host {
         }
     }
 
-    /// An editor wants something.
-    pub(crate) fn editor(&mut self, id: ThreadId, body: EventBody) {
-        if let Some(thread) = self.threads.get(id)
-            && let Some(saved) = thread.saved()
-        {
-            self.said.push_back(Said {
-                thread: id,
-                run: saved.record().run,
-                fact: Fact::Said(Box::new(body)),
-            });
-        }
+    /// An editor wants something, perhaps once more.
+    pub(crate) fn editor(
+        &mut self,
+        id: ThreadId,
+        key: String,
+        wanted: Wanted,
+        around: &mut Around<'_>,
+    ) {
+        self.tell(id, Input::Wanted { key, wanted }, around);
     }
 
     /// Something of what is to be read is read. False: there is nothing.
@@ -340,7 +340,14 @@ impl Host {
                     reading.on = on;
                 }
             }
-            Effect::Wanted { .. } | Effect::Unwanted { .. } => {}
+            Effect::Noted { key, seq } => {
+                let before = self.noted.insert((id, key), seq);
+                assert!(
+                    before.is_none_or(|before| before == seq),
+                    "a wish of two events"
+                );
+            }
+            Effect::Refused { .. } => {}
             Effect::Removed => {
                 self.reading.remove(&id);
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use helix_agent::control::{Act, Refusal};
 use helix_proto::{
     ThreadId, TurnId, TypedId as _,
-    agents::{Content, Entry, EventBody, PermissionAnswer, Wanted},
+    agents::{Content, Entry, PermissionAnswer, Wanted},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) readers: Vec<Reader>,
     /// Turns that somebody wanted to end.
     pub(crate) unwanted: BTreeSet<TurnId>,
+    /// Counts what editors wanted.
+    wishes: u32,
     /// Requests that somebody was told they answered, and how.
     pub(crate) decided: Vec<(ThreadId, u64, PermissionAnswer)>,
     /// Prompts that were taken, by conversation.
@@ -155,6 +157,7 @@ impl World {
             control: Control::new(conversations),
             readers,
             unwanted: BTreeSet::new(),
+            wishes: 0,
             decided: Vec::new(),
             asked: Vec::new(),
             settled_from: Vec::new(),
@@ -399,9 +402,14 @@ impl World {
             return;
         }
         let id = ids[self.random.random_range(0..ids.len())];
-        let content = vec![Content::text("from the editor")];
-        self.host
-            .editor(id, EventBody::Wanted(Wanted::Prompt { content }));
+        // Every other time an editor does not know whether it was heard, and says it again.
+        if self.wishes == 0 || self.random.random() {
+            self.wishes += 1;
+        }
+        let key = format!("wish {}", self.wishes);
+        let content = vec![Content::text(&key)];
+        let wanted = Wanted::Prompt { content };
+        host!(self, host, around => host.editor(id, key, wanted, around));
     }
 
     fn readers_read(&mut self) {

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fs, io::Write as _, process::ExitCode};
 
-use super::handshake;
+use super::{handshake, program};
 use crate::guest;
 
 /// The argument that makes the program the first process of a container.
@@ -20,6 +20,7 @@ pub fn guest_main(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             // Docker mounts a file of the sandbox's own there. What stands in its way is the
             // sandbox's own doing.
             let _ = fs::write("/etc/resolv.conf", told.resolv_conf);
+            let _ = program::link_offered();
             Some(guest::run(told.guest, listener))
         }
         Err(error) => {

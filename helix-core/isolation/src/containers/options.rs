@@ -13,6 +13,8 @@ pub struct Options {
     /// The program to run inside: one whose `main` begins with
     /// [`guest_main`](super::guest_main). The running program itself unless given.
     pub program: PathBuf,
+    /// Whether programs inside find [`program`](Self::program), too, at [`TOOLS`](crate::TOOLS).
+    pub tools: bool,
     /// The cgroup that holds those of the sandboxes; the Docker daemon's own unless given.
     pub cgroup_parent: Option<String>,
 }
@@ -24,6 +26,7 @@ impl Options {
             data: data.into(),
             socket: PathBuf::from("/var/run/docker.sock"),
             program: PathBuf::from("/proc/self/exe"),
+            tools: false,
             cgroup_parent: None,
         }
     }

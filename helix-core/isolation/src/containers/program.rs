@@ -8,10 +8,15 @@ use std::{
     ffi::OsStr,
     fs::{self, File, Permissions},
     io::{self, Read as _},
-    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{PermissionsExt as _, symlink},
+    },
     path::{Path, PathBuf},
     process::Command,
 };
+
+use super::places::gone;
 
 /// Where the folder is inside.
 pub(super) const INSIDE: &str = "/.helix/program";
@@ -19,6 +24,8 @@ pub(super) const INSIDE: &str = "/.helix/program";
 const PROGRAM: &str = "guest";
 const LOADER: &str = "loader";
 const LIBRARIES: &str = "lib";
+/// What starts the program for others.
+const TOOLS: &str = "helix-sandbox";
 
 /// The longest head of a program that is looked at, and the longest path of a loader.
 const HEAD: u64 = 4096;
@@ -56,6 +63,32 @@ pub(super) fn collect(program: &Path, folder: &Path) -> io::Result<Vec<String>> 
         inside(LIBRARIES),
         inside(PROGRAM),
     ])
+}
+
+/// Lets others than the host start the program, or does not: a line of sh in `folder`.
+pub(super) fn offer(start: &[String], folder: &Path, offered: bool) -> io::Result<()> {
+    let script = folder.join(TOOLS);
+    if !offered {
+        return gone(fs::remove_file(script));
+    }
+    let temporary = folder.join("helix-sandbox.new");
+    fs::write(
+        &temporary,
+        format!("#!/bin/sh\nexec {} \"$@\"\n", start.join(" ")),
+    )?;
+    fs::set_permissions(&temporary, Permissions::from_mode(0o755))?;
+    fs::rename(&temporary, script)
+}
+
+/// Inside: puts what was offered, if anything was, where programs look for it. A link, since what is
+/// offered may change while the container is there.
+pub(super) fn link_offered() -> io::Result<()> {
+    let (offered, link) = (Path::new(INSIDE).join(TOOLS), Path::new(crate::TOOLS));
+    if let Some(folder) = link.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    gone(fs::remove_file(link))?;
+    symlink(offered, link)
 }
 
 /// The files in what a loader lists: `name => path (address)`.
@@ -166,6 +199,18 @@ mod tests {
                 .unwrap()
                 .success()
         );
+        offer(&here, folder.path(), true).unwrap();
+        let offered = folder.path().join(TOOLS);
+        assert!(
+            Command::new(&offered)
+                .arg("more")
+                .status()
+                .unwrap()
+                .success()
+        );
+        offer(&here, folder.path(), false).unwrap();
+        assert!(!offered.exists());
+        offer(&here, folder.path(), false).unwrap();
         // Again, over what is there.
         assert_eq!(
             collect(Path::new("/bin/true"), folder.path()).unwrap(),

@@ -52,7 +52,9 @@ pub(crate) fn routes() -> Router<Guest> {
 }
 
 async fn list(State(guest): State<Guest>) -> Answer<Json<PortList>> {
-    let ports = guest.inner.jobs.run(|| Ok(listening::list())).await?;
+    let mut ports = guest.inner.jobs.run(|| Ok(listening::list())).await?;
+    // Those are the host's own.
+    ports.retain(|port| !guest.inner.forwards.is_one(port.port));
     Ok(Json(PortList { ports }))
 }
 

@@ -3,7 +3,7 @@
 use axum::{Router, extract::DefaultBodyLimit, response::IntoResponse as _};
 use helix_proto::error::ErrorCode;
 
-use super::{Guest, environment, exec, failure::Failed, files, ports, terminals};
+use super::{Guest, calls, environment, exec, failure::Failed, files, forwards, ports, terminals};
 
 /// The most that a JSON body may have.
 const JSON_BYTES: usize = 4 << 20;
@@ -16,6 +16,8 @@ pub fn router(guest: Guest) -> Router {
         .merge(environment::routes())
         .merge(files::routes())
         .merge(ports::routes())
+        .merge(calls::routes())
+        .merge(forwards::routes())
         .merge(crate::desktop::routes())
         .merge(crate::docker::routes(guest.docker().cloned()))
         .fallback(async || Failed::not_found("the sandbox has no such route").into_response())

@@ -1,7 +1,13 @@
 //! The first process of a sandbox: serves, collects, ends.
 
 use std::{
-    io, os::unix::net::UnixListener as StdListener, process::ExitCode, sync::Arc, time::Duration,
+    fs::{self, Permissions},
+    io,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener as StdListener},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
 };
 
 use helix_base::{SystemClock, TaskGroup};
@@ -19,6 +25,7 @@ use tokio::{
 
 use super::{Guest, GuestConfig, Role, router};
 
+const MACHINE: &str = "/etc/machine-id";
 /// How many connections are served at once; more wait to be accepted.
 const CONNECTIONS: usize = 512;
 /// How long the head of a request may take.
@@ -33,6 +40,11 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// and returns. As process 1 of its namespace it also collects orphans; its end kills
 /// what is left.
 pub fn run(config: GuestConfig, listener: StdListener) -> ExitCode {
+    if getpid() == Pid::INIT
+        && let Err(error) = name_machine(Path::new(MACHINE))
+    {
+        tracing::warn!(%error, "the sandbox has no machine id");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -44,6 +56,17 @@ pub fn run(config: GuestConfig, listener: StdListener) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Gives the sandbox a machine id (machine-id(5)) where it has none: D-Bus does not start without.
+/// A fork keeps that of its origin.
+fn name_machine(path: &Path) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        return Ok(());
+    }
+    let id = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+    fs::write(path, id.replace('-', ""))?;
+    fs::set_permissions(path, Permissions::from_mode(0o444))
 }
 
 async fn serve(config: GuestConfig, listener: StdListener) -> io::Result<()> {
@@ -118,5 +141,29 @@ async fn end_all() {
     };
     if tokio::time::timeout(END_WITHIN, gone).await.is_err() {
         tracing::info!("some processes did not end when they were asked to");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_named_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("machine-id");
+        fs::write(&path, "").unwrap();
+        name_machine(&path).unwrap();
+        let id = fs::read_to_string(&path).unwrap();
+        let is_plain = |one: u8| one.is_ascii_digit() || (b'a'..=b'f').contains(&one);
+        assert!(
+            id.len() == 33 && id.trim_end().bytes().all(is_plain),
+            "{id:?}"
+        );
+        name_machine(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), id);
+        let missing = folder.path().join("other");
+        name_machine(&missing).unwrap();
+        assert_ne!(fs::read_to_string(&missing).unwrap(), id);
     }
 }

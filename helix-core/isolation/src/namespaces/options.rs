@@ -15,7 +15,7 @@ pub struct Options {
     /// The program that serves desktops ([`desktop`](crate::desktop)); without it, no
     /// sandbox has one.
     pub media: Option<PathBuf>,
-    /// The program that every sandbox finds as [`TOOLS`](super::TOOLS), read-only; the libraries
+    /// The program that every sandbox finds as [`TOOLS`](crate::TOOLS), read-only; the libraries
     /// that it needs are of the sandbox's own system. None unless given.
     pub tools: Option<PathBuf>,
     /// The first id of the host that is given to sandboxes, 65,536 to each.

@@ -29,7 +29,11 @@ use super::{
     state::State,
     uses_own_ids,
 };
-use crate::{Environment as _, Error, ErrorKind, Watch, docker, guest::GuestConfig, network::Slot};
+use crate::{
+    Environment as _, Error, ErrorKind, Watch, docker,
+    guest::{self, GuestConfig},
+    network::Slot,
+};
 
 /// How long its Docker daemon may take: it looks at all that it has.
 const DOCKER: Duration = Duration::from_secs(50);
@@ -286,6 +290,7 @@ fn plan_of(spec: &SandboxSpec, state: &State, cgroups: Cgroups, stage: PathBuf) 
             docker: spec.docker,
             desktop: spec.desktop,
             docker_images: Vec::new(),
+            calls: Some(guest::SOCKET.into()),
         },
         hostname,
         memory_bytes: spec.limits.memory_bytes,

@@ -58,6 +58,7 @@ impl Running {
             docker: false,
             desktop: None,
             docker_images: Vec::new(),
+            calls: Some(dir.path().join("calls")),
         };
         let clock = Arc::new(SystemClock);
         let guest = Guest::new(config, Role::Ordinary, clock, tasks.clone()).unwrap();

@@ -46,6 +46,7 @@ impl Hub {
             Up::Ping { .. } => {}
             Up::Audio(on) => {
                 viewer.listens = on && self.options.audio;
+                viewer.told_of_silence = false;
                 self.tell_listening(&mut actions);
             }
             Up::Release => self.release(id, &mut actions),

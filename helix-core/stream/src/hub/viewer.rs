@@ -23,6 +23,8 @@ pub(super) struct Viewer {
     pub(super) listens: bool,
     /// The number of the piece of sound that it was sent last.
     pub(super) heard: u32,
+    /// Whether it was told that there is no sound, since it wants to hear it.
+    pub(super) told_of_silence: bool,
     pub(super) pacing: Pacing,
     pub(super) held: Held,
     /// Pictures a second that it wants at most.
@@ -56,6 +58,7 @@ impl Viewer {
             visible: true,
             listens: false,
             heard: 0,
+            told_of_silence: false,
             pacing: Pacing::new(pacing, now),
             held: Held::default(),
             fps: u16::MAX,

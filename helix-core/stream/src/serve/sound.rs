@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 
 use helix_base::{Backoff, BackoffPolicy};
-use helix_proto::desktop::NoticeCode;
 
 use super::Shared;
 use crate::{Error, sound::Sound};
@@ -21,8 +20,10 @@ pub(super) async fn run(shared: &Shared, sound: &dyn Sound) -> Infallible {
             _ = unwanted.wait_for(|wanted| !*wanted) => continue,
         };
         tracing::warn!(%why, "there is no sound");
-        if backoff.attempts() == 0 {
-            shared.notice(NoticeCode::NoSound, &why.to_string());
+        {
+            let mut state = shared.state.lock();
+            let actions = state.hub.silent(&why.to_string());
+            state.act(actions, shared.clock.now());
         }
         let delay = backoff.next_delay(&mut rand::rng());
         tokio::time::sleep(delay).await;

@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_secs(75);
 const MOST: usize = 128 << 20;
 
 /// What was answered, when it went well.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) mime: String,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::fit::cut;
 
 /// Content, or what is said in its place.
-pub(super) fn content(block: &acp::ContentBlock) -> Result<Content, String> {
+pub(crate) fn content(block: &acp::ContentBlock) -> Result<Content, String> {
     Ok(match block {
         acp::ContentBlock::Text(text) => Content::text(&text.text),
         acp::ContentBlock::Image(image) => Content::Image {

@@ -62,13 +62,16 @@ impl Around {
         self.kill_noted().await?;
         self.place.furnished().await;
         let directory = prepare::directory(&guest, &self.spec.directory).await?;
-        for line in &self.spec.install {
+        let spec = self.models.filled(&self.spec, &guest).await?;
+        let is_there =
+            spec.install.is_empty() || prepare::is_there(&guest, &spec, &directory).await?;
+        for line in spec.install.iter().filter(|_| !is_there) {
             let shown = &line[..line.floor_char_boundary(SHOWN)];
             self.starting(format!("installing… {shown}")).await;
-            prepare::install(&guest, &self.spec, line).await?;
+            prepare::install(&guest, &spec, line).await?;
         }
-        self.starting(format!("starting {}", self.spec.name)).await;
-        let exec = prepare::start(&guest, &self.spec, &directory).await?;
+        self.starting(format!("starting {}", spec.name)).await;
+        let exec = prepare::start(&guest, &spec, &directory).await?;
         let (acp, out) = Acp::new(directory, self.place.has_desktop(), session);
         let notes = Notes {
             run: self.run,

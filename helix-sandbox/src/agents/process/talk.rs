@@ -28,6 +28,8 @@ const SILENT: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(500);
 /// How often it is looked how its sandbox is.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long an agent that cannot be told anything may go on: most have ended, which is seen last.
+const DEAF: Duration = Duration::from_secs(5);
 /// From the word to end until it is killed.
 const POLITE: Duration = Duration::from_secs(2);
 /// What is kept of what it writes beside its messages.
@@ -54,6 +56,8 @@ pub(super) struct Talk {
     /// The end of what it wrote beside its messages.
     stderr: String,
     silent_since: Option<Instant>,
+    /// It could not be told something, and why, and until when its end is waited for.
+    deaf: Option<(Ended, Instant)>,
     /// A turn is in flight: its sandbox is used.
     in_use: Option<InUse>,
     ended: Option<Ended>,
@@ -77,6 +81,7 @@ impl Talk {
             reading,
             stderr: String::new(),
             silent_since: None,
+            deaf: None,
             in_use: None,
             ended: None,
             let_go: false,
@@ -183,23 +188,21 @@ impl Talk {
                 _ => std::future::pending().await,
             }
         };
-        let until = self.waiting.due(Instant::now());
-        let flush = async {
-            match until {
-                Some(until) => tokio::time::sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
+        let flush = at(self.waiting.due(Instant::now()));
+        let given_up = at(self.deaf.as_ref().filter(|_| read).map(|(_, until)| *until));
         tokio::select! {
             biased;
             order = orders.recv() => self.order(order).await,
-            written = self.writer.written() => {
-                let told = written?;
-                if let Some(number) = told {
-                    self.say(None, vec![Fact::Told(number)]).await;
+            written = self.writer.written() => match written {
+                Ok(told) => {
+                    if let Some(number) = told {
+                        self.say(None, vec![Fact::Told(number)]).await;
+                    }
+                    self.writer.advance(guest, self.notes.exec);
                 }
-                self.writer.advance(guest, self.notes.exec);
-            }
+                // What it said, and how it ended, tells more than that it does not read.
+                Err(why) => self.deaf = Some((why, Instant::now() + DEAF)),
+            },
             () = flush => self.flush().await,
             event = next => match event {
                 Ok(Some(event)) => self.event(event).await?,
@@ -209,6 +212,10 @@ impl Talk {
                     *events = None;
                 }
             },
+            () = given_up => {
+                self.kill().await;
+                return Err(self.unread());
+            }
             news = self.terminals.news() => self.news(news).await?,
             // The sandbox may be another by now: its program would just say nothing.
             () = tokio::time::sleep(LOOK) => {}
@@ -219,7 +226,12 @@ impl Talk {
     async fn order(&mut self, order: Option<Order>) {
         match order {
             None => self.let_go = true,
-            Some(Order::Read(on)) => self.reading = on,
+            Some(Order::Read(on)) => {
+                self.reading = on;
+                if let Some((_, until)) = &mut self.deaf {
+                    *until = Instant::now() + DEAF;
+                }
+            }
             Some(Order::Stop) => self.stop().await,
             Some(Order::Tell {
                 number,
@@ -436,15 +448,21 @@ impl Talk {
             ExecExit {
                 signal: Some(signal),
                 ..
-            } => format!("the agent was ended by signal {signal}"),
+            } => format!("it was ended by signal {signal}"),
             ExecExit {
                 code: Some(127), ..
-            } => "the agent's program was not found".to_owned(),
+            } => "its program was not found".to_owned(),
             ExecExit {
                 code: Some(code), ..
-            } => format!("the agent ended with code {code}"),
-            _ => "the agent ended".to_owned(),
+            } => format!("it ended with code {code}"),
+            _ => "how is not known".to_owned(),
         })
+    }
+
+    /// It goes on, and cannot be told anything.
+    fn unread(&self) -> Ended {
+        let why = self.deaf.as_ref().map_or("", |(why, _)| why);
+        self.with_stderr(format!("it does not read what it is told: {why}"))
     }
 
     fn with_stderr(&self, why: String) -> Ended {
@@ -452,5 +470,13 @@ impl Talk {
             "" => why,
             said => format!("{why}: {said}"),
         }
+    }
+}
+
+/// Waits until then; for ever without a time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Writer {
     waiting: VecDeque<(String, Option<u64>)>,
     bytes: usize,
     now: Option<Now>,
+    /// A line did not arrive: nothing more is written.
+    ended: bool,
 }
 
 struct Now {
@@ -36,6 +38,9 @@ impl Writer {
     ///
     /// The agent does not read.
     pub(super) fn push(&mut self, line: String, told: Option<u64>) -> Result<(), String> {
+        if self.ended {
+            return Ok(());
+        }
         self.bytes += line.len();
         if self.bytes > MOST {
             return Err("the agent does not read what it is told".to_owned());
@@ -70,6 +75,10 @@ impl Writer {
     }
 
     /// Waits until the line on its way is written; what the agent was told by that.
+    ///
+    /// # Errors
+    ///
+    /// The line did not arrive, and no other will.
     pub(super) async fn written(&mut self) -> Result<Option<u64>, String> {
         let Some(now) = &mut self.now else {
             return pending().await;
@@ -77,6 +86,11 @@ impl Writer {
         let written = (&mut now.written).await;
         let told = now.told;
         self.now = None;
+        if written.is_err() {
+            self.ended = true;
+            self.bytes = 0;
+            self.waiting.clear();
+        }
         written.map(|()| told)
     }
 }

@@ -4,6 +4,8 @@ import json
 import os
 import sys
 import time
+import urllib.error
+import urllib.request
 
 answers = 0
 cancelled = False
@@ -44,11 +46,21 @@ def ask(method, **params):
         cancelled |= message.get("method") == "session/cancel"
 
 
+def get(path):
+    return urllib.request.Request(os.environ["API"] + path, headers={"Authorization": "Bearer key"})
+
+
 def step(line):
     global cancelled
     word, _, rest = line.partition(" ")
     if word == "say":
         say(rest)
+    elif word == "get":
+        try:
+            with urllib.request.urlopen(get(rest), timeout=30) as answer:
+                say(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            say("%d %s" % (error.code, error.read().decode()))
     elif word == "think":
         update(sessionUpdate="agent_thought_chunk", content={"type": "text", "text": rest})
     elif word == "count":
@@ -91,8 +103,15 @@ def step(line):
     elif word == "wait":
         while not cancelled:
             cancelled |= read().get("method") == "session/cancel"
+    elif word == "sleep":
+        time.sleep(float(rest))
     elif word == "deaf":
         time.sleep(1000)
+    elif word == "close":
+        # Nothing can be told to it from here on, and it is told what it asks for.
+        os.close(0)
+        write({"id": "late", "method": "fs/read_text_file", "params": {"sessionId": session, "path": "/etc/hostname"}})
+        time.sleep(float(rest))
     elif word == "garbage":
         sys.stdout.write("this is no message\n[1, 2\n\n\"x\"\n")
         update(sessionUpdate="something_new", anything=[1])

@@ -11,6 +11,7 @@ use axum::{
         State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket},
     },
+    http::HeaderMap,
     response::Response,
     routing::get,
 };
@@ -19,6 +20,12 @@ use helix_proto::{
     agents::{Command, Down, Event, Known, Numbered, Up, VERSION},
 };
 use tokio::sync::watch;
+
+/// Whose key asks.
+async fn models(headers: HeaderMap) -> String {
+    let key = headers.get("authorization");
+    key.map_or("nobody", |key| key.to_str().unwrap()).to_owned()
+}
 
 /// What a control plane knows.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +78,8 @@ impl Control {
             async |State(control): State<Self>, upgrade: WebSocketUpgrade| control.serve(upgrade);
         Router::new()
             .route("/api/v1/external-agents/sync", get(sync))
+            .route("/v1/models", get(models))
+            .route("/api/v1/sessions", get(models))
             .with_state(self.clone())
     }
 
@@ -201,6 +210,8 @@ impl Control {
                 state.threads.get_mut(&thread).unwrap().unknown = true;
                 Ok(Vec::new())
             }
+            // Nobody reads by this control plane, which keeps no logs.
+            Up::Follow { .. } | Up::Unfollow { .. } => Ok(Vec::new()),
         })
     }
 }

@@ -6,7 +6,7 @@ use helix_base::{SystemClock, TaskGroup};
 use helix_isolation::guest::{Guest, GuestConfig, Role, router};
 use helix_proto::{
     SandboxId, ThreadId, TurnId, TypedId as _,
-    agents::{AgentSpec, Command, Content, EventBody, Open, TurnEnd},
+    agents::{API, AgentPhase, AgentSpec, Command, Content, EventBody, Open, TurnEnd, Variable},
     sandbox::SandboxState,
 };
 use tokio::net::TcpListener;
@@ -40,8 +40,22 @@ impl Drop for World {
 }
 
 impl World {
+    /// The thread that is opened.
+    pub(super) fn thread() -> ThreadId {
+        ThreadId::from_parts(1, 1)
+    }
+
     /// With a sandbox that runs, and no thread.
     pub(super) async fn new() -> Self {
+        let control = Control::new();
+        let routes = control.routes();
+        let mut world = Self::serving(routes).await;
+        world.control = control;
+        world
+    }
+
+    /// With a control plane of one's own.
+    pub(super) async fn serving(routes: axum::Router) -> Self {
         let tasks = TaskGroup::new();
         let folder = tempfile::tempdir().unwrap();
         let work = folder.path().join("work");
@@ -56,13 +70,12 @@ impl World {
             docker: false,
             desktop: None,
             docker_images: Vec::new(),
+            calls: Some(folder.path().join("calls")),
         };
         let guest =
             Guest::new(config, Role::Ordinary, Arc::new(SystemClock), tasks.clone()).unwrap();
         let mock = Mock::default();
         *mock.inside.lock().unwrap() = Some(router(guest));
-        let control = Control::new();
-        let routes = control.routes();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tasks.spawn("control plane", async move {
@@ -76,10 +89,10 @@ impl World {
         };
         std::fs::create_dir(&options.data_dir).unwrap();
         let mut world = Self {
-            control,
+            control: Control::new(),
             folder,
             sandbox: SandboxId::from_parts(1, 1),
-            thread: ThreadId::from_parts(1, 1),
+            thread: Self::thread(),
             mock,
             options,
             host: None,
@@ -140,19 +153,26 @@ impl World {
     }
 
     pub(super) fn open_with(&self, command: &[&str], install: &[&str]) {
+        let open = self.opening(command, install);
+        self.command(Command::Open(Box::new(open)));
+    }
+
+    pub(super) fn opening(&self, command: &[&str], install: &[&str]) -> Open {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-        let open = Open {
+        Open {
             sandbox: self.sandbox,
             agent: AgentSpec {
                 name: "scripted".to_owned(),
                 command: words(command),
                 install: words(install),
-                environment: Vec::new(),
+                environment: vec![Variable {
+                    name: "API".to_owned(),
+                    value: format!("{API}/v1"),
+                }],
                 directory: self.work(),
             },
             resume: None,
-        };
-        self.command(Command::Open(Box::new(open)));
+        }
     }
 
     pub(super) fn command(&self, command: Command) {
@@ -191,6 +211,17 @@ impl World {
             .into_iter()
             .map(|event| event.body)
             .collect()
+    }
+
+    /// What was done so that it starts.
+    pub(super) fn starting(&self) -> impl Iterator<Item = String> {
+        self.bodies().into_iter().filter_map(|body| match body {
+            EventBody::Agent {
+                phase: AgentPhase::Starting,
+                detail,
+            } => Some(detail),
+            _ => None,
+        })
     }
 
     /// All that the agent said.

@@ -16,7 +16,7 @@ const NOT_FORWARDED: [HeaderName; 9] = [
 ];
 
 /// Leaves what goes on to the next connection.
-pub(super) fn forwardable(headers: &mut HeaderMap) {
+pub(crate) fn forwardable(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()

@@ -84,6 +84,9 @@ impl Actor {
             Place::Gone(reason) => return Ok(Some(self.cannot_open(&reason))),
             Place::There => {}
         }
+        if let Some(reason) = self.unreadable.clone() {
+            return Ok(Some(self.cannot_open(&reason)));
+        }
         if self.needs_repository() {
             return Ok(None);
         }
@@ -129,7 +132,7 @@ impl Actor {
     }
 
     /// The sandbox may be another now: a prompt that waits for it is sent, and a thread in one that
-    /// does not run any more is over.
+    /// does not run any more is over, or whose secrets cannot be read.
     pub(super) async fn look_at_sandbox(&mut self) -> Result<(), Stop> {
         if self.waits_for_sandbox {
             if let Some(step) = self.thread().await? {
@@ -140,7 +143,12 @@ impl Actor {
         let Some(thread) = self.machine.saved().thread().map(|thread| thread.id) else {
             return Ok(());
         };
-        if let Place::Gone(reason) = self.agents.place(self.stored.agent.sandbox_id).await? {
+        let place = self.agents.place(self.stored.agent.sandbox_id).await?;
+        let reason = match place {
+            Place::Gone(reason) => Some(reason),
+            Place::Coming | Place::There => self.unreadable.clone(),
+        };
+        if let Some(reason) = reason {
             let step = self.gone(&reason);
             self.carry_out(step).await?;
             self.send(&Down::Forget { thread }).await;

@@ -1,8 +1,16 @@
 //! The repository that an agent works on, before it begins.
 
-use helix_proto::sandbox::git::GitCloneRequest;
+use std::{convert::Infallible, time::Duration};
 
-use super::{Actor, Message, Stop};
+use helix_agent::control::Change;
+use helix_proto::{SessionId, agents::Entry, sandbox::git::GitCloneRequest};
+use tokio::sync::watch;
+
+use super::{Actor, Agents, Message, Stop};
+use crate::workspaces::Progress;
+
+/// How often the log says how far git is, at most: each time is a row that stays.
+const EVERY: Duration = Duration::from_secs(2);
 
 impl Actor {
     /// Whether a thread has to wait for the repository, which is being cloned then.
@@ -22,8 +30,20 @@ impl Actor {
         let agents = self.agents.clone();
         let (session, sandbox) = (self.stored.session_id, self.stored.agent.sandbox_id);
         let cloning = async move {
+            let begins = Progress {
+                what: String::new(),
+                percent: None,
+            };
+            let (heard, progress) = watch::channel(begins.clone());
+            agents.tell(session, Message::Cloning(begins)).await;
             let workspaces = &agents.inner.workspaces;
-            let done = workspaces.clone_into(sandbox, &request, |_| {}).await;
+            let cloned = workspaces.clone_into(sandbox, &request, |news| {
+                heard.send_replace(news);
+            });
+            let done = tokio::select! {
+                done = cloned => done,
+                never = tell_progress(&agents, session, progress) => match never {},
+            };
             let done = done
                 .map(|_| ())
                 .map_err(|failure| failure.error().message.clone());
@@ -31,6 +51,20 @@ impl Actor {
         };
         self.agents.inner.tasks.spawn("clone a repository", cloning);
         true
+    }
+
+    /// The log says how far git is, while it is still waited for.
+    pub(super) async fn cloning_goes_on(&mut self, progress: Progress) -> Result<(), Stop> {
+        if !self.cloning {
+            return Ok(());
+        }
+        let entry = Entry::Cloning {
+            // A server chooses some of the words.
+            what: self.redacting.whole(&progress.what),
+            percent: progress.percent,
+        };
+        let entry = Box::new(entry);
+        self.commit(vec![Change::Log { entry }], None).await
     }
 
     /// The prompt that waits for the repository is sent, or ends with the reason. It is tried once:
@@ -54,4 +88,19 @@ impl Actor {
             None => Ok(()),
         }
     }
+}
+
+/// Tells a session's actor how far git is: the newest of what was heard, now and then. Ends only
+/// with git.
+async fn tell_progress(
+    agents: &Agents,
+    session: SessionId,
+    mut progress: watch::Receiver<Progress>,
+) -> Infallible {
+    while progress.changed().await.is_ok() {
+        let newest = progress.borrow_and_update().clone();
+        agents.tell(session, Message::Cloning(newest)).await;
+        tokio::time::sleep(EVERY).await;
+    }
+    std::future::pending().await
 }

@@ -76,6 +76,7 @@ async fn put(
     check_program(&request.program)?;
     let details = CatalogueAgentDetails {
         agent: CatalogueAgent {
+            installs: !request.program.install.is_empty(),
             name,
             title,
             description,

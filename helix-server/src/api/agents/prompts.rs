@@ -12,7 +12,11 @@ use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    super::{Caller, Failure, Json, Path, access::SessionsKey, check},
+    super::{
+        Failure, Json, Path,
+        access::{Drive, InSession},
+        check,
+    },
     act, body,
 };
 use crate::App;
@@ -44,15 +48,14 @@ fn check_content(content: &[Content]) -> Result<(), Failure> {
 /// flight stopped. What comes of it comes as events.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/prompts", tag = "agents",
     params(("id" = SessionId, Path, description = "The session")), request_body = PromptRequest,
-    responses((status = 202, body = PromptAccepted), (status = 401), (status = 404), (status = 409, description = "The queue is full, the prompt too large, or the sandbox does not run"), (status = 413), (status = 422)),
+    responses((status = 202, body = PromptAccepted), (status = 401), (status = 403), (status = 404), (status = 409, description = "The queue is full, the prompt too large, or the sandbox does not run"), (status = 413), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn prompt(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path(id): Path<SessionId>,
     Json(sent): Json<Value>,
 ) -> Result<(StatusCode, Json<PromptAccepted>), Failure> {
-    let request: PromptRequest = body(&app, &caller, id, &sent).await?;
+    let request: PromptRequest = body(&app, &caller, &sent).await?;
     drop(sent);
     check_content(&request.content)?;
     let key = request
@@ -64,7 +67,8 @@ async fn prompt(
         true => Act::Steer { turn, content },
         false => Act::Prompt { turn, content },
     };
-    let turn_id = app.agents().prompt(caller.user_id, id, key, act).await?;
+    let turn_id = app.agents().prompt(caller.owner(), caller.id, key, act);
+    let turn_id = turn_id.await?;
     Ok((StatusCode::ACCEPTED, Json(PromptAccepted { turn_id })))
 }
 
@@ -72,46 +76,46 @@ async fn prompt(
 #[utoipa::path(put, path = "/api/v1/sessions/{id}/prompts/{turn}", tag = "agents",
     params(("id" = SessionId, Path, description = "The session"), ("turn" = TurnId, Path, description = "The turn that it becomes")),
     request_body = EditPromptRequest,
-    responses((status = 204), (status = 401), (status = 404), (status = 409, description = "The agent has it already, or it is not there"), (status = 413), (status = 422)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409, description = "The agent has it already, or it is not there"), (status = 413), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn edit_prompt(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path((id, turn)): Path<(SessionId, TurnId)>,
+    Path((_id, turn)): Path<(SessionId, TurnId)>,
     Json(sent): Json<Value>,
 ) -> Result<StatusCode, Failure> {
-    let EditPromptRequest { content } = body(&app, &caller, id, &sent).await?;
+    let EditPromptRequest { content } = body(&app, &caller, &sent).await?;
     drop(sent);
     check_content(&content)?;
-    act(&app, &caller, id, Act::Edit { turn, content }).await
+    act(&app, &caller, Act::Edit { turn, content }).await
 }
 
 /// Gives a prompt another place in the queue.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/prompts/{turn}/move", tag = "agents",
     params(("id" = SessionId, Path, description = "The session"), ("turn" = TurnId, Path, description = "The turn that it becomes")),
     request_body = MovePromptRequest,
-    responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 422)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn move_prompt(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path((id, turn)): Path<(SessionId, TurnId)>,
+    Path((_id, turn)): Path<(SessionId, TurnId)>,
     Json(sent): Json<Value>,
 ) -> Result<StatusCode, Failure> {
-    let MovePromptRequest { position } = body(&app, &caller, id, &sent).await?;
+    let MovePromptRequest { position } = body(&app, &caller, &sent).await?;
     let position = usize::try_from(position).unwrap_or(usize::MAX);
-    act(&app, &caller, id, Act::Move { turn, position }).await
+    act(&app, &caller, Act::Move { turn, position }).await
 }
 
 /// Takes a prompt out of the queue, or ends the turn in flight; the queue goes on.
 #[utoipa::path(delete, path = "/api/v1/sessions/{id}/prompts/{turn}", tag = "agents",
     params(("id" = SessionId, Path, description = "The session"), ("turn" = TurnId, Path, description = "The turn")),
-    responses((status = 204), (status = 401), (status = 404), (status = 409)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409)),
     security(("session" = ["member"]), ("api_key" = ["sessions"])))]
 async fn cancel_prompt(
-    caller: Caller<SessionsKey>,
+    caller: InSession<Drive>,
     State(app): State<App>,
-    Path((id, turn)): Path<(SessionId, TurnId)>,
+    Path((_id, turn)): Path<(SessionId, TurnId)>,
 ) -> Result<StatusCode, Failure> {
-    act(&app, &caller, id, Act::Cancel { turn }).await
+    act(&app, &caller, Act::Cancel { turn }).await
 }

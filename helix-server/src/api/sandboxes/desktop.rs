@@ -10,7 +10,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{headers, relay::Relay, websocket};
 use crate::{
     App,
-    api::{Caller, Failure, access::SandboxesKey},
+    api::{
+        Failure,
+        access::{InSandbox, Read},
+    },
 };
 
 /// The routes of this file.
@@ -27,21 +30,21 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// `docs/desktop-protocol.md` says.
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/desktop", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 101, description = "Messages of the desktop's protocol"), (status = 400), (status = 401), (status = 404), (status = 409), (status = 429), (status = 502), (status = 503)),
+    responses((status = 101, description = "Messages of the desktop's protocol"), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn desktop(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
+async fn desktop(caller: InSandbox<Read>, relay: Relay) -> Result<Response, Failure> {
     let headers = headers::asked(&relay.parts.headers);
-    websocket::connect(relay, &caller, Lane::Media, headers).await
+    websocket::connect(relay, &caller.found, Lane::Media, headers).await
 }
 
 /// How what serves a sandbox's desktop is: whether it answers, how often it was started, and why it
 /// failed. What it wrote is in the sandbox's log, as `desktop`.
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/desktop/status", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = ServiceStatus), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    responses((status = 200, body = ServiceStatus), (status = 401), (status = 403), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn desktop_status(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Control).await
+async fn desktop_status(caller: InSandbox<Read>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Control).await
 }
 
 /// One picture of a sandbox's desktop.
@@ -50,10 +53,10 @@ async fn desktop_status(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Re
         ("format" = Option<String>, Query, description = "`png` (the default), `jpeg` or `webp`; all but JPEG are exact"),
         ("quality" = Option<u8>, Query, description = "1 to 100, of a JPEG; 80 if absent"),
         ("cursor" = Option<bool>, Query, description = "Whether the pointer is in the picture")),
-    responses((status = 200, content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/webp"))), (status = 400), (status = 401), (status = 404), (status = 409), (status = 422), (status = 501), (status = 502), (status = 503)),
+    responses((status = 200, content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/webp"))), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 501), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn screenshot(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Control).await
+async fn screenshot(caller: InSandbox<Read>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Control).await
 }
 
 /// A small picture of a sandbox's desktop, at most a second old, without its pointer: a JPEG of at
@@ -62,8 +65,8 @@ async fn screenshot(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respon
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/desktop/thumbnail", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"),
         ("if-none-match" = Option<String>, Header, description = "The `etag` of the one that is known")),
-    responses((status = 200, content_type = "image/jpeg"), (status = 304, description = "It has not changed"), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    responses((status = 200, content_type = "image/jpeg"), (status = 304, description = "It has not changed"), (status = 401), (status = 403), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn thumbnail(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Media).await
+async fn thumbnail(caller: InSandbox<Read>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Media).await
 }

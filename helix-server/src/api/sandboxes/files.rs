@@ -6,12 +6,18 @@ use helix_proto::{
     sandbox::guest::{FileEntry, FileEvent, FileList, MoveRequest},
 };
 use helix_tunnel::Lane;
+use percent_encoding::percent_decode_str;
+use url::form_urlencoded;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::relay::Relay;
 use crate::{
     App,
-    api::{Caller, Failure, access::SandboxesKey},
+    api::{
+        Failure,
+        access::{Drive, InSandbox, Read},
+    },
+    sharing::{self, Right, SandboxGrant},
 };
 
 /// The routes of this file.
@@ -27,15 +33,50 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(watch_files))
 }
 
+/// That whoever may only read asks, as the user, for what is below the directory of the agent
+/// whose session they see.
+fn readable(found: &SandboxGrant, query: Option<&str>) -> Result<(), Failure> {
+    if found.grant.right() > Right::Read {
+        return Ok(());
+    }
+    let mut path = None;
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let fine = match &*name {
+            "path" => path.replace(value).is_none(),
+            "user" => value == "user",
+            _ => true,
+        };
+        if !fine {
+            return Err(only(found));
+        }
+    }
+    // What is in it is percent-encoded once more.
+    let path = path.unwrap_or_default();
+    let path: Vec<u8> = percent_decode_str(&path).collect();
+    if sharing::readable(&found.directories, &path) {
+        return Ok(());
+    }
+    Err(only(found))
+}
+
+/// What somebody may read who may only read.
+pub(super) fn only(found: &SandboxGrant) -> Failure {
+    let directories = found.directories.join(", ");
+    Failure::forbidden(format!(
+        "it is shared with you to read, and so are its files in {directories}"
+    ))
+}
+
 /// What a name in a sandbox stands for.
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/files/stat", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"),
         ("path" = String, Query, description = "The file or directory: absolute, or relative to the user's home; percent-encoded bytes"),
         ("user" = Option<String>, Query, description = "As whom: `user` if absent, or `root`")),
-    responses((status = 200, body = FileEntry), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 200, body = FileEntry), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Bulk).await
+async fn file(caller: InSandbox<Read>, relay: Relay) -> Result<Response, Failure> {
+    readable(&caller.found, relay.parts.uri.query())?;
+    relay.ask_guest(&caller.found, Lane::Bulk).await
 }
 
 /// What is in a directory of a sandbox.
@@ -43,10 +84,11 @@ async fn file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Fa
     params(("id" = SandboxId, Path, description = "The sandbox"),
         ("path" = String, Query, description = "The file or directory: absolute, or relative to the user's home; percent-encoded bytes"),
         ("user" = Option<String>, Query, description = "As whom: `user` if absent, or `root`")),
-    responses((status = 200, body = FileList), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 200, body = FileList), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn files(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Bulk).await
+async fn files(caller: InSandbox<Read>, relay: Relay) -> Result<Response, Failure> {
+    readable(&caller.found, relay.parts.uri.query())?;
+    relay.ask_guest(&caller.found, Lane::Bulk).await
 }
 
 /// Reads a file of a sandbox.
@@ -56,10 +98,11 @@ async fn files(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, F
         ("offset" = Option<u64>, Query, description = "Where to begin; at the start if absent"),
         ("length" = Option<u64>, Query, description = "How many bytes; all if absent"),
         ("user" = Option<String>, Query, description = "As whom: `user` if absent, or `root`")),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn read_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Bulk).await
+async fn read_file(caller: InSandbox<Read>, relay: Relay) -> Result<Response, Failure> {
+    readable(&caller.found, relay.parts.uri.query())?;
+    relay.ask_guest(&caller.found, Lane::Bulk).await
 }
 
 /// Writes a file of a sandbox.
@@ -70,10 +113,10 @@ async fn read_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respons
         ("parents" = Option<bool>, Query, description = "Whether to make directories that are missing"),
         ("mode" = Option<String>, Query, description = "Its permission bits, such as `644`"),
         ("user" = Option<String>, Query, description = "As whom: `user` if absent, or `root`")),
-    responses((status = 200, body = FileEntry), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503), (status = 507)),
+    responses((status = 200, body = FileEntry), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503), (status = 507)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn write_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Bulk).await
+async fn write_file(caller: InSandbox<Drive>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Bulk).await
 }
 
 /// Makes a directory in a sandbox.
@@ -82,20 +125,20 @@ async fn write_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respon
         ("path" = String, Query, description = "The file or directory: absolute, or relative to the user's home; percent-encoded bytes"),
         ("parents" = Option<bool>, Query, description = "Whether to make directories that are missing"),
         ("user" = Option<String>, Query, description = "As whom: `user` if absent, or `root`")),
-    responses((status = 200, body = FileEntry), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 200, body = FileEntry), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn make_directory(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Bulk).await
+async fn make_directory(caller: InSandbox<Drive>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Bulk).await
 }
 
 /// Moves a file or directory of a sandbox.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/files/move", tag = "sandboxes", request_body = MoveRequest,
     params(("id" = SandboxId, Path, description = "The sandbox"),
         ("user" = Option<String>, Query, description = "As whom: `user` if absent, or `root`")),
-    responses((status = 200, body = FileEntry), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 200, body = FileEntry), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn move_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Bulk).await
+async fn move_file(caller: InSandbox<Drive>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Bulk).await
 }
 
 /// Deletes a file or directory of a sandbox.
@@ -104,10 +147,10 @@ async fn move_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respons
         ("path" = String, Query, description = "The file or directory: absolute, or relative to the user's home; percent-encoded bytes"),
         ("recursive" = Option<bool>, Query, description = "Whether to delete a directory with what is in it"),
         ("user" = Option<String>, Query, description = "As whom: `user` if absent, or `root`")),
-    responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn delete_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Bulk).await
+async fn delete_file(caller: InSandbox<Drive>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Bulk).await
 }
 
 /// A file or directory of a sandbox as a tar.
@@ -115,10 +158,11 @@ async fn delete_file(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Respo
     params(("id" = SandboxId, Path, description = "The sandbox"),
         ("path" = String, Query, description = "The file or directory: absolute, or relative to the user's home; percent-encoded bytes"),
         ("user" = Option<String>, Query, description = "As whom: `user` if absent, or `root`")),
-    responses((status = 200, body = Vec<u8>, content_type = "application/x-tar"), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 200, body = Vec<u8>, content_type = "application/x-tar"), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn read_archive(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Bulk).await
+async fn read_archive(caller: InSandbox<Read>, relay: Relay) -> Result<Response, Failure> {
+    readable(&caller.found, relay.parts.uri.query())?;
+    relay.ask_guest(&caller.found, Lane::Bulk).await
 }
 
 /// Unpacks a tar below a directory of a sandbox.
@@ -126,10 +170,10 @@ async fn read_archive(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Resp
     params(("id" = SandboxId, Path, description = "The sandbox"),
         ("path" = String, Query, description = "The file or directory: absolute, or relative to the user's home; percent-encoded bytes"),
         ("user" = Option<String>, Query, description = "As whom: `user` if absent, or `root`")),
-    responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503), (status = 507)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503), (status = 507)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn write_archive(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Bulk).await
+async fn write_archive(caller: InSandbox<Drive>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Bulk).await
 }
 
 /// What changes below a path of a sandbox, as it happens: newline-delimited `FileEvent`.
@@ -137,8 +181,9 @@ async fn write_archive(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Res
     params(("id" = SandboxId, Path, description = "The sandbox"),
         ("path" = String, Query, description = "The file or directory: absolute, or relative to the user's home; percent-encoded bytes"),
         ("user" = Option<String>, Query, description = "As whom: `user` if absent, or `root`")),
-    responses((status = 200, body = FileEvent, content_type = "application/x-ndjson"), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 200, body = FileEvent, content_type = "application/x-ndjson"), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn watch_files(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Control).await
+async fn watch_files(caller: InSandbox<Read>, relay: Relay) -> Result<Response, Failure> {
+    readable(&caller.found, relay.parts.uri.query())?;
+    relay.ask_guest(&caller.found, Lane::Control).await
 }

@@ -16,17 +16,20 @@ use helix_proto::{
 };
 use http::header;
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::files::only;
 use crate::{
     App,
     api::{
-        Caller, Failure, Json, Path, Query, access::SandboxesKey, extract::typed, streams::Open,
+        Failure, Json, Query,
+        access::{Drive, InSandbox, Own, Read},
+        streams::Open,
     },
     auth::Identity,
+    sharing::{self, Right},
     workspaces::Progress,
 };
 
@@ -63,11 +66,23 @@ struct Which {
     staged: bool,
 }
 
-/// That there is such a sandbox, and that its user does not ask too much at once.
-async fn enter(app: &App, caller: &Identity, id: SandboxId) -> Result<Open, Failure> {
-    app.sandboxes().find(caller, id).await?;
+/// That somebody does not ask too much at once.
+fn enter(app: &App, caller: &Identity) -> Result<Open, Failure> {
     let most = app.options().sandboxes.max_requests_per_user;
     app.relays().open(caller.user_id, most)
+}
+
+/// That whoever may only read asks for a repository in the directory of the agent whose session
+/// they see.
+fn readable(caller: &InSandbox<Read>, directory: Option<&str>) -> Result<(), Failure> {
+    let found = &caller.found;
+    let directory = directory.unwrap_or(".");
+    if found.grant.right() > Right::Read
+        || sharing::readable(&found.directories, directory.as_bytes())
+    {
+        return Ok(());
+    }
+    Err(only(found))
 }
 
 /// Clones a repository in a sandbox, as its user and with the secrets that it is given.
@@ -75,16 +90,15 @@ async fn enter(app: &App, caller: &Identity, id: SandboxId) -> Result<Open, Fail
 /// it is there.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/git/clone", tag = "sandboxes", request_body = GitCloneRequest,
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = GitRepository), (status = 401), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
+    responses((status = 200, body = GitRepository), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn git_clone(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Own>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
-    Json(request): Json<Value>,
+    Json(request): Json<GitCloneRequest>,
 ) -> Result<Response, Failure> {
-    let open = enter(&app, &caller, id).await?;
-    let request: GitCloneRequest = typed(&request)?;
+    let open = enter(&app, &caller)?;
+    let id = caller.id;
     if !request.stream {
         let done = app.workspaces().clone_into(id, &request, |_| ()).await?;
         drop(open);
@@ -125,16 +139,16 @@ async fn git_clone(
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/git/status", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"),
         ("directory" = Option<String>, Query, description = "The repository, from the user's home on; the home itself if absent")),
-    responses((status = 200, body = GitStatus), (status = 401), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
+    responses((status = 200, body = GitStatus), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn git_status(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Read>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
     Query(at): Query<Where>,
 ) -> Result<Json<GitStatus>, Failure> {
-    let _open = enter(&app, &caller, id).await?;
-    let workspace = app.workspaces().open(&caller, id, at.directory.as_deref());
+    let _open = enter(&app, &caller)?;
+    readable(&caller, at.directory.as_deref())?;
+    let workspace = app.workspaces().open(caller.id, at.directory.as_deref());
     workspace.await?.status().await.map(Json)
 }
 
@@ -145,18 +159,16 @@ async fn git_status(
         ("directory" = Option<String>, Query, description = "The repository, from the user's home on; the home itself if absent"),
         ("path" = Option<String>, Query, description = "The file, from the repository's directory on; all if absent"),
         ("staged" = Option<bool>, Query, description = "Whether what is staged is compared with the commit")),
-    responses((status = 200, body = GitDiff), (status = 401), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
+    responses((status = 200, body = GitDiff), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn git_diff(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Read>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
     Query(which): Query<Which>,
 ) -> Result<Json<GitDiff>, Failure> {
-    let _open = enter(&app, &caller, id).await?;
-    let workspace = app
-        .workspaces()
-        .open(&caller, id, which.directory.as_deref());
+    let _open = enter(&app, &caller)?;
+    readable(&caller, which.directory.as_deref())?;
+    let workspace = app.workspaces().open(caller.id, which.directory.as_deref());
     let diff = workspace.await?;
     diff.diff(which.path.as_deref(), which.staged)
         .await
@@ -167,35 +179,33 @@ async fn git_diff(
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/git/branches", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"),
         ("directory" = Option<String>, Query, description = "The repository, from the user's home on; the home itself if absent")),
-    responses((status = 200, body = GitBranches), (status = 401), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
+    responses((status = 200, body = GitBranches), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn git_branches(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Read>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
     Query(at): Query<Where>,
 ) -> Result<Json<GitBranches>, Failure> {
-    let _open = enter(&app, &caller, id).await?;
-    let workspace = app.workspaces().open(&caller, id, at.directory.as_deref());
+    let _open = enter(&app, &caller)?;
+    readable(&caller, at.directory.as_deref())?;
+    let workspace = app.workspaces().open(caller.id, at.directory.as_deref());
     workspace.await?.branches().await.map(Json)
 }
 
 /// Checks a branch out in a repository; what changed there then.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/git/checkout", tag = "sandboxes", request_body = GitCheckoutRequest,
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = GitStatus), (status = 401), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
+    responses((status = 200, body = GitStatus), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn git_checkout(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Drive>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
-    Json(request): Json<Value>,
+    Json(request): Json<GitCheckoutRequest>,
 ) -> Result<Json<GitStatus>, Failure> {
-    let _open = enter(&app, &caller, id).await?;
-    let request: GitCheckoutRequest = typed(&request)?;
+    let _open = enter(&app, &caller)?;
     let workspace = app
         .workspaces()
-        .open(&caller, id, request.directory.as_deref());
+        .open(caller.id, request.directory.as_deref());
     let workspace = workspace.await?;
     workspace
         .checkout(&request.branch, request.create)
@@ -207,20 +217,18 @@ async fn git_checkout(
 /// the caller.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/git/commit", tag = "sandboxes", request_body = GitCommitRequest,
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = GitCommit), (status = 401), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
+    responses((status = 200, body = GitCommit), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn git_commit(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Drive>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
-    Json(request): Json<Value>,
+    Json(request): Json<GitCommitRequest>,
 ) -> Result<Json<GitCommit>, Failure> {
-    let _open = enter(&app, &caller, id).await?;
-    let request: GitCommitRequest = typed(&request)?;
+    let _open = enter(&app, &caller)?;
     let author = app.auth().user(caller.user_id).await?;
     let workspace = app
         .workspaces()
-        .open(&caller, id, request.directory.as_deref());
+        .open(caller.id, request.directory.as_deref());
     let workspace = workspace.await?;
     let commit = workspace.commit(&request.message, request.paths.as_deref(), &author);
     commit.await.map(Json)
@@ -230,20 +238,18 @@ async fn git_commit(
 /// sandbox is given.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/git/push", tag = "sandboxes", request_body = GitPushRequest,
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = GitPush), (status = 401), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
+    responses((status = 200, body = GitPush), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn git_push(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Own>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
-    Json(request): Json<Value>,
+    Json(request): Json<GitPushRequest>,
 ) -> Result<Json<GitPush>, Failure> {
-    let _open = enter(&app, &caller, id).await?;
-    let request: GitPushRequest = typed(&request)?;
-    app.workspaces().prepare(id).await?;
+    let _open = enter(&app, &caller)?;
+    app.workspaces().prepare(caller.id).await?;
     let workspace = app
         .workspaces()
-        .open(&caller, id, request.directory.as_deref());
+        .open(caller.id, request.directory.as_deref());
     workspace
         .await?
         .push(request.remote.as_deref())

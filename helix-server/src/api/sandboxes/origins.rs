@@ -33,6 +33,7 @@ use crate::{
     api::{Failure, finish},
     auth::{Identity, secret},
     sandboxes::origins::{Aim, PortOrigin, PortOrigins},
+    sharing::Right,
 };
 
 mod browser;
@@ -135,16 +136,22 @@ impl<'a> Visit<'a> {
     }
 
     async fn relay(&self, identity: &Identity, request: Request) -> Result<Response, Failure> {
+        let found = self
+            .app
+            .sharing()
+            .sandbox(identity, self.at.sandbox)
+            .await?;
+        found.grant.require(Right::Drive)?;
         let relay = Relay::to_origin(self.app.clone(), self.at, request);
         let url = self.origins.url(self.at);
         let headers = headers::to_origin(&relay.parts.headers, self.at, &url);
         if relay.is_websocket() {
-            return websocket::connect(relay, identity, Lane::Control, headers).await;
+            return websocket::connect(relay, &found, Lane::Control, headers).await;
         }
         if relay.parts.method == Method::CONNECT || !relay.parts.uri.path().starts_with('/') {
             return Err(Failure::bad_request("this is no proxy"));
         }
         let asked = Asked::Origin(self.at);
-        relay.pass_on(identity, Lane::Control, asked, headers).await
+        relay.pass_on(&found, Lane::Control, asked, headers).await
     }
 }

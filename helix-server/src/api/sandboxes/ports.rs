@@ -16,8 +16,11 @@ use super::{
 };
 use crate::{
     App,
-    api::{Caller, Failure, Path, access::SandboxesKey},
-    auth::Identity,
+    api::{
+        Failure, Path,
+        access::{Drive, InSandbox},
+    },
+    sharing::SandboxGrant,
 };
 
 /// The routes of this file.
@@ -32,19 +35,19 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// What listens in a sandbox.
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/ports", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = PortList), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    responses((status = 200, body = PortList), (status = 401), (status = 403), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn ports(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Control).await
+async fn ports(caller: InSandbox<Drive>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Control).await
 }
 
 /// To where a server's own links are relative to: the same with a slash.
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/ports/{port}", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"), ("port" = u16, Path, description = "The port")),
-    responses((status = 308), (status = 401), (status = 404)),
+    responses((status = 308), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn port(
-    _: Caller<SandboxesKey>,
+    _: InSandbox<Drive>,
     Path((_id, port)): Path<(SandboxId, u16)>,
     relay: Relay,
 ) -> Response {
@@ -55,14 +58,14 @@ async fn port(
 #[utoipa::path(method(get, post, put, patch, delete, head, options),
     path = "/api/v1/sandboxes/{id}/ports/{port}/", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"), ("port" = u16, Path, description = "The port")),
-    responses((status = 200, description = "What the server answers"), (status = 101), (status = 401), (status = 404), (status = 409), (status = 429), (status = 502), (status = 503)),
+    responses((status = 200, description = "What the server answers"), (status = 101), (status = 401), (status = 403), (status = 404), (status = 409), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn port_root(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Drive>,
     Path((_id, port)): Path<(SandboxId, u16)>,
     relay: Relay,
 ) -> Result<Response, Failure> {
-    to_port(relay, &caller, port).await
+    to_port(relay, &caller.found, port).await
 }
 
 /// A path of a server on a port of the sandbox: HTTP, and WebSockets. The server sees
@@ -73,17 +76,17 @@ async fn port_root(
     path = "/api/v1/sandboxes/{id}/ports/{port}/{*path}", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"), ("port" = u16, Path, description = "The port"),
         ("path" = String, Path, description = "The rest of the path")),
-    responses((status = 200, description = "What the server answers"), (status = 101), (status = 401), (status = 404), (status = 409), (status = 429), (status = 502), (status = 503)),
+    responses((status = 200, description = "What the server answers"), (status = 101), (status = 401), (status = 403), (status = 404), (status = 409), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn port_path(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Drive>,
     Path((_id, port, _path)): Path<(SandboxId, u16, String)>,
     relay: Relay,
 ) -> Result<Response, Failure> {
-    to_port(relay, &caller, port).await
+    to_port(relay, &caller.found, port).await
 }
 
-async fn to_port(relay: Relay, caller: &Identity, port: u16) -> Result<Response, Failure> {
+async fn to_port(relay: Relay, found: &SandboxGrant, port: u16) -> Result<Response, Failure> {
     if relay.parts.headers.contains_key("service-worker") {
         return Err(Failure::forbidden(
             "what runs in a sandbox cannot be a service worker of the control plane",
@@ -92,8 +95,8 @@ async fn to_port(relay: Relay, caller: &Identity, port: u16) -> Result<Response,
     let prefix = relay.port_prefix(port);
     let headers = headers::to_port(&relay.parts.headers, &prefix);
     if relay.is_websocket() {
-        return websocket::connect(relay, caller, Lane::Control, headers).await;
+        return websocket::connect(relay, found, Lane::Control, headers).await;
     }
     let asked = Asked::Port(port);
-    relay.pass_on(caller, Lane::Control, asked, headers).await
+    relay.pass_on(found, Lane::Control, asked, headers).await
 }

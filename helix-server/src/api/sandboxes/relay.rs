@@ -8,22 +8,21 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
-use helix_proto::{ApiError, ErrorCode, SandboxId, error::ErrorEnvelope};
+use helix_proto::{ApiError, ErrorCode, SandboxId, error::ErrorEnvelope, sandbox::SandboxState};
 use helix_tunnel::{Lane, Tunnel};
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use tokio::time::Interval;
 
 use super::headers;
 use crate::{
     App,
     api::{
         Failure,
-        streams::{self, Open},
+        streams::{Checks, Open},
     },
-    auth::Identity,
     sandboxes::origins::PortOrigin,
+    sharing::SandboxGrant,
 };
 
 /// A request that is to go on into a sandbox.
@@ -76,20 +75,22 @@ impl FromRequest<App> for Relay {
 pub(super) struct Way {
     pub(super) tunnel: Tunnel,
     pub(super) open: Open,
-    pub(super) identity: Identity,
+    pub(super) checks: Checks,
 }
 
 impl Way {
-    /// Looks the sandbox up, as this caller may.
-    pub(super) async fn find(app: &App, caller: &Identity, id: SandboxId) -> Result<Self, Failure> {
-        let sandbox = app.sandboxes().find(caller, id).await?;
+    /// Looks for the sandbox's host.
+    pub(super) fn find(app: &App, found: &SandboxGrant) -> Result<Self, Failure> {
+        if found.sandbox.state == SandboxState::Deleted {
+            return Err(Failure::not_found("sandbox"));
+        }
         let most = app.options().sandboxes.max_requests_per_user;
-        let open = app.relays().open(caller.user_id, most)?;
-        let client = app.sandboxes().client(sandbox.host_id)?;
+        let open = app.relays().open(found.grant.identity().user_id, most)?;
+        let client = app.sandboxes().client(found.sandbox.host_id)?;
         Ok(Self {
             tunnel: client.tunnel().clone(),
             open,
-            identity: caller.clone(),
+            checks: Checks::of(app, &found.grant),
         })
     }
 }
@@ -129,22 +130,22 @@ impl Relay {
     /// Passes it on to the sandbox's guest, and the answer back.
     pub(super) async fn ask_guest(
         self,
-        caller: &Identity,
+        found: &SandboxGrant,
         lane: Lane,
     ) -> Result<Response, Failure> {
         let headers = headers::asked(&self.parts.headers);
-        self.pass_on(caller, lane, Asked::Guest, headers).await
+        self.pass_on(found, lane, Asked::Guest, headers).await
     }
 
     /// Passes it on, and the answer back.
     pub(super) async fn pass_on(
         self,
-        caller: &Identity,
+        found: &SandboxGrant,
         lane: Lane,
         asked: Asked,
         headers: HeaderMap,
     ) -> Result<Response, Failure> {
-        let way = Way::find(&self.app, caller, self.id).await?;
+        let way = Way::find(&self.app, found)?;
         let target = self.target()?;
         let mut request = Request::new(self.body);
         *request.method_mut() = self.parts.method;
@@ -161,9 +162,7 @@ impl Relay {
             Asked::Origin(at) => (parts.status, headers::from_origin(&parts.headers, at)),
         };
         let guarded = Guarded {
-            ticks: streams::ticks(),
-            app: self.app,
-            identity: way.identity,
+            checks: way.checks,
             body,
             over: false,
             _open: way.open,
@@ -223,12 +222,10 @@ fn refused(status: StatusCode, reason: &str) -> Failure {
     ApiError::new(code, message).into()
 }
 
-/// The body of an answer, for as long as the caller's credential is good.
+/// The body of an answer, for as long as the caller may have it.
 struct Guarded {
-    app: App,
-    identity: Identity,
+    checks: Checks,
     body: helix_tunnel::Body,
-    ticks: Interval,
     over: bool,
     _open: Open,
 }
@@ -241,17 +238,17 @@ impl Guarded {
         loop {
             tokio::select! {
                 biased;
+                may = self.checks.next() => {
+                    if !may {
+                        self.over = true;
+                        let why = "the credential is not valid any more, or the right is another";
+                        return Some((Err(axum::Error::new(why)), self));
+                    }
+                }
                 frame = self.body.frame() => {
                     let frame = frame?.map_err(axum::Error::new);
                     self.over = frame.is_err();
                     return Some((frame, self));
-                }
-                _ = self.ticks.tick() => {
-                    if !streams::may_go_on(&self.app, &self.identity).await {
-                        self.over = true;
-                        let why = "the credential is not valid any more";
-                        return Some((Err(axum::Error::new(why)), self));
-                    }
                 }
             }
         }

@@ -13,7 +13,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Whose, cursor, page, page_limit, request};
 use crate::{
     App,
-    api::{Caller, Failure, Json, Path, Query, access::SandboxesKey},
+    api::{
+        Caller, Failure, Json, Path, Query,
+        access::{InSandbox, Own, SandboxesKey},
+    },
 };
 
 /// The routes of this file.
@@ -28,16 +31,18 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/snapshots", tag = "sandboxes", request_body = NameRequest,
     operation_id = "take_snapshot",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 201, body = Snapshot), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 201, body = Snapshot), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn take(
-    caller: Caller<SandboxesKey>,
+    caller: InSandbox<Own>,
     State(app): State<App>,
-    Path(id): Path<SandboxId>,
     Json(request): Json<NameRequest>,
 ) -> Result<(StatusCode, Json<Snapshot>), Failure> {
     let name = request::name(request.name.as_deref())?;
-    let snapshot = app.sandboxes().take_snapshot(&caller, id, name).await?;
+    let snapshot = app
+        .sandboxes()
+        .take_snapshot(&caller, caller.id, name)
+        .await?;
     Ok((StatusCode::CREATED, Json(snapshot)))
 }
 
@@ -87,7 +92,7 @@ async fn list(
 /// One snapshot.
 #[utoipa::path(get, path = "/api/v1/snapshots/{id}", tag = "sandboxes",
     params(("id" = SnapshotId, Path, description = "The snapshot")),
-    responses((status = 200, body = Snapshot), (status = 401), (status = 404)),
+    responses((status = 200, body = Snapshot), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn get(
     caller: Caller<SandboxesKey>,
@@ -104,7 +109,7 @@ async fn get(
 /// Deletes a snapshot. Sandboxes that were made from it stay.
 #[utoipa::path(delete, path = "/api/v1/snapshots/{id}", tag = "sandboxes",
     params(("id" = SnapshotId, Path, description = "The snapshot")),
-    responses((status = 204), (status = 401), (status = 404)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
 async fn delete(
     caller: Caller<SandboxesKey>,

@@ -11,7 +11,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{headers, relay::Relay, websocket};
 use crate::{
     App,
-    api::{Caller, Failure, access::SandboxesKey},
+    api::{
+        Failure,
+        access::{Drive, InSandbox},
+    },
 };
 
 /// The routes of this file.
@@ -25,28 +28,28 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// A sandbox's terminals.
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/terminals", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 200, body = TerminalList), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    responses((status = 200, body = TerminalList), (status = 401), (status = 403), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn terminals(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Control).await
+async fn terminals(caller: InSandbox<Drive>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Control).await
 }
 
 /// Opens a terminal.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/terminals", tag = "sandboxes", request_body = TerminalRequest,
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 201, body = Terminal), (status = 401), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
+    responses((status = 201, body = Terminal), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn open_terminal(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Control).await
+async fn open_terminal(caller: InSandbox<Drive>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Control).await
 }
 
 /// Hangs up a terminal; once more changes nothing.
 #[utoipa::path(delete, path = "/api/v1/sandboxes/{id}/terminals/{terminal}", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"), ("terminal" = TerminalId, Path, description = "The terminal")),
-    responses((status = 204), (status = 401), (status = 404), (status = 409), (status = 502), (status = 503)),
+    responses((status = 204), (status = 401), (status = 403), (status = 404), (status = 409), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn close_terminal(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
-    relay.ask_guest(&caller, Lane::Control).await
+async fn close_terminal(caller: InSandbox<Drive>, relay: Relay) -> Result<Response, Failure> {
+    relay.ask_guest(&caller.found, Lane::Control).await
 }
 
 /// Looks at a terminal: a WebSocket. Binary messages are bytes, both ways; text
@@ -54,9 +57,9 @@ async fn close_terminal(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Re
 #[utoipa::path(get, path = "/api/v1/sandboxes/{id}/terminals/{terminal}/attach", tag = "sandboxes",
     params(("id" = SandboxId, Path, description = "The sandbox"), ("terminal" = TerminalId, Path, description = "The terminal"),
         ("after" = Option<u64>, Query, description = "How many bytes were seen already; all that is kept is sent if absent")),
-    responses((status = 101, body = TerminalEvent), (status = 400), (status = 401), (status = 404), (status = 409), (status = 429), (status = 502), (status = 503)),
+    responses((status = 101, body = TerminalEvent), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409), (status = 429), (status = 502), (status = 503)),
     security(("session" = ["member"]), ("api_key" = ["sandboxes"])))]
-async fn attach_terminal(caller: Caller<SandboxesKey>, relay: Relay) -> Result<Response, Failure> {
+async fn attach_terminal(caller: InSandbox<Drive>, relay: Relay) -> Result<Response, Failure> {
     let headers = headers::asked(&relay.parts.headers);
-    websocket::connect(relay, &caller, Lane::Control, headers).await
+    websocket::connect(relay, &caller.found, Lane::Control, headers).await
 }

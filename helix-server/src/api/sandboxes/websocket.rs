@@ -14,11 +14,12 @@ use axum::{
     },
     response::Response,
 };
+use bytes::Bytes;
 use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
-use helix_proto::desktop::{MAX_CLIPBOARD, MAX_DOWN};
+use helix_proto::desktop::{MAX_CLIPBOARD, MAX_DOWN, Up};
 use helix_tunnel::{Lane, Pipe};
 use http::{HeaderMap, header};
 use tokio::time::Instant;
@@ -31,7 +32,14 @@ use tokio_tungstenite::{
 };
 
 use super::relay::{Relay, Way, failed};
-use crate::{App, api::Failure, api::streams, auth::Identity};
+use crate::{
+    App,
+    api::{
+        Failure,
+        streams::{self, Checks},
+    },
+    sharing::{Right, SandboxGrant},
+};
 
 /// The longest message into the sandbox: what a desktop takes has all others in it.
 const UP_BYTES: usize = MAX_CLIPBOARD;
@@ -51,6 +59,7 @@ mod code {
     pub(super) const SIGNED_OUT: u16 = 4001;
     pub(super) const RESTART: u16 = 1012;
     pub(super) const LOST: u16 = 1011;
+    pub(super) const AGAIN: u16 = 1013;
 }
 
 fn config() -> WebSocketConfig {
@@ -61,10 +70,11 @@ fn config() -> WebSocketConfig {
         .max_write_buffer_size(UP_BYTES + WRITE_BYTES)
 }
 
-/// Connects a browser, or another client, with what is in the sandbox.
+/// Connects a browser, or another client, with what is in the sandbox. Who may only read is one
+/// who looks on at a desktop.
 pub(super) async fn connect(
     mut relay: Relay,
-    caller: &Identity,
+    found: &SandboxGrant,
     lane: Lane,
     mut headers: HeaderMap,
 ) -> Result<Response, Failure> {
@@ -74,8 +84,9 @@ pub(super) async fn connect(
         Failure::bad_request(format!("this is a WebSocket: {why}"))
     })?;
     let target = relay.target()?.to_string();
-    let (app, id) = (relay.app, relay.id);
-    let way = Way::find(&app, caller, id).await?;
+    let app = relay.app;
+    let way = Way::find(&app, found)?;
+    let looks_on = found.grant.right() == Right::Read;
     for name in [
         header::SEC_WEBSOCKET_KEY,
         header::SEC_WEBSOCKET_VERSION,
@@ -101,7 +112,10 @@ pub(super) async fn connect(
         .on_upgrade(move |outside| async move {
             // In the group, so that a shutdown waits for the goodbye.
             let _ = tasks
-                .spawn("sandbox websocket", carry(app, way, outside, inside))
+                .spawn(
+                    "sandbox websocket",
+                    carry(app, way, looks_on, outside, inside),
+                )
                 .await;
         }))
 }
@@ -109,15 +123,26 @@ pub(super) async fn connect(
 /// Why it ended, for both sides: a code and a reason.
 type End = Option<(u16, String)>;
 
-async fn carry(app: App, way: Way, outside: WebSocket, inside: WebSocketStream<Pipe>) {
+async fn carry(
+    app: App,
+    mut way: Way,
+    looks_on: bool,
+    outside: WebSocket,
+    inside: WebSocketStream<Pipe>,
+) {
     let (mut to_client, from_client) = outside.split();
     let (mut to_sandbox, from_sandbox) = inside.split();
     let began = Instant::now();
     let heard_ms = AtomicU64::new(0);
     let end = {
-        let up = up(from_client, &mut to_sandbox, began, &heard_ms);
+        let heard = Heard {
+            began,
+            at_ms: &heard_ms,
+            looks_on,
+        };
+        let up = up(from_client, &mut to_sandbox, heard);
         let down = down(from_sandbox, &mut to_client);
-        let watched = watched(&app, &way.identity, began, &heard_ms);
+        let watched = watched(&app, &mut way.checks, began, &heard_ms);
         tokio::select! {
             end = up => end,
             end = down => end,
@@ -150,17 +175,37 @@ async fn carry(app: App, way: Way, outside: WebSocket, inside: WebSocketStream<P
     }
 }
 
+/// What is to be known of a client.
+struct Heard<'a> {
+    began: Instant,
+    /// When it last said something, after it began.
+    at_ms: &'a AtomicU64,
+    /// It may do no more than look on at a desktop.
+    looks_on: bool,
+}
+
+/// What is passed on of one that may only look on at a desktop.
+fn looking_on(message: Bytes) -> Result<Option<Bytes>, End> {
+    let read = Up::decode(message).and_then(|up| up.looking_on().map(|up| up.encode()).transpose());
+    read.map_err(|error| Some((error.close_code(), error.to_string())))
+}
+
 /// From the client into the sandbox.
 async fn up(
     mut from: SplitStream<WebSocket>,
     to: &mut SplitSink<WebSocketStream<Pipe>, Inner>,
-    began: Instant,
-    heard_ms: &AtomicU64,
+    heard: Heard<'_>,
 ) -> End {
     while let Some(message) = from.next().await {
-        let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        heard_ms.store(now_ms, Ordering::Relaxed);
+        let now_ms = u64::try_from(heard.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        heard.at_ms.store(now_ms, Ordering::Relaxed);
         let message = match message {
+            Ok(Message::Text(_)) if heard.looks_on => continue,
+            Ok(Message::Binary(bytes)) if heard.looks_on => match looking_on(bytes) {
+                Ok(Some(bytes)) => Inner::Binary(bytes),
+                Ok(None) => continue,
+                Err(end) => return end,
+            },
             Ok(Message::Text(text)) => Inner::Text(text.as_str().into()),
             Ok(Message::Binary(bytes)) => Inner::Binary(bytes),
             Ok(Message::Ping(_) | Message::Pong(_)) => continue,
@@ -189,13 +234,13 @@ async fn down(
         let message = tokio::select! {
             biased;
             message = from.next() => message,
-            _ = ticks.tick() => Some(Ok(Inner::Ping(bytes::Bytes::new()))),
+            _ = ticks.tick() => Some(Ok(Inner::Ping(Bytes::new()))),
         };
         let message = match message {
             Some(Ok(Inner::Text(text))) => Message::Text(text.as_str().into()),
             Some(Ok(Inner::Binary(bytes))) => Message::Binary(bytes),
             // Its own, to the client; that of the sandbox is answered by the library.
-            Some(Ok(Inner::Ping(_))) => Message::Ping(bytes::Bytes::new()),
+            Some(Ok(Inner::Ping(_))) => Message::Ping(Bytes::new()),
             Some(Ok(Inner::Pong(_) | Inner::Frame(_))) => continue,
             Some(Ok(Inner::Close(frame))) => {
                 return frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()));
@@ -212,16 +257,18 @@ async fn down(
 }
 
 /// Ends when the connection may not go on.
-async fn watched(app: &App, identity: &Identity, began: Instant, heard_ms: &AtomicU64) -> End {
+async fn watched(app: &App, checks: &mut Checks, began: Instant, heard_ms: &AtomicU64) -> End {
     let draining = app.foundation().tasks.draining_token().clone();
-    let mut ticks = streams::ticks();
     loop {
-        tokio::select! {
+        let may = tokio::select! {
             () = draining.cancelled() => return Some((code::RESTART, "restarting".to_owned())),
-            _ = ticks.tick() => {}
-        }
-        if !streams::may_go_on(app, identity).await {
-            return Some((code::SIGNED_OUT, "signed out".to_owned()));
+            may = checks.next() => may,
+        };
+        if !may {
+            return Some(match checks.signed_in().await {
+                false => (code::SIGNED_OUT, "signed out".to_owned()),
+                true => (code::AGAIN, "what you may do here has changed".to_owned()),
+            });
         }
         let heard = Duration::from_millis(heard_ms.load(Ordering::Relaxed));
         if began.elapsed().saturating_sub(heard) > PATIENCE {

@@ -1,13 +1,15 @@
 //! The catalogue of agents.
 
-use helix_proto::session::{CatalogueAgent, CatalogueAgentDetails, ModelApi};
+use helix_proto::session::{AgentProgram, CatalogueAgent, CatalogueAgentDetails, ModelApi};
 use sqlx::any::AnyRow;
 
 use crate::store::{Error, Store, row};
 
 fn agent(found: &AnyRow) -> Result<CatalogueAgentDetails, Error> {
+    let program: AgentProgram = row::json(found, "program")?;
     Ok(CatalogueAgentDetails {
         agent: CatalogueAgent {
+            installs: !program.install.is_empty(),
             name: row::text(found, "name")?,
             title: row::text(found, "title")?,
             description: row::text(found, "description")?,
@@ -15,7 +17,7 @@ fn agent(found: &AnyRow) -> Result<CatalogueAgentDetails, Error> {
             built_in: row::flag(found, "built_in")?,
             enabled: row::flag(found, "enabled")?,
         },
-        program: row::json(found, "program")?,
+        program,
     })
 }
 

@@ -85,6 +85,7 @@ impl World {
             last_seq: 0,
             active_turn: None,
             agent: Some(agent.clone()),
+            shared: None,
         };
         let new = NewAgent {
             agent,

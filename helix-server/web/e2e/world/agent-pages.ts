@@ -132,6 +132,8 @@ const DONE: Entry[] = [
 const REQUEST = 900;
 
 const LOGS: Record<string, Entry[]> = {
+  /** A repository is being cloned, over one that there is. */
+  '0': [queued('trn_1', 'Fix it'), { type: 'cloning', what: 'Receiving objects', percent: 45 }],
   /** Nothing was asked yet. */
   '1': [],
   '2': [...STARTED, ...DONE],
@@ -185,7 +187,7 @@ const LOGS: Record<string, Entry[]> = {
 };
 
 /** Which of the sandboxes each works in. */
-const SANDBOX: Record<string, number> = { '4': 8, '5': 5, '6': 2, '7': 6, '8': 0 };
+const SANDBOX: Record<string, number> = { '0': 1, '4': 8, '5': 5, '6': 2, '7': 6, '8': 0 };
 
 const sessionId = (index: string) => `ses_${'0'.repeat(25)}${index}`;
 export const agentPath = (index: number, tab = '') =>
@@ -193,6 +195,8 @@ export const agentPath = (index: number, tab = '') =>
 
 const session = (index: string) => ({
   id: sessionId(index),
+  ...(index === '5' && { shared: { right: 'drive', owner: 'Grace Hopper' } }),
+  ...(index === '9' && { shared: { right: 'read', owner: LONG } }),
   title: index === '3' ? LONG : `Friendlier greetings ${index}`,
   model: 'tiny',
   created_at_ms: NOW,
@@ -216,9 +220,26 @@ const AGENTS = [
   title,
   description,
   model_api: index === 2 ? 'messages' : 'chat_completions',
+  installs: index !== 0,
   built_in: index === 0,
   enabled: true,
 }));
+
+const PERSON = {
+  user_id: `usr_${'0'.repeat(26)}`,
+  name: 'Grace Hopper',
+  email: 'grace@example.com',
+};
+const SHARES = [
+  { right: 'read', is_link: false, people: [PERSON] },
+  { right: 'drive', is_link: true, people: [], expires_at_ms: NOW + 3_600_000 },
+  {
+    right: 'read',
+    is_link: true,
+    people: [PERSON, { ...PERSON, name: LONG }],
+    expires_at_ms: NOW - 1,
+  },
+].map((share, index) => ({ id: `shr_${'0'.repeat(25)}${index}`, created_at_ms: NOW, ...share }));
 
 const PROGRAM = {
   command: ['opencode', 'acp'],
@@ -234,6 +255,7 @@ export const withAgents =
       const { pathname } = new URL(route.request().url());
       const one = /\/sessions\/ses_0+(\d)$/.exec(pathname);
       if (one?.[1] !== undefined) return route.fulfill({ json: session(one[1]) });
+      if (pathname.endsWith('/shares')) return route.fulfill({ json: SHARES });
       if (pathname.endsWith('/agents')) return route.fulfill({ json: AGENTS });
       const agent = AGENTS.find(({ name }) => pathname.endsWith(`/agents/${name ?? ''}`));
       if (agent) return route.fulfill({ json: { ...agent, ...PROGRAM } });

@@ -42,6 +42,19 @@ describe('where an agent is', () => {
     expect(statusOf(waits('start', { phase }), RUNNING, 70_000).endsAtMs).toBe(900_000);
   });
 
+  it('says how far git is with the repository', () => {
+    const cloning = { what: '', percent: null, sinceMs: 2_000 };
+    expect(statusOf({ ...AT_WORK, cloning }, RUNNING, 0)).toEqual({
+      text: 'Cloning the repository…',
+      tone: 'busy',
+      sinceMs: 2_000,
+    });
+    const far = { ...cloning, what: 'Receiving objects', percent: 45 };
+    expect(statusOf({ ...AT_WORK, cloning: far }, RUNNING, 0).text).toBe(
+      'Cloning the repository: receiving objects, 45 %…',
+    );
+  });
+
   it('counts silence down, which can be borne with', () => {
     expect(statusOf(waits('agent'), RUNNING, 0)).toMatchObject({
       endsAtMs: 900_000,

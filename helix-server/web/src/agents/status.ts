@@ -52,7 +52,16 @@ function sandboxStatus(
   }
 }
 
-function turnStatus({ turn, phase, permissions }: AgentLog, nowMs: number): AgentStatus | null {
+function turnStatus(
+  { turn, phase, permissions, cloning }: AgentLog,
+  nowMs: number,
+): AgentStatus | null {
+  if (cloning) {
+    const { what, percent, sinceMs } = cloning;
+    const step = what === '' ? '' : `: ${lower(what)}`;
+    const share = percent === null ? '' : `, ${percent} %`;
+    return { text: `Cloning the repository${step}${share}…`, tone: 'busy', sinceMs };
+  }
   if (!turn) return null;
   const { waiting } = turn;
   const ends = waiting ? { endsAtMs: waiting.endsAtMs } : {};
@@ -72,7 +81,7 @@ function turnStatus({ turn, phase, permissions }: AgentLog, nowMs: number): Agen
     const detail = phase.detail === '' ? '' : `: ${phase.detail.replace(/…$|\.+$/, '')}`;
     return { text: `Starting the agent${detail}…`, tone: 'busy', sinceMs: phase.atMs, ...late };
   }
-  if (permissions.length > 0) return { text: 'The agent waits for your answer', tone: 'wait' };
+  if (permissions.length > 0) return { text: 'The agent waits for an answer', tone: 'wait' };
   if (turn.state === 'dispatched') {
     return { text: 'The agent is given the prompt…', tone: 'busy', ...late };
   }

@@ -17,6 +17,7 @@ export const keys = {
   status: ['status'] as const,
   sessions: ['sessions'] as const,
   session: (id: string) => ['session', id] as const,
+  shares: (id: string) => ['shares', id] as const,
   messages: (id: string) => ['messages', id] as const,
   agentLog: (id: string) => ['agent-log', id] as const,
   agents: ['agents'] as const,
@@ -66,15 +67,17 @@ export const statusQuery = queryOptions({
 
 const SESSIONS_PER_PAGE = 40;
 
-export const sessionsQuery = (search: string) =>
+/** One's own sessions, or those that others share. */
+export const sessionsQuery = (search: string, shared = false) =>
   infiniteQueryOptions({
-    queryKey: [...keys.sessions, search],
+    queryKey: [...keys.sessions, shared ? 'shared' : 'own', search],
     queryFn: ({ pageParam, signal }) =>
       call(
         http.GET('/api/v1/sessions', {
           params: {
             query: {
               limit: SESSIONS_PER_PAGE,
+              ...(shared && { shared }),
               ...(search !== '' && { q: search }),
               ...(pageParam !== null && { cursor: pageParam }),
             },
@@ -92,6 +95,14 @@ export const sessionQuery = (id: string) =>
     queryKey: keys.session(id),
     queryFn: ({ signal }) =>
       call(http.GET('/api/v1/sessions/{id}', { params: { path: { id } }, signal })),
+  });
+
+/** With whom a session of one's own is shared. */
+export const sharesQuery = (id: string) =>
+  queryOptions({
+    queryKey: keys.shares(id),
+    queryFn: ({ signal }) =>
+      call(http.GET('/api/v1/sessions/{id}/shares', { params: { path: { id } }, signal })),
   });
 
 /**

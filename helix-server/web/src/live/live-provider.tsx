@@ -34,6 +34,10 @@ function createLive(client: QueryClient): Live {
     onMessage: (message) => {
       if (message.type === 'session_event') {
         for (const listener of listeners) listener(message.session_id, message.event);
+        if (message.event.type === 'session_updated') {
+          // Of a session that another shares, nothing else says so.
+          void client.invalidateQueries({ queryKey: keys.session(message.session_id) });
+        }
       } else {
         applyChange(client, message);
       }
@@ -81,6 +85,10 @@ function applyChange(
       client.removeQueries({ queryKey: keys.sandbox(message.sandbox_id), type: 'inactive' });
       refetch(keys.sandboxes);
       break;
+    case 'shares_changed':
+      // What is seen of a session and its sandbox may be more or less now.
+      void client.invalidateQueries();
+      break;
     case 'snapshots_changed':
       refetch(keys.snapshots);
       break;
@@ -89,7 +97,10 @@ function applyChange(
       refetch(keys.everybodysSandboxes);
       break;
     case 'error':
-      if (message.session_id != null) refetch(keys.messages(message.session_id));
+      if (message.session_id != null) {
+        refetch(keys.session(message.session_id));
+        refetch(keys.messages(message.session_id));
+      }
       break;
   }
 }

@@ -20,6 +20,7 @@ import type { HostChoice } from '../api/types';
 import { RadioCards } from '../components/radio-cards';
 import { DESKTOP_CHOICES, NO_DESKTOP } from '../desktop/spec';
 import { formatBytes } from '../format';
+import { SecretChoice } from '../secrets/secret-choice';
 import { EgressEditor } from './egress-editor';
 import { checkRules } from './egress-rules';
 import {
@@ -110,6 +111,12 @@ export function SandboxFields({ form, checked }: { form: Form; checked: boolean 
           {...form.getInputProps('clipboard', { type: 'checkbox' })}
         />
       )}
+      <SecretChoice
+        value={form.values.secrets}
+        onChange={(secrets) => {
+          form.setFieldValue('secrets', secrets);
+        }}
+      />
       <MoreFields form={form} hosts={hosts} />
     </>
   );

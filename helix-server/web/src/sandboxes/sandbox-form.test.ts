@@ -62,6 +62,7 @@ describe('the form that makes a sandbox', () => {
         ttl: '3600000',
         host: 'hst_1',
         env: 'A=1\n\n B=x=y ',
+        secrets: ['hub'],
       }),
     );
     expect(request).toEqual({
@@ -77,6 +78,7 @@ describe('the form that makes a sandbox', () => {
       },
       docker: true,
       env: { A: '1', B: 'x=y' },
+      secrets: ['hub'],
       idle_timeout_ms: 28_800_000,
       ttl_ms: 3_600_000,
       host_id: 'hst_1',

@@ -39,6 +39,8 @@ export interface SandboxForm {
   ttl: string;
   host: string;
   env: string;
+  /** By name. */
+  secrets: string[];
 }
 
 export const NEVER = 'never';
@@ -82,6 +84,7 @@ export const EMPTY_FORM: SandboxForm = {
   ttl: NEVER,
   host: ANY_HOST,
   env: '',
+  secrets: [],
 };
 
 export const within = (value: number | '', least: number, most: number) =>
@@ -140,6 +143,7 @@ export function toRequest(form: SandboxForm): CreateSandboxRequest {
     docker: form.docker,
     ...(desktop && { desktop }),
     ...(env.length > 0 && { env: Object.fromEntries(env) }),
+    ...(form.secrets.length > 0 && { secrets: form.secrets }),
     ...(form.idleTimeout !== NEVER && { idle_timeout_ms: Number(form.idleTimeout) }),
     ...(form.ttl !== NEVER && { ttl_ms: Number(form.ttl) }),
     ...(form.host !== ANY_HOST && { host_id: form.host }),

@@ -7,6 +7,7 @@ import { ApiFailure } from '../api/failure';
 import { sessionQuery } from '../api/queries';
 import { loadable } from '../components/loadable';
 import { EmptyState, ErrorState, LoadingState } from '../components/states';
+import { RightContext, rightIn } from './right';
 
 const AgentPage = loadable(() => import('../agents/session/agent-page'), 'Loading the session');
 const ExistingChat = loadable(async () => {
@@ -18,18 +19,26 @@ const ExistingChat = loadable(async () => {
 export default function SessionPage() {
   const { sessionId = '' } = useParams();
   const session = useQuery(sessionQuery(sessionId));
-  if (session.data) {
-    return session.data.agent ? (
-      <AgentPage key={sessionId} session={session.data} agent={session.data.agent} />
-    ) : (
-      <ExistingChat key={sessionId} session={session.data} />
-    );
-  }
-  if (session.isPending) return <LoadingState label="Loading the session" />;
-  const { error } = session;
+  const { data, error } = session;
+  // It may have been there until now.
   if (error instanceof ApiFailure && (error.status === 404 || error.status === 400)) {
     return <Gone />;
   }
+  if (data) {
+    const right = rightIn(data);
+    // With another right everything that is open of it is opened anew.
+    const key = `${sessionId} ${right}`;
+    return (
+      <RightContext value={right}>
+        {data.agent ? (
+          <AgentPage key={key} session={data} agent={data.agent} />
+        ) : (
+          <ExistingChat key={key} session={data} />
+        )}
+      </RightContext>
+    );
+  }
+  if (session.isPending) return <LoadingState label="Loading the session" />;
   return (
     <Center h="100%" p="md">
       <Stack maw={460}>
@@ -48,14 +57,14 @@ function Gone() {
     <EmptyState
       wholePage
       icon={IconMessageOff}
-      title="This chat does not exist"
+      title="There is no such session"
       action={
         <Button component={Link} to="/">
           New chat
         </Button>
       }
     >
-      It was deleted, or it belongs to someone else.
+      It was deleted, or it is not shared with you any more.
     </EmptyState>
   );
 }

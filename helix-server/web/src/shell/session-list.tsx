@@ -1,7 +1,7 @@
 import { ActionIcon, Button, Menu, Skeleton, Stack, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useInfiniteQuery } from '@tanstack/react-query';
-import { IconDots, IconPencil, IconRobot, IconSearch, IconTrash } from '@tabler/icons-react';
+import { IconDots, IconRobot, IconSearch } from '@tabler/icons-react';
 import { useState } from 'react';
 import { Link, useParams } from 'react-router';
 
@@ -10,7 +10,7 @@ import { sessionsQuery } from '../api/queries';
 import type { Session } from '../api/types';
 import { useNow } from '../components/time';
 import { dayGroup } from '../format';
-import { DeleteSession, RenameSession } from './session-dialogs';
+import { useSessionMenu } from '../sessions/use-session-menu';
 import classes from './shell.module.css';
 
 /** The user's sessions, newest first, with search. */
@@ -55,6 +55,7 @@ export function SessionList() {
               : `No chat matches “${search}”.`}
           </Text>
         )}
+        <Shared search={search} />
         <Groups sessions={items} />
         {sessions.hasNextPage && (
           <Button
@@ -71,6 +72,35 @@ export function SessionList() {
         )}
       </div>
     </section>
+  );
+}
+
+/** Those of others that are shared with the user. */
+function Shared({ search }: { search: string }) {
+  const sessions = useInfiniteQuery(sessionsQuery(search, true));
+  const items = sessions.data?.pages.flatMap((page) => page.items) ?? [];
+  if (items.length === 0) return null;
+  return (
+    <div role="group" aria-label="Shared with you">
+      <div className={classes.group} aria-hidden>
+        Shared with you
+      </div>
+      {items.map((session) => (
+        <Item key={session.id} session={session} />
+      ))}
+      {sessions.hasNextPage && (
+        <Button
+          variant="subtle"
+          color="gray"
+          size="xs"
+          fullWidth
+          loading={sessions.isFetchingNextPage}
+          onClick={() => void sessions.fetchNextPage()}
+        >
+          Show more of them
+        </Button>
+      )}
+    </div>
   );
 }
 
@@ -95,20 +125,17 @@ function Groups({ sessions }: { sessions: Session[] }) {
 
 function Item({ session }: { session: Session }) {
   const { sessionId } = useParams();
-  const [dialog, setDialog] = useState<'rename' | 'delete' | null>(null);
+  const menu = useSessionMenu(session);
   const current = session.id === sessionId;
   const unnamed = session.agent ? 'New session' : 'New chat';
   const title = session.title === '' ? unnamed : session.title;
-  const close = () => {
-    setDialog(null);
-  };
   return (
     <div className={classes.item} data-current={current || undefined}>
       <Link
         to={`/s/${session.id}`}
         className={classes.itemLink}
         aria-current={current ? 'page' : undefined}
-        title={title}
+        title={session.shared ? `${title}, of ${session.shared.owner}` : title}
       >
         {session.agent && (
           <IconRobot
@@ -133,28 +160,9 @@ function Item({ session }: { session: Session }) {
             <IconDots size={15} />
           </ActionIcon>
         </Menu.Target>
-        <Menu.Dropdown>
-          <Menu.Item
-            leftSection={<IconPencil size={15} />}
-            onClick={() => {
-              setDialog('rename');
-            }}
-          >
-            Rename
-          </Menu.Item>
-          <Menu.Item
-            color="red"
-            leftSection={<IconTrash size={15} />}
-            onClick={() => {
-              setDialog('delete');
-            }}
-          >
-            Delete
-          </Menu.Item>
-        </Menu.Dropdown>
+        <Menu.Dropdown>{menu.items}</Menu.Dropdown>
       </Menu>
-      {dialog === 'rename' && <RenameSession session={session} onClose={close} />}
-      {dialog === 'delete' && <DeleteSession session={session} onClose={close} />}
+      {menu.dialog}
     </div>
   );
 }

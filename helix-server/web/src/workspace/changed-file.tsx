@@ -5,6 +5,7 @@ import { useState } from 'react';
 
 import type { GitChange, GitFile } from '../api/types';
 import { ErrorState, LoadingState } from '../components/states';
+import { useDrives } from '../sessions/right';
 import type { Workspace } from './changes-panel';
 import { PatchView } from './patch-view';
 import { diffQuery } from './queries';
@@ -29,20 +30,23 @@ export function ChangedFile(props: {
   onChoose: (chosen: boolean) => void;
 }) {
   const { workspace, file, chosen, onChoose } = props;
+  const drives = useDrives();
   const [opened, setOpened] = useState(false);
   const change = CHANGES[file.unstaged ?? file.staged ?? 'modified'];
   const Chevron = opened ? IconChevronDown : IconChevronRight;
   return (
     <div className={classes.file}>
       <div className={classes.row}>
-        <Checkbox
-          size="sm"
-          aria-label={`Commit ${file.path}`}
-          checked={chosen}
-          onChange={({ currentTarget }) => {
-            onChoose(currentTarget.checked);
-          }}
-        />
+        {drives && (
+          <Checkbox
+            size="sm"
+            aria-label={`Commit ${file.path}`}
+            checked={chosen}
+            onChange={({ currentTarget }) => {
+              onChoose(currentTarget.checked);
+            }}
+          />
+        )}
         <UnstyledButton
           className={classes.name ?? ''}
           aria-expanded={opened}

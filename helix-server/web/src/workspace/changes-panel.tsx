@@ -6,6 +6,7 @@ import { useState, type ReactNode } from 'react';
 import type { GitStatus } from '../api/types';
 import { ErrorState, LoadingState } from '../components/states';
 import { count } from '../format';
+import { useDrives, useRight } from '../sessions/right';
 import { BranchMenu } from './branch-menu';
 import { ChangedFile } from './changed-file';
 import { CommitForm } from './commit-form';
@@ -53,6 +54,7 @@ export function ChangesPanel({
 
 function Changes({ workspace, status }: { workspace: Workspace; status: GitStatus }) {
   const { files, truncated } = status;
+  const drives = useDrives();
   // Everything is committed but what somebody leaves out.
   const [without, setWithout] = useState<ReadonlySet<string>>(new Set());
   const chosen = files.filter(({ path }) => !without.has(path));
@@ -86,7 +88,7 @@ function Changes({ workspace, status }: { workspace: Workspace; status: GitStatu
           </Text>
         )}
       </Card>
-      {files.length > 0 && (
+      {files.length > 0 && drives && (
         <CommitForm
           workspace={workspace}
           count={chosen.length}
@@ -100,12 +102,17 @@ function Changes({ workspace, status }: { workspace: Workspace; status: GitStatu
 function Head({ workspace, status }: { workspace: Workspace; status: GitStatus }) {
   const { directory, branch, upstream, ahead, behind, commit } = status;
   const client = useQueryClient();
+  const right = useRight();
   return (
     <Group justify="space-between" gap="sm">
       <Group gap="xs" miw={0}>
         {branch == null ? (
           <Badge color="orange" leftSection={<IconGitBranch size={12} />}>
             No branch, at {commit?.slice(0, 8) ?? 'nothing'}
+          </Badge>
+        ) : right === 'read' ? (
+          <Badge color="gray" tt="none" leftSection={<IconGitBranch size={12} />}>
+            {branch}
           </Badge>
         ) : (
           <BranchMenu workspace={workspace} branch={branch} />
@@ -133,7 +140,7 @@ function Head({ workspace, status }: { workspace: Workspace; status: GitStatus }
             <IconRefresh size={17} />
           </ActionIcon>
         </Tooltip>
-        {branch != null && commit != null && (
+        {right === 'own' && branch != null && commit != null && (
           <PushButton workspace={workspace} pushed={upstream != null && ahead === 0} />
         )}
       </Group>

@@ -1,8 +1,8 @@
 import { Button, Text } from '@mantine/core';
 import { useMemo, useState } from 'react';
 
+import classes from '../components/diff.module.css';
 import { readPatch } from './patch';
-import classes from './workspace.module.css';
 
 /** More lines than these are shown when somebody asks for them. */
 const SHOWN = 400;
@@ -23,7 +23,7 @@ export function PatchView(props: { path: string; patch: string; truncated: boole
   return (
     <>
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls */}
-      <div className={classes.patch} role="region" aria-label={`Changes of ${path}`} tabIndex={0}>
+      <div className={classes.lines} role="region" aria-label={`Changes of ${path}`} tabIndex={0}>
         {shown.map(({ sign, text, number }, index) => (
           // Lines have no identity but their place.
           <div key={index} className={classes.line} data-sign={sign}>

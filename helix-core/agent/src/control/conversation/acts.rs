@@ -256,7 +256,10 @@ impl Conversation {
         let end = TurnEnd::Cancelled;
         self.log(Entry::TurnEnded { turn, end });
         if let Some(wanted) = self.wanted_here(wanted) {
-            self.command(Command::Unwanted { wanted });
+            self.command(Command::Unwanted {
+                wanted,
+                reason: "it was taken out of the queue".to_owned(),
+            });
         }
     }
 

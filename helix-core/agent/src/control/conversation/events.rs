@@ -133,29 +133,27 @@ impl Conversation {
 
     /// An editor in the sandbox wants something, as everybody else does.
     fn wanted(&mut self, wanted: Wanted, thread: ThreadId, seq: u64) {
-        let by = WantedBy { thread, seq };
-        let done = match wanted {
+        let act = match wanted {
             Wanted::Prompt { content } => {
                 // Of this event and no other.
                 let random = thread.ulid().random() ^ u128::from(seq);
                 let turn = TurnId::from_parts(self.now_ms, random);
-                let queued = self.carry_out(Act::Prompt { turn, content }, Some(by));
-                if queued.is_err() {
-                    self.command(Command::Unwanted { wanted: seq });
-                }
-                queued
+                Act::Prompt { turn, content }
             }
-            Wanted::Cancel { turn } => self.carry_out(Act::Cancel { turn }, Some(by)),
-            Wanted::Answer { request, answer } => {
-                let act = Act::Answer {
-                    thread,
-                    request,
-                    answer,
-                };
-                self.carry_out(act, Some(by))
-            }
+            Wanted::Cancel { turn } => Act::Cancel { turn },
+            Wanted::Answer { request, answer } => Act::Answer {
+                thread,
+                request,
+                answer,
+            },
+            Wanted::SetMode { mode } => Act::SetMode { mode },
+            Wanted::SetModel { model } => Act::SetModel { model },
         };
-        // What came too late for everybody else did so for an editor, too.
-        done.unwrap_or_default();
+        if let Err(refusal) = self.carry_out(act, Some(WantedBy { thread, seq })) {
+            self.command(Command::Unwanted {
+                wanted: seq,
+                reason: refusal.to_string(),
+            });
+        }
     }
 }

@@ -433,7 +433,14 @@ fn an_editor_s_prompt_queues_as_every_other_and_it_hears_what_becomes_of_it() {
         .collect();
     assert_eq!(queued.len(), 2);
     bench.act(Act::Cancel { turn: queued[1] });
-    assert_eq!(bench.commands(), [Command::Unwanted { wanted: last }]);
+    let reason = "it was taken out of the queue".to_owned();
+    assert_eq!(
+        bench.commands(),
+        [Command::Unwanted {
+            wanted: last,
+            reason
+        }]
+    );
     bench.ends(1, completed());
     assert!(matches!(
         bench.commands()[..],

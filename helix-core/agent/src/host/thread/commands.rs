@@ -5,7 +5,7 @@ use helix_proto::{
     agents::{Command, Content, EventBody, Numbered, PermissionAnswer, TurnEnd},
 };
 
-use super::{Agent, Effect, Tell, Thread};
+use super::{Agent, Tell, Thread};
 use crate::{Gap, host::Underway};
 
 /// What an agent has not been told yet, at most, before it is not told of modes and models.
@@ -38,17 +38,8 @@ impl Thread {
         match command {
             // The thread began with one.
             Command::Open(_) => {}
-            Command::Prompt {
-                turn,
-                content,
-                wanted,
-            } => {
-                if let Some(wanted) = wanted {
-                    self.effect(Effect::Wanted { wanted, turn });
-                }
-                self.prompt(turn, content);
-            }
-            Command::Unwanted { wanted } => self.effect(Effect::Unwanted { wanted }),
+            Command::Prompt { turn, content, .. } => self.prompt(turn, content),
+            Command::Unwanted { wanted, reason } => self.unwanted(wanted, &reason),
             Command::Cancel { turn } => self.cancel(turn),
             Command::Answer { request, answer } => self.answer(request, answer),
             Command::SetMode { mode } => self.set(Tell::SetMode { mode }),

@@ -147,12 +147,11 @@ impl Thread {
                 | EventBody::TurnEnded { .. }
                 | EventBody::PermissionRequested { .. }
                 | EventBody::PermissionResolved { .. }
+                | EventBody::Wanted(_)
                 | EventBody::Closed
         );
-        // What an editor wants while nothing is taken from the agent would pile up.
-        let full = !self.reading && matches!(body, EventBody::Wanted(_));
-        // Turns and requests are the machine's to tell.
-        if !own && !full {
+        // Turns, requests and wishes are the machine's to tell.
+        if !own {
             self.append(body);
         }
     }

@@ -113,6 +113,14 @@ impl Bench {
         });
     }
 
+    /// An editor wants something.
+    fn wants(&mut self, key: &str) {
+        self.input(Input::Wanted {
+            key: key.into(),
+            wanted: Wanted::Cancel { turn: turn(1) },
+        });
+    }
+
     fn asks(&mut self, key: &str) {
         self.says(Fact::Asked {
             key: key.into(),
@@ -397,10 +405,9 @@ fn an_agent_is_not_read_faster_than_its_events_are_acknowledged() {
         "{sent} were sent without a word of acknowledgement"
     );
     // Nor is an editor listened to.
-    bench.fact(Fact::Said(Box::new(EventBody::Wanted(
-        helix_proto::agents::Wanted::Cancel { turn: turn(1) },
-    ))));
+    bench.wants("late");
     assert_eq!(bench.events(), []);
+    assert!(matches!(&bench.step.effects[..], [Effect::Refused { key, .. }] if key == "late"));
     let through = bench.thread.last_seq() - 5;
     bench.input(Input::Acknowledged { through });
     assert!(
@@ -414,6 +421,55 @@ fn an_agent_is_not_read_faster_than_its_events_are_acknowledged() {
     let gap = bench.thread.on(Input::Acknowledged { through }, 0);
     let got = through;
     assert_eq!(gap, Err(Gap { got, expected }));
+}
+
+#[test]
+fn an_editor_that_says_it_again_is_heard_once_and_hears_the_same_also_after_a_restart() {
+    let mut bench = Bench::ready(Limits::default());
+    bench.wants("a");
+    let seq = bench.thread.last_seq();
+    let noted = || Effect::Noted {
+        key: "a".into(),
+        seq,
+    };
+    assert_eq!(bench.step.effects.first(), Some(&noted()));
+    assert!(matches!(&bench.events()[..], [EventBody::Wanted(_)]));
+    bench.restarts();
+    bench.wants("a");
+    assert_eq!(bench.step.effects, [noted()]);
+    assert_eq!(bench.thread.last_seq(), seq);
+    bench.command(Command::Unwanted {
+        wanted: seq,
+        reason: "no".into(),
+    });
+    let refused = Effect::Refused {
+        key: "a".into(),
+        reason: "no".into(),
+    };
+    assert!(bench.step.effects.contains(&refused));
+    bench.restarts();
+    bench.wants("a");
+    assert_eq!(bench.step.effects, [refused]);
+    for number in 0..64 {
+        bench.wants(&number.to_string());
+    }
+    assert_eq!(bench.thread.saved().unwrap().record().wishes.len(), 64);
+}
+
+#[test]
+fn an_agent_cannot_speak_for_an_editor_and_one_that_stopped_does_not_silence_it() {
+    let mut bench = Bench::ready(Limits::default());
+    let turn = turn(1);
+    bench.fact(Fact::Said(Box::new(EventBody::Wanted(Wanted::Cancel {
+        turn,
+    }))));
+    assert_eq!(bench.events(), []);
+    bench.fact(Fact::Exited("gone".into()));
+    bench.wants("a");
+    assert!(matches!(&bench.events()[..], [EventBody::Wanted(_)]));
+    bench.command(Command::Close);
+    bench.wants("b");
+    assert!(matches!(&bench.step.effects[..], [Effect::Refused { key, .. }] if key == "b"));
 }
 
 #[test]

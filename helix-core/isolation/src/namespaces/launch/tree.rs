@@ -24,7 +24,7 @@ use rustix::{
 
 use self::mounts::{QUIET, attach, directory, filesystem, move_to, place, share, shared};
 use super::{Doing as _, Failure, Layered, Plan, stage, sys};
-use crate::{desktop, docker::images, namespaces::TOOLS};
+use crate::{TOOLS, desktop, docker::images};
 
 /// Where things are below the stage.
 const DISK: &str = "disk";

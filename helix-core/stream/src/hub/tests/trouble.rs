@@ -16,7 +16,7 @@ fn who_comes_while_there_is_no_desktop_is_told_so_after_its_hello() {
     let ended = "the desktop has ended";
     room.hub.notice(NoticeCode::CompositorEnded, ended);
     // Something else does not make it well.
-    room.hub.notice(NoticeCode::NoSound, "no sound");
+    room.hub.notice(NoticeCode::EncoderFailed, "no encoder");
     let one = room.join(&greeting("one"));
     let sent = room.sent(one);
     assert!(matches!(&sent[0], Down::Hello(_)));
@@ -32,6 +32,29 @@ fn who_comes_while_there_is_no_desktop_is_told_so_after_its_hello() {
     let actions = room.hub.opened(description(Codec::H264));
     room.actions.extend(actions);
     assert_eq!(notices(&room.sent(waits)), []);
+}
+
+#[test]
+fn whoever_begins_to_listen_while_there_is_no_sound_is_told_so_once() {
+    let mut room = Room::new();
+    let (one, two) = (room.join(&greeting("one")), room.join(&greeting("two")));
+    let told = |room: &mut Room| {
+        let actions = room.hub.silent("no server");
+        let to = |action| match action {
+            Action::Send(id, Down::Notice(notice)) => (id, notice.code),
+            other => panic!("{other:?}"),
+        };
+        actions.into_iter().map(to).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut room), [], "nobody listens");
+    room.say(one, Up::Audio(true));
+    assert_eq!(told(&mut room), [(one, NoticeCode::NoSound)]);
+    assert_eq!(told(&mut room), []);
+    room.say(two, Up::Audio(true));
+    assert_eq!(told(&mut room), [(two, NoticeCode::NoSound)]);
+    // Again, where it was heard in between.
+    room.hub.heard(&Bytes::from_static(b"opus"), Micros(5));
+    assert_eq!(told(&mut room).len(), 2);
 }
 
 #[test]

@@ -16,7 +16,10 @@ use url::form_urlencoded::{Serializer, parse};
 use super::{ENTER, Visit, cookies};
 use crate::{
     App,
-    api::{Caller, Failure, Json, Path, access::Member, extract::typed},
+    api::{
+        Failure, Json,
+        access::{Drive, InSandbox, Member},
+    },
     auth::{Credential, secret},
     sandboxes::origins::PortOrigin,
     store::port_passes::PortPass,
@@ -41,16 +44,14 @@ fn later(now_ms: u64, by: Duration) -> u64 {
 /// and within a minute. The browser must have come from there with the `state`.
 #[utoipa::path(post, path = "/api/v1/sandboxes/{id}/port-links", tag = "sandboxes", request_body = PortLinkRequest,
     params(("id" = SandboxId, Path, description = "The sandbox")),
-    responses((status = 201, body = PortLink), (status = 401), (status = 404), (status = 409), (status = 422)),
+    responses((status = 201, body = PortLink), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)),
     security(("session" = ["member"]), ("api_key" = ["admin"])))]
 pub(super) async fn open(
-    caller: Caller<Member>,
+    caller: InSandbox<Drive, Member>,
     State(app): State<App>,
-    Path(sandbox): Path<SandboxId>,
-    Json(request): Json<serde_json::Value>,
+    Json(request): Json<PortLinkRequest>,
 ) -> Result<(StatusCode, Json<PortLink>), Failure> {
-    app.sandboxes().find(&caller, sandbox).await?;
-    let request: PortLinkRequest = typed(&request)?;
+    let sandbox = app.sandboxes().find(caller.id).await?.id();
     let Credential::SignIn { .. } = caller.credential else {
         let why = "an API key opens no port in a browser: ask below /ports/{port}/ with it";
         return Err(Failure::conflict(why));

@@ -126,8 +126,8 @@ function Fields({ initial, isNew = false, onClose }: FieldsProps) {
           description={
             <>
               One NAME=value on each line. <Code>{'{HELIX_API}'}</Code>,{' '}
-              <Code>{'{HELIX_API_KEY}'}</Code> and <Code>{'{HELIX_MODEL}'}</Code> become the control
-              plane’s address, the session’s key and its model.
+              <Code>{'{HELIX_API_KEY}'}</Code> and <Code>{'{HELIX_MODEL}'}</Code> become the address
+              at which it asks models, the session’s key and its model.
             </>
           }
           minRows={2}

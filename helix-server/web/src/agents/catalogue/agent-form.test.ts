@@ -8,6 +8,7 @@ const OPENCODE: CatalogueAgentDetails = {
   title: 'opencode',
   description: 'The open source coding agent.',
   model_api: 'chat_completions',
+  installs: true,
   built_in: false,
   enabled: true,
   command: ['sh', '-c', 'exec opencode acp'],

@@ -1,5 +1,5 @@
 import { sentence } from '../../api/failure';
-import type { AgentEvent, ToolCall, ToolUpdate } from '../../api/types';
+import type { AgentEvent, ToolCall, ToolContent, ToolUpdate } from '../../api/types';
 import type { Draft } from './draft';
 import { callKey, terminalKey, type ToolItem } from './view';
 
@@ -172,12 +172,22 @@ function toolUpdate(draft: Draft, thread: string, update: ToolUpdate): number {
   if (update.title != null) item.title = update.title;
   if (update.kind != null) item.tool = update.kind;
   if (update.status != null) item.status = update.status;
-  if (update.content != null) item.content = update.content;
+  if (update.content != null) item.content = withChange(item.content, update.content);
   if (update.locations != null) item.locations = update.locations;
   if (update.input != null) item.input = update.input;
   if (update.output != null) item.output = update.output;
   settle(draft, key);
   return known;
+}
+
+const isChange = ({ type }: ToolContent) => type === 'diff';
+
+/**
+ * What a call shows next. Some agents say what they would change when they ask for it, and only
+ * that it is done when it is: the change stays.
+ */
+function withChange(before: readonly ToolContent[], next: readonly ToolContent[]): ToolContent[] {
+  return next.some(isChange) ? [...next] : [...before.filter(isChange), ...next];
 }
 
 const ENDED = { completed: 'Done', failed: 'Failed' };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import type { AgentEntry, AgentEventBody, SessionEvent } from '../../api/types';
+import type { AgentEntry, AgentEventBody, SessionEvent, ToolContent } from '../../api/types';
 import { foldLog } from './fold';
 import { EMPTY_LOG, openPermissions, terminalKey, type AgentLog, type Item } from './view';
 import { momentText } from './words';
@@ -225,6 +225,18 @@ describe('folding the log of an agent', () => {
     expect(calls.map(({ status }) => status)).toEqual(['unfinished', 'in_progress']);
   });
 
+  it('keeps the change that a call was allowed when only that it is done is said', () => {
+    const diff = { type: 'diff' as const, path: '/home/user/hello.txt', after: 'hello\n' };
+    const done = { type: 'content' as const, content: { type: 'text' as const, text: 'Written.' } };
+    const of = (status: 'pending' | 'completed', content: ToolContent[]) =>
+      said({ type: 'tool_update', id: 'c1', status, content });
+    const view = folded(of('pending', [diff]), of('completed', [done]));
+    expect(last(view, 'tool')?.content).toEqual([diff, done]);
+    const changed = { ...diff, after: 'other\n' };
+    const told = folded(of('pending', [diff]), of('completed', [changed]));
+    expect(last(told, 'tool')?.content).toEqual([changed]);
+  });
+
   it('begins a call with an update that comes first', () => {
     const view = folded(said({ type: 'tool_update', id: 'c7', output: { ok: true } }));
     expect(last(view, 'tool')).toMatchObject({ id: 'c7', output: { ok: true } });
@@ -242,6 +254,22 @@ describe('folding the log of an agent', () => {
     expect(terminal?.output.endsWith('xend')).toBe(true);
     expect((terminal?.output.length ?? 0) + (terminal?.omitted ?? 0)).toBe(800_003);
     expect(terminal?.omitted).toBeGreaterThan(200_000);
+  });
+
+  it('knows how far the clone is, until the thread begins', () => {
+    const begun = folded(
+      queued('t1', 'one'),
+      { type: 'cloning', what: '' },
+      { type: 'cloning', what: 'Receiving objects', percent: 45 },
+    );
+    expect(begun.cloning).toMatchObject({ what: 'Receiving objects', percent: 45 });
+    expect(begun.timeline.length).toBe(2);
+    const opened = folded(
+      queued('t1', 'one'),
+      { type: 'cloning', what: '' },
+      { type: 'thread_opened', thread: THREAD, resumes: false },
+    );
+    expect(opened.cloning).toBeNull();
   });
 
   it('says why an agent ended, and that a new one remembers nothing', () => {

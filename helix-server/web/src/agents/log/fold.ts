@@ -77,7 +77,16 @@ function foldEntry(draft: Draft, entry: AgentEntry): boolean {
     case 'permission_answered':
       answer(draft, entry);
       return true;
+    case 'cloning':
+      if (!log.cloning) draft.mark('agent', 'The repository is cloned');
+      log.cloning = {
+        what: entry.what,
+        percent: entry.percent ?? null,
+        sinceMs: log.cloning?.sinceMs ?? draft.atMs,
+      };
+      return true;
     case 'thread_opened':
+      log.cloning = null;
       draft.mark('agent', entry.resumes ? 'The agent is asked to go on' : 'An agent was asked for');
       return true;
     case 'thread_over':

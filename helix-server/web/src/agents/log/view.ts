@@ -100,6 +100,14 @@ export interface Flight {
   } | null;
 }
 
+/** How far git is with the session's repository. */
+export interface Cloning {
+  /** In git's words; empty before it said any. */
+  readonly what: string;
+  readonly percent: number | null;
+  readonly sinceMs: number;
+}
+
 /** A terminal that the agent opened: the end of what was written. */
 export interface TerminalOutput {
   readonly output: string;
@@ -155,6 +163,8 @@ export interface AgentLog {
   /** The permission requests that are open, as places in `items`. */
   readonly permissions: readonly number[];
   readonly plan: readonly PlanEntry[];
+  /** While the repository is being cloned. */
+  readonly cloning: Cloning | null;
   readonly phase: {
     readonly phase: AgentPhase;
     readonly detail: string;
@@ -184,6 +194,7 @@ export const EMPTY_LOG: AgentLog = {
   permissions: [],
   plan: [],
   phase: null,
+  cloning: null,
   modes: null,
   models: null,
   commands: [],

@@ -8,6 +8,7 @@ import { keys } from '../../api/queries';
 import { sandboxQuery } from '../../api/sandbox-queries';
 import type { Sandbox, Session, SessionAgent } from '../../api/types';
 import { EmptyState, LoadingState } from '../../components/states';
+import { useDrives } from '../../sessions/right';
 import { EMPTY_LOG, type AgentLog } from '../log/view';
 import { useAgent, type Agent } from '../use-agent';
 import { useAgentLog } from '../use-agent-log';
@@ -77,7 +78,7 @@ function Body({ log, agent, of, sandbox }: BodyProps) {
   return (
     <div className={classes.body}>
       {narrow ? (
-        <WorkTabs log={log} sandbox={sandbox} conversation={talk} />
+        <WorkTabs log={log} of={of} sandbox={sandbox} conversation={talk} />
       ) : (
         <Splitter
           className={classes.split ?? ''}
@@ -91,7 +92,7 @@ function Body({ log, agent, of, sandbox }: BodyProps) {
           </Splitter.Pane>
           <Splitter.Pane defaultSize={54} min={25}>
             <div className={classes.pane}>
-              <WorkTabs log={log} sandbox={sandbox} />
+              <WorkTabs log={log} of={of} sandbox={sandbox} />
             </div>
           </Splitter.Pane>
         </Splitter>
@@ -101,13 +102,18 @@ function Body({ log, agent, of, sandbox }: BodyProps) {
 }
 
 function Talk({ log, agent, of, sandbox }: BodyProps) {
+  const drives = useDrives();
   const over = sandbox === null || sandbox.state === 'deleted';
   const below = (
     <div className={classes.dock}>
       <StatusLine log={log} sandbox={sandbox} agent={agent} />
       <Permissions log={log} agent={agent} />
       <Queue log={log} agent={agent} />
-      {over ? (
+      {!drives ? (
+        <Alert color="gray" p="sm">
+          <Text size="sm">You see this session as it goes. Who drives it asks the agent.</Text>
+        </Alert>
+      ) : over ? (
         <Alert color="gray" title="The sandbox is gone">
           <Text size="sm">What was said stays here to be read. Nothing more can be asked.</Text>
         </Alert>
@@ -121,8 +127,10 @@ function Talk({ log, agent, of, sandbox }: BodyProps) {
       <div className={classes.conversation}>
         <div className={classes.viewport}>
           <EmptyState icon={IconMessageBolt} title={`What should ${of.title} do?`}>
-            It works in its own sandbox, in {of.directory}. You can watch, interrupt it, or leave
-            and come back.
+            It works in its own sandbox, in {of.directory}.{' '}
+            {drives
+              ? 'You can watch, interrupt it, or leave and come back.'
+              : 'What it is asked, and what it does, is seen here.'}
           </EmptyState>
         </div>
         {below}
@@ -159,7 +167,8 @@ function Broken({ id }: { id: string }) {
 
 /** Escape stops the turn in flight, wherever the focus is but in a program. */
 function useStopKey(log: AgentLog, agent: Agent): void {
-  const busy = log.turn !== null;
+  const drives = useDrives();
+  const busy = drives && log.turn !== null;
   useHotkeys(
     [
       [

@@ -1,18 +1,18 @@
-import { ActionIcon, Menu } from '@mantine/core';
+import { ActionIcon, Badge, Button, Menu, Tooltip } from '@mantine/core';
 import {
   IconBox,
   IconDots,
-  IconPencil,
   IconPlayerStop,
   IconRefresh,
   IconRobot,
-  IconTrash,
+  IconUserShare,
+  IconUsers,
 } from '@tabler/icons-react';
-import { useState } from 'react';
 import { Link } from 'react-router';
 
 import type { Session, SessionAgent } from '../../api/types';
-import { DeleteSession, RenameSession } from '../../shell/session-dialogs';
+import { useDrives, useRight } from '../../sessions/right';
+import { useSessionMenu } from '../../sessions/use-session-menu';
 import type { AgentLog } from '../log/view';
 import type { Agent } from '../use-agent';
 import classes from './session.module.css';
@@ -27,10 +27,9 @@ interface Props {
 
 /** What the session is, and what can be done with all of it. */
 export function Header({ session, of, title, agent, log }: Props) {
-  const [dialog, setDialog] = useState<'rename' | 'delete' | null>(null);
-  const close = () => {
-    setDialog(null);
-  };
+  const menu = useSessionMenu(session);
+  const own = useRight() === 'own';
+  const drives = useDrives();
   const running = log.phase?.phase === 'ready' || log.phase?.phase === 'starting';
   return (
     <header className={classes.header}>
@@ -45,6 +44,30 @@ export function Header({ session, of, title, agent, log }: Props) {
           </span>
         </div>
       </div>
+      {session.shared && (
+        <Tooltip label={`${session.shared.owner} shares it with you`}>
+          <Badge
+            color="gray"
+            size="lg"
+            leftSection={<IconUsers size={13} aria-hidden />}
+            className={classes.sharedBy ?? ''}
+          >
+            {drives ? 'You can drive' : 'You can look'} · {session.shared.owner}
+          </Badge>
+        </Tooltip>
+      )}
+      {own && (
+        <Button
+          size="xs"
+          variant="default"
+          leftSection={<IconUserShare size={15} />}
+          onClick={() => {
+            menu.open('share');
+          }}
+        >
+          Share
+        </Button>
+      )}
       <Menu position="bottom-end" width={210}>
         <Menu.Target>
           <ActionIcon size={34} aria-label="More actions">
@@ -54,47 +77,32 @@ export function Header({ session, of, title, agent, log }: Props) {
         <Menu.Dropdown>
           <Menu.Item
             leftSection={<IconRefresh size={15} />}
-            disabled={log.phase === null}
+            disabled={!drives || log.phase === null}
             onClick={() => void agent.restart()}
           >
             Restart the agent
           </Menu.Item>
           <Menu.Item
             leftSection={<IconPlayerStop size={15} />}
-            disabled={!running}
+            disabled={!drives || !running}
             onClick={() => void agent.stop()}
           >
             Stop the agent
           </Menu.Item>
           <Menu.Divider />
-          <Menu.Item
-            component={Link}
-            to={`/sandboxes/${of.sandbox_id}`}
-            leftSection={<IconBox size={15} />}
-          >
-            Open the sandbox
-          </Menu.Item>
-          <Menu.Item
-            leftSection={<IconPencil size={15} />}
-            onClick={() => {
-              setDialog('rename');
-            }}
-          >
-            Rename
-          </Menu.Item>
-          <Menu.Item
-            color="red"
-            leftSection={<IconTrash size={15} />}
-            onClick={() => {
-              setDialog('delete');
-            }}
-          >
-            Delete
-          </Menu.Item>
+          {own && (
+            <Menu.Item
+              component={Link}
+              to={`/sandboxes/${of.sandbox_id}`}
+              leftSection={<IconBox size={15} />}
+            >
+              Open the sandbox
+            </Menu.Item>
+          )}
+          {menu.items}
         </Menu.Dropdown>
       </Menu>
-      {dialog === 'rename' && <RenameSession session={session} onClose={close} />}
-      {dialog === 'delete' && <DeleteSession session={session} onClose={close} />}
+      {menu.dialog}
     </header>
   );
 }

@@ -5,6 +5,7 @@ import { useState } from 'react';
 
 import type { PermissionOption, PermissionOptionKind } from '../../api/types';
 import { useNow } from '../../components/time';
+import { useDrives } from '../../sessions/right';
 import { openPermissions, type AgentLog, type PermissionItem } from '../log/view';
 import { countDown } from '../status';
 import type { Agent } from '../use-agent';
@@ -49,7 +50,9 @@ interface QuestionProps {
 }
 
 function Question({ log, item, agent, children }: QuestionProps) {
-  const [busy, setBusy] = useState(false);
+  const [waits, setBusy] = useState(false);
+  const drives = useDrives();
+  const busy = waits || !drives;
   const options = sorted(item.options);
   const call = log.items[item.call];
   const choose = (option: PermissionOption | undefined) => {
@@ -77,7 +80,9 @@ function Question({ log, item, agent, children }: QuestionProps) {
         <div style={{ minWidth: 0, flex: 1 }}>
           <h2 className={classes.questionTitle}>{item.title}</h2>
           <Text size="xs" c="dimmed">
-            The agent asks whether it may.
+            {drives
+              ? 'The agent asks whether it may.'
+              : 'The agent asks whether it may. Who drives the session answers.'}
             <Ends atMs={item.endsAtMs} />
           </Text>
         </div>

@@ -11,6 +11,7 @@ import { useState } from 'react';
 
 import type { AgentContent, QueuedPrompt } from '../../api/types';
 import { count } from '../../format';
+import { useDrives } from '../../sessions/right';
 import type { AgentLog } from '../log/view';
 import { contentText, HELD } from '../log/words';
 import type { Agent } from '../use-agent';
@@ -19,6 +20,7 @@ import classes from './session.module.css';
 /** The prompts that wait: changed, moved by hand or by keyboard, taken out, let go on. */
 export function Queue({ log, agent }: { log: AgentLog; agent: Agent }) {
   const { queue, held } = log;
+  const drives = useDrives();
   const [editing, setEditing] = useState<QueuedPrompt | null>(null);
   const [dragged, setDragged] = useState<string | null>(null);
   const [over, setOver] = useState<string | null>(null);
@@ -35,7 +37,7 @@ export function Queue({ log, agent }: { log: AgentLog; agent: Agent }) {
           {count(queue.length, 'prompt')} {queue.length === 1 ? 'waits' : 'wait'}
           {held && `: ${HELD[held]}`}
         </span>
-        {held && (
+        {held && drives && (
           <Button
             size="compact-xs"
             leftSection={<IconPlayerPlay size={13} />}
@@ -53,7 +55,7 @@ export function Queue({ log, agent }: { log: AgentLog; agent: Agent }) {
             key={prompt.turn}
             className={classes.queued}
             data-over={over === prompt.turn || undefined}
-            draggable
+            draggable={drives}
             onDragStart={(event) => {
               event.dataTransfer.effectAllowed = 'move';
               event.dataTransfer.setData('text/plain', contentText(prompt.content));
@@ -73,17 +75,19 @@ export function Queue({ log, agent }: { log: AgentLog; agent: Agent }) {
               setOver(null);
             }}
           >
-            <IconGripVertical size={15} className={classes.grip} aria-hidden />
+            {drives && <IconGripVertical size={15} className={classes.grip} aria-hidden />}
             <span className={classes.queuedText}>{contentText(prompt.content)}</span>
-            <Actions
-              prompt={prompt}
-              index={index}
-              length={queue.length}
-              agent={agent}
-              onEdit={() => {
-                setEditing(prompt);
-              }}
-            />
+            {drives && (
+              <Actions
+                prompt={prompt}
+                index={index}
+                length={queue.length}
+                agent={agent}
+                onEdit={() => {
+                  setEditing(prompt);
+                }}
+              />
+            )}
           </li>
         ))}
       </ol>

@@ -4,6 +4,7 @@ import type { Sandbox } from '../../api/types';
 import { useNow } from '../../components/time';
 import { formatDuration } from '../../format';
 import { useLifecycle } from '../../sandboxes/lifecycle';
+import { useDrives } from '../../sessions/right';
 import type { AgentLog } from '../log/view';
 import { countDown, statusOf, type AgentStatus } from '../status';
 import type { Agent } from '../use-agent';
@@ -18,6 +19,7 @@ interface Props {
 /** Where the agent is, why, for how long, and what can be done about it. */
 export function StatusLine({ log, sandbox, agent }: Props) {
   const now = useNow();
+  const drives = useDrives();
   const status = statusOf(log, sandbox, now);
   const since = status.sinceMs === undefined ? 0 : now - status.sinceMs;
   return (
@@ -35,7 +37,7 @@ export function StatusLine({ log, sandbox, agent }: Props) {
           {status.endsAtMs !== undefined && `, ends in ${countDown(status.endsAtMs - now)}`}
         </span>
       </span>
-      <Remedy status={status} sandbox={sandbox} agent={agent} />
+      {drives && <Remedy status={status} sandbox={sandbox} agent={agent} />}
     </div>
   );
 }

@@ -13,10 +13,11 @@ import {
 import { useEffect, useRef, useState, type ReactNode } from 'react';
 import { useNavigate, useParams } from 'react-router';
 
-import type { Sandbox } from '../../api/types';
+import type { Sandbox, SessionAgent } from '../../api/types';
 import { loadable } from '../../components/loadable';
 import { WITHIN_PAGE } from '../../components/page';
 import { EmptyState } from '../../components/states';
+import { useDrives } from '../../sessions/right';
 import type { AgentLog } from '../log/view';
 import { ChangesTab } from './changes-tab';
 import { PlanTab } from './plan-tab';
@@ -32,6 +33,7 @@ const FilesTab = loadable(() => import('../../sandboxes/files/files-tab'), 'Load
 
 interface Props {
   log: AgentLog;
+  of: SessionAgent;
   sandbox: Sandbox | null;
   /** Where there is no room for it beside. */
   conversation?: ReactNode;
@@ -46,10 +48,11 @@ interface TabOf {
 }
 
 /** What the agent works on: its desktop, files and so on, and what it did. */
-export function WorkTabs({ log, sandbox, conversation }: Props) {
+export function WorkTabs({ log, of, sandbox, conversation }: Props) {
   const { sessionId = '', tab } = useParams();
   const navigate = useNavigate();
-  const tabs = tabsOf(log, sandbox, conversation);
+  const drives = useDrives();
+  const tabs = tabsOf({ log, of, sandbox, conversation }, drives);
   const known = tabs.find(({ value }) => value === tab) ?? tabs[0];
   const current = known?.value ?? 'timeline';
   // Terminals stay connected while somebody looks at another tab.
@@ -103,8 +106,8 @@ export function WorkTabs({ log, sandbox, conversation }: Props) {
   );
 }
 
-function tabsOf(log: AgentLog, sandbox: Sandbox | null, conversation: ReactNode): TabOf[] {
-  const inside = (content: (of: Sandbox) => ReactNode) =>
+function tabsOf({ log, of, sandbox, conversation }: Props, drives: boolean): TabOf[] {
+  const inside = (content: (within: Sandbox) => ReactNode) =>
     sandbox && sandbox.state !== 'deleted' ? content(sandbox) : <NoSandbox />;
   const open = log.plan.filter(({ status }) => status !== 'completed').length;
   const tabs: (TabOf | null)[] = [
@@ -123,26 +126,30 @@ function tabsOf(log: AgentLog, sandbox: Sandbox | null, conversation: ReactNode)
           value: 'desktop',
           label: 'Desktop',
           icon: IconDeviceDesktop,
-          content: inside((of) => <DesktopTab sandbox={of} />),
+          content: inside((within) => <DesktopTab sandbox={within} looksOn={!drives} />),
         },
     {
       value: 'changes',
       label: 'Changes',
       icon: IconFileDiff,
-      content: <ChangesTab log={log} />,
+      content: <ChangesTab log={log} of={of} sandbox={sandbox} />,
     },
     {
       value: 'files',
       label: 'Files',
       icon: IconFolder,
-      content: inside((of) => <FilesTab sandbox={of} />),
+      content: inside((within) => (
+        <FilesTab sandbox={within} home={of.directory} readOnly={!drives} />
+      )),
     },
-    {
-      value: 'terminal',
-      label: 'Terminal',
-      icon: IconTerminal2,
-      content: inside((of) => <TerminalTab sandbox={of} />),
-    },
+    drives
+      ? {
+          value: 'terminal',
+          label: 'Terminal',
+          icon: IconTerminal2,
+          content: inside((within) => <TerminalTab sandbox={within} />),
+        }
+      : null,
     {
       value: 'plan',
       label: 'Plan',

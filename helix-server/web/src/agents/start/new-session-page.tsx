@@ -37,6 +37,7 @@ import {
   type SandboxForm,
 } from '../../sandboxes/sandbox-form';
 import { usable } from '../../sandboxes/sandbox-notice';
+import { agentAtFirst, remember, remembered } from './agent-choice';
 import { checkStart, type StartForm } from './start-form';
 import { useStart } from './use-start';
 
@@ -58,8 +59,11 @@ export default function NewSessionPage() {
   const agents = useQuery(agentsQuery);
   const choices = useQuery(sandboxChoicesQuery);
   const sandboxes = useInfiniteQuery(sandboxesQuery({}));
-  const pending = agents.isPending || choices.isPending || sandboxes.isPending;
-  const failed = [agents, choices, sandboxes].find(({ isError, data }) => isError && !data);
+  const models = useQuery(modelsQuery);
+  const providers = useQuery(providersQuery);
+  const all = [agents, choices, sandboxes, models, providers];
+  const pending = all.some(({ isPending }) => isPending);
+  const failed = all.find(({ isError, data }) => isError && !data);
   return (
     <Page
       title="New session with an agent"
@@ -76,6 +80,7 @@ export default function NewSessionPage() {
       ) : (
         <Start
           agents={(agents.data ?? []).filter(({ enabled }) => enabled)}
+          models={choicesOf(models.data ?? [], providers.data ?? []).length > 0}
           hosts={choices.data?.hosts ?? []}
           sandboxes={sandboxes.data?.pages.flatMap(({ items }) => items).filter(usable) ?? []}
         />
@@ -86,6 +91,8 @@ export default function NewSessionPage() {
 
 interface StartProps {
   agents: CatalogueAgent[];
+  /** Whether any model can be asked here. */
+  models: boolean;
   hosts: HostChoice[];
   sandboxes: Sandbox[];
 }
@@ -101,12 +108,12 @@ function defaultSandbox(hosts: HostChoice[]): SandboxForm {
   };
 }
 
-function Start({ agents, hosts, sandboxes }: StartProps) {
+function Start({ agents, models, hosts, sandboxes }: StartProps) {
   const [params] = useSearchParams();
   const wanted = params.get('sandbox') ?? '';
   const form = useForm<StartForm>({
     initialValues: {
-      agent: agents[0]?.name ?? '',
+      agent: agentAtFirst(agents, models, remembered()) ?? '',
       prompt: '',
       where: wanted === '' ? 'new' : 'existing',
       sandboxId: sandboxes.some(({ id }) => id === wanted) ? wanted : '',
@@ -132,6 +139,7 @@ function Start({ agents, hosts, sandboxes }: StartProps) {
       setOpen('sandbox');
       return;
     }
+    remember(values.agent);
     start.mutate({ form: values, sandbox: where === 'new' ? toRequest(sandbox.values) : null });
   });
   const chosen = agents.find(({ name }) => name === form.values.agent);
@@ -187,7 +195,7 @@ function Start({ agents, hosts, sandboxes }: StartProps) {
             <Accordion.Item value="sandbox">
               <Accordion.Control>
                 <Text size="sm" fw={500}>
-                  Sandbox: size, desktop, network, Docker
+                  Sandbox: size, desktop, network, secrets
                 </Text>
               </Accordion.Control>
               <Accordion.Panel>

@@ -54,7 +54,8 @@ describe('a place in the picture', () => {
 it('a desktop follows its frame in even sizes, within bounds', () => {
   expect(desktopSizeFor({ width: 1001.4, height: 777 })).toEqual({ width: 1000, height: 776 });
   expect(desktopSizeFor({ width: 20, height: 20 })).toEqual({ width: 320, height: 240 });
-  expect(desktopSizeFor({ width: 20_000, height: 500 })).toEqual({ width: 8_192, height: 500 });
+  expect(desktopSizeFor({ width: 20_000, height: 500 })).toEqual({ width: 7_680, height: 500 });
+  expect(desktopSizeFor({ width: 500, height: 20_000 })).toEqual({ width: 500, height: 4_320 });
 });
 
 it('a frame’s size can always be said', () => {

@@ -45,17 +45,15 @@ function coordinate(distance: number, length: number): number {
 /** A coordinate of the picture as a share of its width or height. */
 export const shareOf = (coordinate: number): number => coordinate / FULL;
 
-/** Smaller desktops than this are of no use to anybody. */
+/** Desktops of other sizes are refused. */
 const SMALLEST: Box = { width: 320, height: 240 };
+const LARGEST: Box = { width: 7_680, height: 4_320 };
 
 /** The size of a desktop that fills the frame; even, as encoders want it. */
 export function desktopSizeFor(frame: Box): Box {
-  const side = (length: number, least: number) =>
-    Math.min(LARGEST_SIDE, Math.max(least, Math.floor(length / 2) * 2));
-  return {
-    width: side(frame.width, SMALLEST.width),
-    height: side(frame.height, SMALLEST.height),
-  };
+  const side = (name: keyof Box) =>
+    Math.min(LARGEST[name], Math.max(SMALLEST[name], Math.floor(frame[name] / 2) * 2));
+  return { width: side('width'), height: side('height') };
 }
 
 /** The size of a frame as it can be said. */

@@ -16,7 +16,14 @@ const isOver = (status?: ServiceStatus) =>
   status?.state === 'failed' || status?.state === 'stopped';
 
 /** The desktop of a sandbox, live. */
-export default function DesktopTab({ sandbox }: { sandbox: Sandbox }) {
+export default function DesktopTab({
+  sandbox,
+  looksOn = false,
+}: {
+  sandbox: Sandbox;
+  /** Whether whoever looks may do no more than that. */
+  looksOn?: boolean;
+}) {
   const running = sandbox.state === 'running';
   // Where it cannot be asked, the viewer says why.
   const status = useQuery({
@@ -27,7 +34,7 @@ export default function DesktopTab({ sandbox }: { sandbox: Sandbox }) {
   // A picture stays on the screen while its host is away for a moment.
   if (!running) return <NotRunning sandbox={sandbox} what="Its desktop can be used" />;
   if (status && isOver(status)) return <Over sandbox={sandbox} status={status} />;
-  return <Desktop key={sandbox.id} sandbox={sandbox} />;
+  return <Desktop key={sandbox.id} sandbox={sandbox} looksOn={looksOn} />;
 }
 
 /** It does not begin again by itself, and why. */

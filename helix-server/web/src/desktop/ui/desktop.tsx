@@ -30,7 +30,7 @@ interface Likes {
 const AT_FIRST: Likes = { view: 'fit', clipboard: true, keys: false, stats: false };
 
 /** The picture, what is around it, and what is done to it. */
-export default function Desktop({ sandbox }: { sandbox: Sandbox }) {
+export default function Desktop({ sandbox, looksOn }: { sandbox: Sandbox; looksOn: boolean }) {
   const [likes, setLikes] = useLikes();
   const [filled, setFull] = useFullScreen();
   const full = filled !== 'frame';
@@ -47,7 +47,7 @@ export default function Desktop({ sandbox }: { sandbox: Sandbox }) {
     );
   }, []);
   const clipboard = useClipboard(likes.clipboard);
-  const [attached, mount] = useAttached(sandbox.id, { clipboard, onLeave: showBar });
+  const [attached, mount] = useAttached(sandbox.id, looksOn, { clipboard, onLeave: showBar });
   const hidden = full && !barShown;
   return (
     <section
@@ -55,7 +55,7 @@ export default function Desktop({ sandbox }: { sandbox: Sandbox }) {
       data-full={full || undefined}
       aria-label={`Desktop of ${sandbox.name}`}
     >
-      <Drop sandboxId={sandbox.id} field={files}>
+      <Drop sandboxId={sandbox.id} field={files} refuses={looksOn}>
         {!hidden && (
           <div ref={bar} className={classes.bar}>
             <Toolbar
@@ -75,7 +75,7 @@ export default function Desktop({ sandbox }: { sandbox: Sandbox }) {
               }}
               copied={clipboard.waiting}
               onCopy={clipboard.copy}
-              onUpload={() => files.current?.click()}
+              {...(!looksOn && { onUpload: () => files.current?.click() })}
             />
           </div>
         )}
@@ -87,11 +87,13 @@ export default function Desktop({ sandbox }: { sandbox: Sandbox }) {
           stats={likes.stats}
           onShowBar={hidden ? showBar : undefined}
         />
-        {likes.keys && attached && <KeysBar attached={attached} />}
+        {likes.keys && !looksOn && attached && <KeysBar attached={attached} />}
       </Drop>
       {!full && (
         <Text size="xs" c="dimmed" mt={8}>
-          Ctrl+F6 leaves the desktop. Files that are dropped on it are put into its home folder.
+          {looksOn
+            ? 'You look on. Who drives the session has the controls.'
+            : 'Ctrl+F6 leaves the desktop. Files that are dropped on it are put into its home folder.'}
         </Text>
       )}
     </section>
@@ -166,7 +168,7 @@ interface Told {
 }
 
 /** Attaches a viewer to the parts of the screen, for as long as they are there. */
-function useAttached(sandboxId: string, told: Told) {
+function useAttached(sandboxId: string, looksOn: boolean, told: Told) {
   const client = useQueryClient();
   const name = useQuery(meQuery).data?.name ?? '';
   const [attached, setAttached] = useState<Attached | null>(null);
@@ -194,12 +196,13 @@ function useAttached(sandboxId: string, told: Told) {
           void client.invalidateQueries({ queryKey: keys.sandbox(sandboxId) });
         },
       });
+      if (looksOn) made.viewer.lookOn(true);
       setAttached(made);
       return () => {
         made.end();
       };
     },
-    [client, sandboxId],
+    [client, sandboxId, looksOn],
   );
   return [attached, mount] as const;
 }

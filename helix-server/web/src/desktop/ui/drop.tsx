@@ -15,9 +15,11 @@ export function Drop(props: {
   sandboxId: string;
   /** The field that asks for files. */
   field: RefObject<HTMLInputElement | null>;
+  /** Whether it takes none. */
+  refuses: boolean;
   children: ReactNode;
 }) {
-  const { sandboxId, field, children } = props;
+  const { sandboxId, field, refuses, children } = props;
   const client = useQueryClient();
   const [asked, setAsked] = useState<{ files: File[]; names: string[] } | null>(null);
   const { uploads, add, cancel, clear } = useUploads(sandboxId, () => {
@@ -35,6 +37,7 @@ export function Drop(props: {
       notifications.show({ color: 'red', title: 'Not uploaded', message: messageOf(error) });
     }
   };
+  if (refuses) return children;
   return (
     <>
       <DropArea label="Drop the files to put them into the home folder" onDrop={send}>

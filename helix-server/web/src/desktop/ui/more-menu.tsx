@@ -24,7 +24,8 @@ const BOUNDS = [
 /** What is rarely done with a desktop. */
 export function MoreMenu(props: {
   attached: Attached;
-  onUpload: () => void;
+  /** Absent for who may do no more than look on. */
+  onUpload?: () => void;
   /** Hides the bar; absent where it stays. */
   onHide?: () => void;
 }) {
@@ -40,17 +41,21 @@ export function MoreMenu(props: {
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Item leftSection={<IconUpload size={15} />} onClick={onUpload}>
-          Upload files
-        </Menu.Item>
-        <Menu.Item
-          leftSection={looksOn ? <IconHandFinger size={15} /> : <IconEye size={15} />}
-          onClick={() => {
-            viewer.lookOn(!looksOn);
-          }}
-        >
-          {looksOn ? 'Take part' : 'Look on only'}
-        </Menu.Item>
+        {onUpload && (
+          <>
+            <Menu.Item leftSection={<IconUpload size={15} />} onClick={onUpload}>
+              Upload files
+            </Menu.Item>
+            <Menu.Item
+              leftSection={looksOn ? <IconHandFinger size={15} /> : <IconEye size={15} />}
+              onClick={() => {
+                viewer.lookOn(!looksOn);
+              }}
+            >
+              {looksOn ? 'Take part' : 'Look on only'}
+            </Menu.Item>
+          </>
+        )}
         {attached.canLock && !looksOn && (
           <Menu.Item
             leftSection={<IconMouse size={15} />}

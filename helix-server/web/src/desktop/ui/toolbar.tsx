@@ -45,8 +45,8 @@ interface Props {
   /** What was copied in the desktop and is not copied here yet. */
   copied: DownOf<'clipboard'> | null;
   onCopy: () => void;
-  /** Asks for files to upload. */
-  onUpload: () => void;
+  /** Asks for files to upload; absent for who may do no more than look on. */
+  onUpload?: () => void;
 }
 
 const VIEW_LABELS: { value: View; label: string }[] = [
@@ -90,16 +90,20 @@ export function Toolbar(props: Props) {
           </Button>
         )}
         {attached && <TakeControls viewer={attached.viewer} />}
-        {attached && <ShareClipboard viewer={attached.viewer} likes={likes} onLikes={onLikes} />}
+        {attached && props.onUpload && (
+          <ShareClipboard viewer={attached.viewer} likes={likes} onLikes={onLikes} />
+        )}
         {attached && <Sound viewer={attached.viewer} />}
-        <Tool
-          name="Keys on the screen"
-          icon={IconKeyboard}
-          on={likes.keys}
-          onClick={() => {
-            onLikes({ keys: !likes.keys });
-          }}
-        />
+        {props.onUpload && (
+          <Tool
+            name="Keys on the screen"
+            icon={IconKeyboard}
+            on={likes.keys}
+            onClick={() => {
+              onLikes({ keys: !likes.keys });
+            }}
+          />
+        )}
         <Tool
           name="Measurements"
           icon={IconActivity}
@@ -121,7 +125,7 @@ export function Toolbar(props: Props) {
         {attached && (
           <MoreMenu
             attached={attached}
-            onUpload={props.onUpload}
+            {...(props.onUpload && { onUpload: props.onUpload })}
             {...(full && { onHide: props.onHide })}
           />
         )}

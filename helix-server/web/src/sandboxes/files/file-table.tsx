@@ -43,8 +43,9 @@ interface Props {
   user: FileUser;
   entries: FileEntry[];
   onOpen: (entry: FileEntry) => void;
-  onRename: (entry: FileEntry) => void;
-  onDelete: (entry: FileEntry) => void;
+  /** Absent where nothing may be changed. */
+  onRename?: (entry: FileEntry) => void;
+  onDelete?: (entry: FileEntry) => void;
 }
 
 /** What is in a folder, folders first. */
@@ -160,23 +161,27 @@ function RowMenu(props: Omit<Props, 'entries'> & { entry: FileEntry }) {
             {entry.kind === 'directory' ? 'Download as tar' : 'Download'}
           </Menu.Item>
         )}
-        <Menu.Item
-          leftSection={<IconPencil size={16} />}
-          onClick={() => {
-            onRename(entry);
-          }}
-        >
-          Rename
-        </Menu.Item>
-        <Menu.Item
-          color="red"
-          leftSection={<IconTrash size={16} />}
-          onClick={() => {
-            onDelete(entry);
-          }}
-        >
-          Delete
-        </Menu.Item>
+        {onRename && (
+          <Menu.Item
+            leftSection={<IconPencil size={16} />}
+            onClick={() => {
+              onRename(entry);
+            }}
+          >
+            Rename
+          </Menu.Item>
+        )}
+        {onDelete && (
+          <Menu.Item
+            color="red"
+            leftSection={<IconTrash size={16} />}
+            onClick={() => {
+              onDelete(entry);
+            }}
+          >
+            Delete
+          </Menu.Item>
+        )}
       </Menu.Dropdown>
     </Menu>
   );

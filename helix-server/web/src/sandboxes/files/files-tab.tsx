@@ -25,7 +25,7 @@ import { ErrorState, LoadingState } from '../../components/states';
 import { NotRunning, usable } from '../sandbox-notice';
 import { DropArea } from './drop-area';
 import { Delete, NewFolder, Rename, Replace } from './file-dialogs';
-import { crumbs, folderOf, HOME, linkTarget } from './file-path';
+import { crumbs, encodePath, folderOf, HOME, linkTarget } from './file-path';
 import { FileTable } from './file-table';
 import classes from './file-table.module.css';
 import { PreviewDialog } from './preview-dialog';
@@ -42,18 +42,26 @@ type Dialog =
   | { kind: 'show' | 'rename' | 'delete'; entry: FileEntry }
   | { kind: 'replace'; files: File[]; names: string[] };
 
+interface Props {
+  sandbox: Sandbox;
+  /** Where somebody begins. */
+  home?: string;
+  /** Whether they see what is below that only, and change nothing. */
+  readOnly?: boolean;
+}
+
 /** The files of a sandbox. */
-export default function FilesTab({ sandbox }: { sandbox: Sandbox }) {
+export default function FilesTab({ sandbox, home = HOME, readOnly = false }: Props) {
   if (!usable(sandbox)) {
     return <NotRunning sandbox={sandbox} what="Its files can be looked at" />;
   }
-  return <Browser sandbox={sandbox} />;
+  return <Browser sandbox={sandbox} home={encodePath(home)} readOnly={readOnly} />;
 }
 
-function useFolder(): [string, (folder: string) => void] {
+function useFolder(home: string): [string, (folder: string) => void] {
   const [params, setParams] = useSearchParams();
-  const given = params.get('path') ?? HOME;
-  const folder = given.startsWith('/') ? given : HOME;
+  const given = params.get('path') ?? home;
+  const folder = given.startsWith('/') ? given : home;
   return [
     folder,
     (path) => {
@@ -62,9 +70,9 @@ function useFolder(): [string, (folder: string) => void] {
   ];
 }
 
-function Browser({ sandbox }: { sandbox: Sandbox }) {
+function Browser({ sandbox, home, readOnly }: Required<Props>) {
   const client = useQueryClient();
-  const [folder, setFolder] = useFolder();
+  const [folder, setFolder] = useFolder(home);
   const [user, setUser] = useState<FileUser>('user');
   const [dialog, setDialog] = useState<Dialog | null>(null);
   const list = useQuery(directoryQuery(sandbox.id, folder, user));
@@ -94,22 +102,58 @@ function Browser({ sandbox }: { sandbox: Sandbox }) {
     else if (entry.kind === 'symlink') void follow(entry);
     else setDialog({ kind: 'show', entry });
   };
+  const content = (
+    <>
+      {list.isPending && <LoadingState label="Loading the folder" />}
+      {list.isError && (
+        <ErrorState
+          what="The folder could not be read"
+          error={list.error}
+          onRetry={() => void list.refetch()}
+        />
+      )}
+      {list.data && (
+        <Listing
+          list={list.data}
+          table={
+            <FileTable
+              key={folder}
+              sandboxId={sandbox.id}
+              user={user}
+              entries={list.data.entries}
+              onOpen={open}
+              {...(!readOnly && {
+                onRename: (entry: FileEntry) => {
+                  setDialog({ kind: 'rename', entry });
+                },
+                onDelete: (entry: FileEntry) => {
+                  setDialog({ kind: 'delete', entry });
+                },
+              })}
+            />
+          }
+        />
+      )}
+    </>
+  );
   const shared = { sandboxId: sandbox.id, user, onChanged: readAgain, onClose: close };
   return (
     <>
       <Group justify="space-between" mb="sm" gap="sm">
-        <Crumbs folder={folder} onOpen={setFolder} />
+        <Crumbs folder={folder} home={home} bound={readOnly} onOpen={setFolder} />
         <Group gap="xs">
-          <Select
-            size="xs"
-            w={190}
-            aria-label="As whom files are read and written"
-            data={USERS}
-            value={user}
-            onChange={(value) => {
-              setUser(value === 'root' ? 'root' : 'user');
-            }}
-          />
+          {!readOnly && (
+            <Select
+              size="xs"
+              w={190}
+              aria-label="As whom files are read and written"
+              data={USERS}
+              value={user}
+              onChange={(value) => {
+                setUser(value === 'root' ? 'root' : 'user');
+              }}
+            />
+          )}
           <Tooltip label="Read again">
             <ActionIcon
               size={30}
@@ -121,56 +165,38 @@ function Browser({ sandbox }: { sandbox: Sandbox }) {
               <IconRefresh size={15} />
             </ActionIcon>
           </Tooltip>
-          <Button
-            size="xs"
-            variant="default"
-            leftSection={<IconFolderPlus size={15} />}
-            onClick={() => {
-              setDialog({ kind: 'folder' });
-            }}
-          >
-            New folder
-          </Button>
-          <FileButton multiple onChange={send} inputProps={{ 'aria-label': 'Files to upload' }}>
-            {(props) => (
-              <Button size="xs" leftSection={<IconUpload size={15} />} {...props}>
-                Upload
+          {!readOnly && (
+            <>
+              {' '}
+              <Button
+                size="xs"
+                variant="default"
+                leftSection={<IconFolderPlus size={15} />}
+                onClick={() => {
+                  setDialog({ kind: 'folder' });
+                }}
+              >
+                New folder
               </Button>
-            )}
-          </FileButton>
+              <FileButton multiple onChange={send} inputProps={{ 'aria-label': 'Files to upload' }}>
+                {(props) => (
+                  <Button size="xs" leftSection={<IconUpload size={15} />} {...props}>
+                    Upload
+                  </Button>
+                )}
+              </FileButton>
+            </>
+          )}
         </Group>
       </Group>
       <Uploads uploads={uploads} onCancel={cancel} onClear={clear} />
-      <DropArea label="Drop the files to upload them here" onDrop={send}>
-        {list.isPending && <LoadingState label="Loading the folder" />}
-        {list.isError && (
-          <ErrorState
-            what="The folder could not be read"
-            error={list.error}
-            onRetry={() => void list.refetch()}
-          />
-        )}
-        {list.data && (
-          <Listing
-            list={list.data}
-            table={
-              <FileTable
-                key={folder}
-                sandboxId={sandbox.id}
-                user={user}
-                entries={list.data.entries}
-                onOpen={open}
-                onRename={(entry) => {
-                  setDialog({ kind: 'rename', entry });
-                }}
-                onDelete={(entry) => {
-                  setDialog({ kind: 'delete', entry });
-                }}
-              />
-            }
-          />
-        )}
-      </DropArea>
+      {readOnly ? (
+        content
+      ) : (
+        <DropArea label="Drop the files to upload them here" onDrop={send}>
+          {content}
+        </DropArea>
+      )}
       {dialog?.kind === 'folder' && <NewFolder folder={folder} {...shared} />}
       {dialog?.kind === 'rename' && <Rename entry={dialog.entry} {...shared} />}
       {dialog?.kind === 'delete' && <Delete entry={dialog.entry} {...shared} />}
@@ -213,8 +239,17 @@ function Listing({ list, table }: { list: FileList; table: React.ReactNode }) {
   );
 }
 
-function Crumbs({ folder, onOpen }: { folder: string; onOpen: (folder: string) => void }) {
-  const steps = crumbs(folder);
+interface CrumbsProps {
+  folder: string;
+  home: string;
+  /** Whether nothing above the home is to be seen. */
+  bound: boolean;
+  onOpen: (folder: string) => void;
+}
+
+function Crumbs({ folder, home, bound, onOpen }: CrumbsProps) {
+  const all = crumbs(folder);
+  const steps = bound ? all.filter(({ path }) => path.startsWith(home)) : all;
   return (
     <nav aria-label="Folders on the way here">
       <ol className={classes.crumbs}>
@@ -224,7 +259,7 @@ function Crumbs({ folder, onOpen }: { folder: string; onOpen: (folder: string) =
               size={24}
               aria-label="Home folder"
               onClick={() => {
-                onOpen(HOME);
+                onOpen(home);
               }}
             >
               <IconHome size={15} />
@@ -233,7 +268,7 @@ function Crumbs({ folder, onOpen }: { folder: string; onOpen: (folder: string) =
         </li>
         {steps.map(({ name, path }, index) => (
           <li key={path}>
-            {index > 1 && (
+            {index > (bound ? 0 : 1) && (
               <span className={classes.slash} aria-hidden>
                 /
               </span>
@@ -241,7 +276,7 @@ function Crumbs({ folder, onOpen }: { folder: string; onOpen: (folder: string) =
             <UnstyledButton
               className={classes.crumb}
               aria-current={index === steps.length - 1 ? 'page' : undefined}
-              aria-label={index === 0 ? 'Root folder' : undefined}
+              aria-label={path === '/' ? 'Root folder' : undefined}
               onClick={() => {
                 onOpen(path);
               }}
