@@ -61,6 +61,8 @@ impl Agents {
             if self.inner.tasks.is_draining() {
                 return;
             }
+            // Where the runtime ends, actors end before they begin, and so must this.
+            tokio::task::yield_now().await;
         }
     }
 
