@@ -132,8 +132,10 @@ pub(super) struct Desk {
     /// Tells its keys from those of other editors.
     name: String,
     last_key: u64,
-    /// Since when the host is there or not.
     connected: bool,
+    /// The host said something on this connection: a socket takes one also where nobody listens.
+    there: bool,
+    /// Since when the host is there or not.
     since: Duration,
     now: Duration,
     waits: Vec<Waits>,
@@ -148,6 +150,7 @@ impl Desk {
             name,
             last_key: 0,
             connected: false,
+            there: false,
             since: Duration::ZERO,
             now: Duration::ZERO,
             waits: Vec::new(),
@@ -163,7 +166,7 @@ impl Desk {
             .sessions
             .values()
             .any(|session| !session.prompts.is_empty());
-        !self.waits.is_empty() || (!self.connected && (prompts || !self.wishes.is_empty()))
+        !self.waits.is_empty() || (!self.there && (prompts || !self.wishes.is_empty()))
     }
 
     /// Something came, at a time since the beginning.
@@ -173,9 +176,12 @@ impl Desk {
             Input::Connected => self.connected(),
             Input::Disconnected => {
                 self.connected = false;
-                self.since = now;
+                self.is_there(false);
             }
-            Input::Told(told) => self.told(told),
+            Input::Told(told) => {
+                self.is_there(true);
+                self.told(told);
+            }
             Input::Called { call, ask } => self.called(call, ask),
             Input::Cancelled { session } => self.cancel(&session),
             Input::Answered { request, option } => self.decided(request, option),
@@ -195,9 +201,15 @@ impl Desk {
         self.out.push(Output::Reply { call, result });
     }
 
+    fn is_there(&mut self, there: bool) {
+        if self.there != there {
+            self.there = there;
+            self.since = self.now;
+        }
+    }
+
     fn connected(&mut self) {
         self.connected = true;
-        self.since = self.now;
         self.out
             .push(Output::Tell(Asked::Hello { version: VERSION }));
         let lists = |waits: &Waits| matches!(waits.what, For::Last | For::List);
@@ -301,7 +313,7 @@ impl Desk {
     fn tick(&mut self) {
         let now = self.now;
         let waited = move |since: Duration| now.saturating_sub(since);
-        let away = !self.connected && waited(self.since) >= HOST;
+        let away = !self.there && waited(self.since) >= HOST;
         let late = |waits: &mut Waits| {
             let waited = waited(waits.since);
             waited >= OPEN || (away && waited >= HOST)
@@ -316,7 +328,7 @@ impl Desk {
             };
             self.reply(call, Err(why.to_owned()));
         }
-        if !self.connected && waited(self.since) >= AWAY {
+        if !self.there && waited(self.since) >= AWAY {
             self.give_up("the sandbox's host is away");
         }
     }

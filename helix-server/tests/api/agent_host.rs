@@ -140,6 +140,20 @@ impl AgentHost {
         }
     }
 
+    /// The next thread that is to be forgotten, which is; acknowledgements before that are taken.
+    pub(crate) async fn forgets(&mut self) -> ThreadId {
+        loop {
+            match self.hear().await {
+                Down::Forget { thread } => {
+                    self.threads.remove(&thread);
+                    return thread;
+                }
+                Down::Acknowledge { thread, through } => self.acknowledged(thread, through),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     /// Takes what is there to be read: acknowledgements.
     pub(crate) fn take(&mut self) {
         while let Some(Some(Ok(message))) = self.socket.next().now_or_never() {

@@ -380,6 +380,7 @@ async fn another_agent_or_model_goes_on_in_the_same_sandbox(world: World) {
     let model = json!({"model": "scripted/other"});
     let chosen: Session = put(&stage.person, &path, model).await.expect(200);
     assert_eq!(chosen.model, "scripted/other");
+    assert_eq!(stage.agents.forgets().await, thread);
     prompt(&stage.person, session, "go on").await;
     let (thread, open, turn) = stage.agents.opened().await;
     assert_eq!(open.resume.as_deref(), Some("s"));
@@ -395,6 +396,7 @@ async fn another_agent_or_model_goes_on_in_the_same_sandbox(world: World) {
     let chosen: Session = put(&stage.person, &path, other).await.expect(200);
     let agent = chosen.agent.unwrap();
     assert_eq!((&*agent.agent, &*agent.title), ("qwen-code", "Qwen Code"));
+    assert_eq!(stage.agents.forgets().await, thread);
     prompt(&stage.person, session, "and on").await;
     let (_, open, _) = stage.agents.opened().await;
     assert_eq!(open.agent.name, "qwen-code");

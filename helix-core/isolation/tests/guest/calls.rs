@@ -24,7 +24,7 @@ fn asking() -> Request<Full<Bytes>> {
 #[tokio::test]
 async fn a_call_waits_until_somebody_asks_for_it_and_bytes_go_both_ways() {
     let guest = Running::start();
-    let mut program = UnixStream::connect(guest.dir.path().join("calls"))
+    let mut program = UnixStream::connect(guest.calls.path().join("calls"))
         .await
         .unwrap();
     program.write_all(b"hello").await.unwrap();

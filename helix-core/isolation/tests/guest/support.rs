@@ -24,6 +24,8 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(30);
 /// A guest that serves until this is dropped.
 pub(crate) struct Running {
     pub(crate) dir: tempfile::TempDir,
+    /// Where programs call.
+    pub(crate) calls: tempfile::TempDir,
     socket: PathBuf,
     pub(crate) tasks: TaskGroup,
 }
@@ -51,6 +53,7 @@ pub(crate) fn me() -> String {
 impl Running {
     pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let calls = tempfile::tempdir().unwrap();
         let tasks = TaskGroup::new();
         let config = GuestConfig {
             hostname: "box".to_owned(),
@@ -58,7 +61,7 @@ impl Running {
             docker: false,
             desktop: None,
             docker_images: Vec::new(),
-            calls: Some(dir.path().join("calls")),
+            calls: Some(calls.path().join("calls")),
         };
         let clock = Arc::new(SystemClock);
         let guest = Guest::new(config, Role::Ordinary, clock, tasks.clone()).unwrap();
@@ -67,7 +70,12 @@ impl Running {
             axum::serve(listener, router(guest)).await
         });
         let socket = dir.path().join("socket");
-        Self { dir, socket, tasks }
+        Self {
+            dir,
+            calls,
+            socket,
+            tasks,
+        }
     }
 
     /// A client of a guest that runs elsewhere.
@@ -75,6 +83,7 @@ impl Running {
         let dir = tempfile::tempdir().unwrap();
         Self {
             dir,
+            calls: tempfile::tempdir().unwrap(),
             socket: socket.to_owned(),
             tasks: TaskGroup::new(),
         }

@@ -185,6 +185,13 @@ fn a_refusal_reaches_the_call_and_a_cancel_waits_for_the_turn() {
 
 #[test]
 fn without_a_host_or_a_conversation_calls_are_answered_in_time_and_say_why() {
+    // A socket takes the connection, and nobody is behind it.
+    let mut bench = Bench::new();
+    bench.on(Input::Connected);
+    bench.call(1, Ask::New);
+    bench.now = 10 * SECOND;
+    bench.on(Input::Tick);
+    assert_eq!(bench.replies(), [(1, Err(calls::NOBODY.to_owned()))]);
     let mut bench = Bench::new();
     bench.call(1, Ask::New);
     bench.now = 9 * SECOND;

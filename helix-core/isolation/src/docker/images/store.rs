@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use helix_base::Clock;
@@ -18,6 +19,10 @@ use super::{
     data::{CHAINS, CONFIGS, Data, LAYERS, Layer, RECORDS, SPLIT, hex},
 };
 use crate::{Error, ErrorKind, images::Index};
+
+/// How often, and how often in all, it is looked again whether a lock was let go.
+const LOCK_AGAIN: Duration = Duration::from_millis(50);
+const LOCK_TRIES: u32 = 20;
 
 /// Docker images for the sandboxes of a host, below one folder.
 ///
@@ -101,11 +106,17 @@ impl DockerImages {
         importing.sweep(&index)
     }
 
-    /// Keeps others from changing what is there, until it is dropped.
+    /// Keeps others from changing what is there, until it is dropped. Blocks, for up to a second.
     pub(crate) fn importing(&self) -> Result<Importing, Error> {
         let path = self.folder.join(".importing");
         let lock = File::create(&path).map_err(|error| Error::io(path.display(), error))?;
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut tries = 0..LOCK_TRIES;
+        while rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            // A program that this process is starting has a lock that was let go until it runs.
+            if tries.next().is_some() {
+                std::thread::sleep(LOCK_AGAIN);
+                continue;
+            }
             let message = "another process imports or removes a Docker image: try again";
             return Err(Error::new(ErrorKind::Conflict, message));
         }
