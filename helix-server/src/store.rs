@@ -35,6 +35,8 @@ pub(crate) mod shares;
 pub mod snapshots;
 pub(crate) mod turns;
 
+pub use log::Logged;
+
 /// Migrations, the same for both databases.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 

@@ -144,7 +144,7 @@ async fn page(
     let mut bytes = 0;
     loop {
         page.through = event.seq;
-        if let SessionEventBody::Agent { entry } = event.body {
+        if let SessionEventBody::Agent { entry } = event.event()?.body {
             bytes += serde_json::to_string(&entry).map_or(0, |text| text.len());
             page.entries.push(*entry);
         }

@@ -15,7 +15,7 @@ use super::{
     access::{InSession, Read},
     streams::{Checks, Open},
 };
-use crate::{App, sessions::Follower};
+use crate::{App, sessions::Follower, store::Logged};
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -87,6 +87,8 @@ impl Reader {
     }
 }
 
-fn sse(event: &SessionEvent) -> Result<Event, axum::Error> {
-    Event::default().id(event.seq.to_string()).json_data(event)
+fn sse(event: &Logged) -> Result<Event, axum::Error> {
+    Event::default()
+        .id(event.seq.to_string())
+        .json_data(&event.json)
 }

@@ -17,8 +17,9 @@ use helix_proto::{
     SandboxId, SessionId,
     auth::Role,
     live::{ClientMessage, ServerMessage},
-    session::SessionEvent,
 };
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval},
@@ -37,6 +38,7 @@ use crate::{
     events::{Notice, Received, Subscription, Topic},
     sessions::Follower,
     sharing::{Grant, Right},
+    store::Logged,
 };
 
 /// The longest message of a client.
@@ -358,20 +360,27 @@ async fn send(socket: &mut WebSocket, messages: Vec<Message>) -> Result<(), axum
     socket.flush().await
 }
 
+/// [`ServerMessage::SessionEvent`], of an event that is JSON already.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "session_event")]
+struct LoggedMessage<'a> {
+    session_id: SessionId,
+    event: &'a RawValue,
+}
+
 /// Events of a session as they go over the socket, so many bytes together.
-fn batches(session_id: SessionId, events: Vec<SessionEvent>) -> impl Iterator<Item = Vec<Message>> {
+fn batches(session_id: SessionId, events: Vec<Logged>) -> impl Iterator<Item = Vec<Message>> {
     let mut events = events.into_iter();
     std::iter::from_fn(move || {
         let (mut messages, mut bytes) = (Vec::new(), 0);
         while bytes < TOGETHER
             && let Some(event) = events.next()
         {
-            let message = ServerMessage::SessionEvent { session_id, event };
-            for text in texts(Some(message)) {
-                if let Message::Text(text) = &text {
-                    bytes += text.len();
-                }
-                messages.push(text);
+            let event = &*event.json;
+            // Of texts alone: it does not fail.
+            if let Ok(text) = serde_json::to_string(&LoggedMessage { session_id, event }) {
+                bytes += text.len();
+                messages.push(Message::Text(text.into()));
             }
         }
         (!messages.is_empty()).then_some(messages)
@@ -400,4 +409,40 @@ fn texts(message: Option<ServerMessage>) -> Vec<Message> {
     text.into_iter()
         .map(|text| Message::Text(text.into()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use helix_proto::{
+        TurnId, TypedId as _,
+        session::{SessionEvent, SessionEventBody},
+    };
+
+    use super::*;
+
+    #[test]
+    fn events_go_over_the_socket_as_the_contract_says_in_bounded_batches() {
+        let session_id = SessionId::from_parts(1, 1);
+        let event = |seq| SessionEvent {
+            seq,
+            at_ms: 7,
+            body: SessionEventBody::TurnDelta {
+                turn_id: TurnId::from_parts(1, 1),
+                text: "\"é\n".repeat(1_000),
+            },
+        };
+        let logged = (1..=100).map(|seq| Logged::try_from(&event(seq)).unwrap());
+        let sent: Vec<_> = batches(session_id, logged.collect()).collect();
+        assert!(sent.len() > 2, "{}", sent.len());
+        let sent: Vec<_> = sent.into_iter().flatten().collect();
+        assert_eq!(sent.len(), 100);
+        for (message, seq) in sent.into_iter().zip(1..) {
+            let expected = ServerMessage::SessionEvent {
+                session_id,
+                event: event(seq),
+            };
+            let text = message.into_text().unwrap();
+            assert_eq!(*text, serde_json::to_string(&expected).unwrap());
+        }
+    }
 }

@@ -8,7 +8,7 @@ use helix_proto::{SessionId, session::SessionEvent};
 use crate::{
     events::{Notice, Received, Subscription, Topic},
     sessions::Sessions,
-    store,
+    store::{self, Logged},
 };
 
 /// Events read from the store at once.
@@ -23,7 +23,7 @@ pub struct Follower {
     sessions: Sessions,
     session: SessionId,
     subscription: Box<dyn Subscription>,
-    ready: VecDeque<SessionEvent>,
+    ready: VecDeque<Logged>,
     last: u64,
     /// The store may have more after `last`.
     behind: bool,
@@ -46,7 +46,7 @@ impl Follower {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn next(&mut self) -> Result<Option<SessionEvent>, store::Error> {
+    pub async fn next(&mut self) -> Result<Option<Logged>, store::Error> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));
@@ -68,7 +68,7 @@ impl Follower {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) async fn there(&mut self) -> Result<Option<SessionEvent>, store::Error> {
+    pub(crate) async fn there(&mut self) -> Result<Option<Logged>, store::Error> {
         self.has_more().await?;
         Ok(self.ready.pop_front())
     }
@@ -89,7 +89,7 @@ impl Follower {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn more(&mut self) -> Result<Option<Vec<SessionEvent>>, store::Error> {
+    pub async fn more(&mut self) -> Result<Option<Vec<Logged>>, store::Error> {
         let first = self.next().await?;
         Ok(first.map(|first| std::iter::once(first).chain(self.ready.drain(..)).collect()))
     }
@@ -111,13 +111,14 @@ impl Follower {
             if event.seq <= self.last {
                 continue;
             }
-            if event.seq != self.last + 1 {
+            let next = (event.seq == self.last + 1).then(|| Logged::try_from(event));
+            let Some(Ok(logged)) = next else {
                 // Another writer was faster to publish: the store has it in order.
                 self.behind = true;
                 return;
-            }
+            };
             self.last = event.seq;
-            self.ready.push_back(event.clone());
+            self.ready.push_back(logged);
         }
     }
 }

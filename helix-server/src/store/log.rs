@@ -4,6 +4,7 @@ use helix_proto::{
     SessionId, TurnId,
     session::{SessionEvent, SessionEventBody},
 };
+use serde_json::value::RawValue;
 use sqlx::any::AnyRow;
 
 use super::{Error, Store, Transaction, row};
@@ -124,6 +125,16 @@ pub(super) async fn read<'c>(
     after: u64,
     most: u32,
 ) -> Result<Vec<SessionEvent>, Error> {
+    let found = rows(executor, session, after, most).await?;
+    found.iter().map(event).collect()
+}
+
+async fn rows<'c>(
+    executor: impl sqlx::Executor<'c, Database = sqlx::Any>,
+    session: SessionId,
+    after: u64,
+    most: u32,
+) -> Result<Vec<AnyRow>, Error> {
     let found = sqlx::query(
         "SELECT seq, at_ms, body FROM session_events
          WHERE session_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
@@ -133,7 +144,49 @@ pub(super) async fn read<'c>(
     .bind(i64::from(most))
     .fetch_all(executor)
     .await?;
-    found.iter().map(event).collect()
+    Ok(found)
+}
+
+/// An event of a log as readers are sent it: it is not taken apart on its way to them.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    /// Its number.
+    pub seq: u64,
+    /// The JSON of a [`SessionEvent`].
+    pub json: Box<RawValue>,
+}
+
+impl Logged {
+    /// Takes it apart.
+    ///
+    /// # Errors
+    /// It was stored as something else.
+    pub(crate) fn event(&self) -> Result<SessionEvent, Error> {
+        serde_json::from_str(self.json.get()).map_err(|error| row::corrupt("body", &error))
+    }
+}
+
+impl TryFrom<&SessionEvent> for Logged {
+    type Error = serde_json::Error;
+
+    fn try_from(event: &SessionEvent) -> Result<Self, Self::Error> {
+        Ok(Self {
+            seq: event.seq,
+            json: serde_json::value::to_raw_value(event)?,
+        })
+    }
+}
+
+fn logged(row: &AnyRow) -> Result<Logged, Error> {
+    let (seq, at_ms) = (row::number(row, "seq")?, row::number(row, "at_ms")?);
+    let body = row::text(row, "body")?;
+    // The body's members are the event's own.
+    let members = body
+        .strip_prefix('{')
+        .ok_or_else(|| row::corrupt("body", &"it is no object"))?;
+    let json = RawValue::from_string(format!(r#"{{"seq":{seq},"at_ms":{at_ms},{members}"#));
+    let json = json.map_err(|error| row::corrupt("body", &error))?;
+    Ok(Logged { seq, json })
 }
 
 impl Store {
@@ -143,7 +196,8 @@ impl Store {
         session: SessionId,
         after: u64,
         most: u32,
-    ) -> Result<Vec<SessionEvent>, Error> {
-        read(self.pool(), session, after, most).await
+    ) -> Result<Vec<Logged>, Error> {
+        let found = rows(self.pool(), session, after, most).await?;
+        found.iter().map(logged).collect()
     }
 }

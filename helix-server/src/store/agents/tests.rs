@@ -10,7 +10,7 @@ use helix_proto::{
         AgentPhase, AgentSpec, Content, Event, EventBody, Held, OptionKind, PermissionAnswer,
         PermissionOption, StopReason, ToolUpdate, TurnEnd, Variable, Wanted,
     },
-    session::{Session, SessionAgent, SessionEventBody},
+    session::{Session, SessionAgent, SessionEvent, SessionEventBody},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -65,6 +65,16 @@ impl World {
         let batches = [batch(session, changes.to_vec())];
         let stored = self.store.append_agents(&self.seal, &batches, now_ms);
         assert!(stored.await.unwrap()[0].is_some());
+    }
+
+    async fn events(&self, session: SessionId, after: u64) -> Vec<SessionEvent> {
+        let stored = self.store.events(session, after, 1_000_000).await.unwrap();
+        let read = stored.iter().map(|logged| {
+            let event = logged.event().unwrap();
+            assert_eq!(event.seq, logged.seq);
+            event
+        });
+        read.collect()
     }
 
     async fn session(&self, number: u64) -> SessionId {
@@ -352,7 +362,7 @@ async fn what_is_stored_is_what_the_machine_has_after_every_step() {
                 step.changes
             );
         }
-        let stored = world.store.events(session, 0, 1_000_000).await.unwrap();
+        let stored = world.events(session, 0).await;
         entries += stored.len();
         let numbers: Vec<_> = stored.iter().map(|event| event.seq).collect();
         assert_eq!(numbers, (1..=stored.len() as u64).collect::<Vec<_>>());
@@ -430,7 +440,7 @@ async fn several_sessions_are_stored_together_and_one_that_is_gone_is_left_out()
     for (number, ((session, _, machine), stored)) in machines.iter().zip(&stored[1..]).enumerate() {
         let stored = stored.as_ref().unwrap();
         assert_eq!(stored.events.len(), number % 3 + 1);
-        let read = world.store.events(*session, 1, 10).await.unwrap();
+        let read = world.events(*session, 1).await;
         assert_eq!(read, stored.events, "after that its thread began");
         assert_eq!(
             written(&world.load(*session).await),

@@ -80,7 +80,7 @@ async fn by_socket(person: &Person, session: SessionId, events: u32) -> Result<f
     let last = person.session(session).await?.last_seq;
     ensure!(last >= events.into(), "only {last} events are stored");
     let mut viewer = Viewer::follow(person, session).await?;
-    while viewer.next().await?.seq < last {}
+    viewer.until(last).await?;
     Ok(began.elapsed().as_secs_f64() * 1e3)
 }
 

@@ -10,7 +10,8 @@ use helix_proto::{
     live::{ClientMessage, ServerMessage},
     session::SessionEventBody,
 };
-use tokio_tungstenite::tungstenite::Message;
+use serde::Deserialize;
+use tokio_tungstenite::tungstenite::{Message as Frame, Utf8Bytes};
 
 use crate::{
     now_ns,
@@ -34,8 +35,6 @@ pub(crate) enum Seen {
 /// An event of the log.
 #[derive(Debug)]
 pub(crate) struct Arrived {
-    /// Its number.
-    pub(crate) seq: u64,
     /// When it came, before it was read, by [`now_ns`].
     pub(crate) at: u128,
     pub(crate) seen: Seen,
@@ -55,31 +54,61 @@ impl Viewer {
             after: 0,
         };
         let text = serde_json::to_string(&follow)?;
-        socket.send(Message::text(text)).await?;
+        socket.send(Frame::text(text)).await?;
         Ok(Self { socket })
     }
 
     /// The next event.
     pub(crate) async fn next(&mut self) -> Result<Arrived> {
         loop {
-            let message = tokio::time::timeout(LONGEST, self.socket.next()).await;
-            let at = now_ns();
-            let message = message.context("nothing came in a minute")?;
-            let text = match message.context("the feed ended")?? {
-                Message::Text(text) => text,
-                Message::Close(why) => bail!("the feed was closed: {why:?}"),
-                _ => continue,
-            };
+            let (at, text) = self.text().await?;
             match serde_json::from_str(&text)? {
                 ServerMessage::SessionEvent { event, .. } => {
-                    let (seq, seen) = (event.seq, seen(event.body)?);
-                    return Ok(Arrived { seq, at, seen });
+                    let seen = seen(event.body)?;
+                    return Ok(Arrived { at, seen });
                 }
                 ServerMessage::Error { message, .. } => bail!("refused: {message}"),
                 _ => {}
             }
         }
     }
+
+    /// Waits for an event of the log, of which nothing else is read: what a browser does with
+    /// events is its own.
+    pub(crate) async fn until(&mut self, seq: u64) -> Result<()> {
+        loop {
+            let (_, text) = self.text().await?;
+            let message: Message = serde_json::from_str(&text)?;
+            if message.event.is_some_and(|event| event.seq >= seq) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next message, and when it came.
+    async fn text(&mut self) -> Result<(u128, Utf8Bytes)> {
+        loop {
+            let frame = tokio::time::timeout(LONGEST, self.socket.next()).await;
+            let at = now_ns();
+            let frame = frame.context("nothing came in a minute")?;
+            match frame.context("the feed ended")?? {
+                Frame::Text(text) => return Ok((at, text)),
+                Frame::Close(why) => bail!("the feed was closed: {why:?}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The number of an event in a message.
+#[derive(Deserialize)]
+struct Message {
+    event: Option<Numbered>,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    seq: u64,
 }
 
 fn seen(body: SessionEventBody) -> Result<Seen> {
