@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 
 pub use self::agent::{
     AgentProgram, AgentTurn, AgentTurnState, AgentVariable, CatalogueAgent, CatalogueAgentDetails,
-    CreateSessionAgent, EditPromptRequest, ModelApi, MovePromptRequest, OpenPermission,
-    PromptAccepted, PromptRequest, PutAgentRequest, SessionAgent, SessionAgentState,
-    SessionRepository, SetAgentModelRequest, SetModeRequest,
+    ChooseAgentRequest, CreateSessionAgent, EditPromptRequest, ModelApi, MovePromptRequest,
+    OpenPermission, PromptAccepted, PromptRequest, PutAgentRequest, SessionAgent,
+    SessionAgentState, SessionRepository, SetAgentModelRequest, SetModeRequest,
 };
 use crate::{SessionId, TurnId, agents::Entry, share::SharedWith};
 

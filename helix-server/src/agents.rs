@@ -6,7 +6,7 @@
 //! (`docs/agent-sync.md`); the connection hands on what they say and interprets none of it.
 //!
 //! **Invariants.** What a host said is stored before it is acknowledged, a batch at a time, and with
-//! what other conversations store at that time ([`writer`]). A
+//! what other conversations store at that time (`writer`). A
 //! session has one actor at most. What is on its way is bounded: the messages of a host by bytes,
 //! and while an actor is busy, its host waits.
 
@@ -37,6 +37,7 @@ use crate::{
 mod actor;
 mod actors;
 mod catalogue;
+mod choosing;
 mod connection;
 mod hosts;
 mod metrics;

@@ -1,7 +1,7 @@
 //! Who may do what in a session, and in the sandbox that its agent works in.
 //!
 //! **Invariants.** This is the one place that says it: routes ask for a [`Right`] in their type
-//! (`api::access`), and what outlives its request asks again ([`Sharing::holds`]). What somebody
+//! (`api::access`), and what outlives its request asks again (`Sharing::holds`). What somebody
 //! may do in a sandbox of another's is what they may do in the sessions there. For whoever may do
 //! nothing, there is no such thing.
 

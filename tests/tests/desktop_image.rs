@@ -22,7 +22,6 @@ const PACKAGES: &str = "fonts-dejavu-core\nfoot\ngstreamer1.0-plugins-bad\n\
 const EDITOR: &str = "#!/bin/sh\nexec foot -a zed -T \"emulated $ZED_ALLOW_EMULATED_GPU\" cat\n";
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
 async fn an_image_is_made_imported_and_a_sandbox_from_it_has_its_desktop() {
     if std::env::var_os("HELIX_TEST_IMAGES").is_none() {
         println!("skipped: HELIX_TEST_IMAGES is not set");

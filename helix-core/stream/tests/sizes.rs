@@ -1,7 +1,6 @@
 //! A real Sway that does not become the size that it is told to: it, or the next, has the one before.
 #![cfg(feature = "wayland")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(clippy::print_stdout, reason = "a test says that it is skipped")]
 
 mod support;
 

@@ -118,6 +118,9 @@ pub enum Entry {
         thread: ThreadId,
         /// For people.
         reason: String,
+        /// Whether somebody wanted it so, as when another agent was chosen.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        wanted: bool,
     },
 }
 

@@ -116,6 +116,18 @@ pub struct SetAgentModelRequest {
     pub model: String,
 }
 
+/// Has a session go on with another agent, another model, or both. At least one is needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChooseAgentRequest {
+    /// One of the catalogue; the one that there is if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The model that it asks; the one that there is if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
 /// A session's agent as of now, for programs; a page folds the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SessionAgentState {

@@ -79,10 +79,10 @@ fn size(picture: &Value) -> usize {
 mod tests {
     use super::*;
 
-    fn picture(name: impl ToString) -> Picture {
+    fn picture(name: &str) -> Picture {
         Picture {
             mime: "image/png".to_owned(),
-            data: name.to_string(),
+            data: name.to_owned(),
         }
     }
 
@@ -103,7 +103,7 @@ mod tests {
         ]});
         let mut said = vec![own, json!({"role": "user", "content": "text"})];
         for number in 0..MANY {
-            said.push(shown(&[picture(number)]));
+            said.push(shown(&[picture(&number.to_string())]));
             bound(&mut said);
         }
         assert_eq!(left(&said).len(), MANY + 1);
@@ -111,7 +111,7 @@ mod tests {
         bound(&mut said);
         assert_eq!(left(&said), ["own", "7", "a", "b"]);
         assert_eq!(said[2]["content"][1]["text"], OLD);
-        said.push(shown(&[picture("x".repeat(LARGE))]));
+        said.push(shown(&[picture(&"x".repeat(LARGE))]));
         bound(&mut said);
         assert_eq!(left(&said)[..3], ["own", "a", "b"]);
     }

@@ -25,6 +25,7 @@ use crate::{
     workspaces::Progress,
 };
 
+mod choosing;
 mod effects;
 mod news;
 mod redacting;
@@ -65,6 +66,11 @@ pub(super) enum Message {
         key: Option<(TurnId, String)>,
         reply: oneshot::Sender<Result<Option<TurnId>, Failure>>,
     },
+    /// The session is to go on with another agent or model. Answered when it is stored.
+    Choose {
+        chosen: Chosen,
+        reply: oneshot::Sender<Result<(), Failure>>,
+    },
     /// Somebody wants to know how things are.
     Look {
         reply: oneshot::Sender<SessionAgentState>,
@@ -80,6 +86,17 @@ pub(super) enum Message {
         user: UserId,
         reply: oneshot::Sender<Result<(), Failure>>,
     },
+}
+
+/// What a session is to go on with.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    /// Its name in the catalogue, and its title, where it is another.
+    pub(super) agent: Option<(String, String)>,
+    /// The model that it asks, where that is another.
+    pub(super) model: Option<String>,
+    /// What the log says.
+    pub(super) reason: String,
 }
 
 /// What a host said of a thread.
@@ -311,6 +328,7 @@ impl Actor {
             // Only where it was stashed behind others of its kind.
             Message::Said { .. } => Ok(()),
             Message::Act { act, key, reply } => self.act(*act, key, reply).await,
+            Message::Choose { chosen, reply } => self.choose(chosen, reply).await,
             Message::Look { reply } => {
                 let _ = reply.send(self.state());
                 Ok(())

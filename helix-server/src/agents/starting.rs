@@ -2,7 +2,7 @@
 
 use helix_proto::{
     sandbox::{CreateSandboxRequest, SandboxState, git::GitCloneRequest},
-    session::{CreateSessionAgent, Session, SessionAgent},
+    session::{CatalogueAgent, CreateSessionAgent, Session, SessionAgent},
 };
 
 use super::Agents;
@@ -34,15 +34,8 @@ impl Agents {
         caller: &Identity,
         new: NewSession,
     ) -> Result<Session, Failure> {
-        let store = &self.inner.store;
         let asked = new.agent;
-        let entry = store.catalogue_agent(&asked.agent).await?;
-        let entry = entry
-            .ok_or_else(|| Failure::invalid("agent.agent", "there is no such agent"))?
-            .agent;
-        if !entry.enabled {
-            return Err(Failure::invalid("agent.agent", "the agent is switched off"));
-        }
+        let entry = self.startable("agent.agent", &asked.agent).await?;
         let clone = asked.repository.as_ref().map(|repository| {
             Workspaces::checked(&GitCloneRequest {
                 url: repository.url.clone(),
@@ -82,6 +75,22 @@ impl Agents {
             self.inner.sandboxes.delete(sandbox.id()).await?;
         }
         Ok(made?)
+    }
+
+    /// An entry of the catalogue that sessions may begin with; `field` is where its name stood.
+    pub(super) async fn startable(
+        &self,
+        field: &'static str,
+        name: &str,
+    ) -> Result<CatalogueAgent, Failure> {
+        let entry = self.inner.store.catalogue_agent(name).await?;
+        let entry = entry
+            .ok_or_else(|| Failure::invalid(field, "there is no such agent"))?
+            .agent;
+        if !entry.enabled {
+            return Err(Failure::invalid(field, "the agent is switched off"));
+        }
+        Ok(entry)
     }
 
     /// The sandbox to work in, and whether it was made for this.

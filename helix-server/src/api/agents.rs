@@ -5,7 +5,9 @@ use helix_agent::control::Act;
 use helix_proto::{
     SessionId, ThreadId,
     agents::{MAX_COMMAND, PermissionAnswer},
-    session::{SessionAgentState, SetAgentModelRequest, SetModeRequest},
+    session::{
+        ChooseAgentRequest, Session, SessionAgentState, SetAgentModelRequest, SetModeRequest,
+    },
 };
 use http::StatusCode;
 use serde_json::Value;
@@ -13,7 +15,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Failure, Json, Path,
-    access::{Drive, InSession, Read},
+    access::{Drive, InSession, Own, Read},
+    check,
     extract::{MostBytes, typed},
 };
 use crate::App;
@@ -27,7 +30,7 @@ const BODY_BYTES: usize = 2 * MAX_COMMAND;
 /// The routes of these files.
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(agent_state))
+        .routes(routes!(agent_state, choose_agent))
         .routes(routes!(interrupt))
         .routes(routes!(release_queue))
         .routes(routes!(keep_waiting))
@@ -66,6 +69,30 @@ async fn agent_state(
 ) -> Result<Json<SessionAgentState>, Failure> {
     let state = app.agents().state(caller.owner(), caller.id);
     state.await.map(Json)
+}
+
+/// Has a session go on with another agent, another model, or both, in the same sandbox: the thread
+/// ends, and the next prompt begins one. Not while a turn is in flight.
+#[utoipa::path(put, path = "/api/v1/sessions/{id}/agent", tag = "agents",
+    params(("id" = SessionId, Path, description = "The session")), request_body = ChooseAgentRequest,
+    responses((status = 200, body = Session), (status = 401), (status = 403), (status = 404), (status = 409), (status = 422)),
+    security(("session" = ["member"]), ("api_key" = ["sessions"])))]
+async fn choose_agent(
+    caller: InSession<Own>,
+    State(app): State<App>,
+    Json(mut request): Json<ChooseAgentRequest>,
+) -> Result<Json<Session>, Failure> {
+    request.model = request
+        .model
+        .map(|model| check::line("model", &model, 200))
+        .transpose()?;
+    let chosen = app
+        .agents()
+        .choose(caller.owner(), caller.id, request)
+        .await?;
+    // What the session's key says of its model is read again.
+    app.auth().forget_session_key(chosen.id);
+    Ok(Json(chosen))
 }
 
 /// Ends the turn in flight, and has the queue wait until it is released.

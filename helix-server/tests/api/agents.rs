@@ -25,6 +25,7 @@ on_both_databases!(
     a_prompt_becomes_events_a_permission_and_an_end,
     a_cut_loses_and_doubles_nothing,
     a_turn_outlives_the_control_plane,
+    another_agent_or_model_goes_on_in_the_same_sandbox,
     prompts_queue_and_can_be_changed,
     what_a_session_with_an_agent_is_not_for_is_refused,
     what_an_agent_chooses_is_kept_as_it_is,
@@ -353,6 +354,63 @@ async fn a_turn_outlives_the_control_plane(world: World) {
     let (same, command) = stage.agents.command().await;
     assert_eq!(same, thread);
     assert!(matches!(command, Command::Prompt { turn, .. } if turn == next));
+}
+
+async fn put(person: &Person, path: &str, body: Value) -> Answer {
+    Person::send(person.request(Method::PUT, path).json(&body)).await
+}
+
+async fn another_agent_or_model_goes_on_in_the_same_sandbox(world: World) {
+    let mut stage = Stage::new(world).await;
+    let (session, thread, turn) = stage.asked().await;
+    let path = format!("/api/v1/sessions/{session}/agent");
+    let other = json!({"agent": "qwen-code"});
+    // Not while it is at work, not what is not there, and not nothing.
+    let refused = put(&stage.person, &path, other.clone()).await;
+    let refused = refused.error(ErrorCode::Conflict);
+    assert!(refused.message.contains("at work"), "{}", refused.message);
+    for nothing in [json!({"agent": "nobody"}), json!({}), json!({"model": ""})] {
+        let refused = put(&stage.person, &path, nothing).await;
+        refused.error(ErrorCode::Invalid);
+    }
+    let begun = event(json!({"type": "session", "session": "s", "resumed": false}));
+    stage.agents.tell(thread, vec![begun, ended(turn)]).await;
+    stage.log(session, "the end", is_over).await;
+
+    let model = json!({"model": "scripted/other"});
+    let chosen: Session = put(&stage.person, &path, model).await.expect(200);
+    assert_eq!(chosen.model, "scripted/other");
+    prompt(&stage.person, session, "go on").await;
+    let (thread, open, turn) = stage.agents.opened().await;
+    assert_eq!(open.resume.as_deref(), Some("s"));
+    let config = &open.agent.environment[0].value;
+    assert!(config.contains("helix/scripted/other"), "{config}");
+    stage
+        .agents
+        .tell(thread, vec![started(turn), ended(turn)])
+        .await;
+    let two = |log: &[Entry]| ends(log).len() == 2;
+    stage.log(session, "the second end", two).await;
+
+    let chosen: Session = put(&stage.person, &path, other).await.expect(200);
+    let agent = chosen.agent.unwrap();
+    assert_eq!((&*agent.agent, &*agent.title), ("qwen-code", "Qwen Code"));
+    prompt(&stage.person, session, "and on").await;
+    let (_, open, _) = stage.agents.opened().await;
+    assert_eq!(open.agent.name, "qwen-code");
+    assert_eq!((open.sandbox, open.resume), (stage.sandbox.id, None));
+    let log = entries(&stage.world, session).await;
+    let reasons = log.iter().filter_map(|entry| match entry {
+        Entry::ThreadOver { reason, wanted, .. } => Some((&**reason, *wanted)),
+        _ => None,
+    });
+    assert_eq!(
+        reasons.collect::<Vec<_>>(),
+        [
+            ("the session goes on with the model scripted/other", true),
+            ("the session goes on with Qwen Code", true),
+        ]
+    );
 }
 
 async fn prompts_queue_and_can_be_changed(world: World) {

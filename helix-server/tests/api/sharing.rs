@@ -40,6 +40,7 @@ const TABLE: &str = "
 R GET /api/v1/sessions/{id}
 O PATCH /api/v1/sessions/{id}
 R GET /api/v1/sessions/{id}/agent
+O PUT /api/v1/sessions/{id}/agent
 D PUT /api/v1/sessions/{id}/agent-model
 D POST /api/v1/sessions/{id}/agent/restart
 D POST /api/v1/sessions/{id}/agent/stop

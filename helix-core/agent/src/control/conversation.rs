@@ -326,6 +326,10 @@ impl Conversation {
 
     /// The thread is over: what was in flight there has failed.
     fn thread_over(&mut self, reason: &str) {
+        self.end_thread(reason, false);
+    }
+
+    fn end_thread(&mut self, reason: &str, wanted: bool) {
         let Some(thread) = self.saved.thread.clone() else {
             return;
         };
@@ -333,6 +337,7 @@ impl Conversation {
         self.log(Entry::ThreadOver {
             thread: thread.id,
             reason: reason.to_owned(),
+            wanted,
         });
         self.change(Change::Thread { id: None });
         self.fail_turn(reason);

@@ -368,6 +368,10 @@ impl World {
             },
             (93..95, ..) => Act::Stop { restart },
             (95, ..) => Act::Close,
+            (96, ..) => Act::Renew {
+                resumes: restart,
+                reason: "another was chosen".to_owned(),
+            },
             _ => Act::KeepWaiting,
         };
         self.act(index, act);

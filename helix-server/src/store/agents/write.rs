@@ -161,6 +161,22 @@ impl Store {
             .await?;
         Ok(())
     }
+
+    /// Puts another agent in the place of a session's.
+    pub(crate) async fn choose_agent(
+        &self,
+        session: SessionId,
+        agent: &str,
+        title: &str,
+    ) -> Result<(), Error> {
+        sqlx::query("UPDATE session_agents SET agent = $1, title = $2 WHERE session_id = $3")
+            .bind(agent)
+            .bind(title)
+            .bind(session.to_string())
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
 }
 
 /// Adds the agent of a session that is being made.

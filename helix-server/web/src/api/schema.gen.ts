@@ -1793,7 +1793,11 @@ export interface paths {
         };
         /** A session's agent as of now, for programs; pages follow the session's events. */
         get: operations["sessions_agent_state"];
-        put?: never;
+        /**
+         * Has a session go on with another agent, another model, or both, in the same sandbox: the thread
+         *     ends, and the next prompt begins one. Not while a turn is in flight.
+         */
+        put: operations["sessions_choose_agent"];
         post?: never;
         delete?: never;
         options?: never;
@@ -2706,6 +2710,8 @@ export interface components {
             thread: components["schemas"]["ThreadId"];
             /** @enum {string} */
             type: "thread_over";
+            /** @description Whether somebody wanted it so, as when another agent was chosen. */
+            wanted?: boolean;
         };
         /** @description Something that happened in a thread. */
         AgentEvent: components["schemas"]["AgentEventBody"] & {
@@ -3009,6 +3015,13 @@ export interface components {
             current_password: string;
             /** @description 10 to 256 characters. */
             new_password: string;
+        };
+        /** @description Has a session go on with another agent, another model, or both. At least one is needed. */
+        ChooseAgentRequest: {
+            /** @description One of the catalogue; the one that there is if absent. */
+            agent?: string | null;
+            /** @description The model that it asks; the one that there is if absent. */
+            model?: string | null;
         };
         /** @description From the browser. */
         ClientMessage: {
@@ -13174,6 +13187,62 @@ export interface operations {
             };
             /** @description The session has no agent */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sessions_choose_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session */
+                id: components["schemas"]["SessionId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChooseAgentRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

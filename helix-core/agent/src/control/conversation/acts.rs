@@ -3,7 +3,8 @@
 use helix_proto::{
     ThreadId, TurnId,
     agents::{
-        Command, Content, Entry, HeldBecause, PermissionAnswer, QueuedPrompt, TurnEnd, WantedBy,
+        Command, Content, Down, Entry, HeldBecause, PermissionAnswer, QueuedPrompt, TurnEnd,
+        WantedBy,
     },
 };
 
@@ -76,6 +77,14 @@ pub enum Act {
         /// Whether it is started again at once.
         restart: bool,
     },
+    /// That the conversation goes on with another agent, or with the same one in another way: the
+    /// thread is over, and the next prompt begins another. Not while a turn is in flight.
+    Renew {
+        /// Whether the next thread goes on with the agent's own session.
+        resumes: bool,
+        /// What the log says of it.
+        reason: String,
+    },
     /// That the conversation ends.
     Close,
 }
@@ -111,6 +120,9 @@ pub enum Refusal {
     /// The host has not taken what it was told before.
     #[error("the sandbox's host has not taken what it was told before: try again later")]
     HostBehind,
+    /// A turn is in flight.
+    #[error("the agent is at work: wait for the turn's end, or stop it")]
+    InFlight,
     /// No agent was started yet.
     #[error("there is no agent yet: it is started with the first prompt")]
     NoAgent,
@@ -166,9 +178,27 @@ impl Conversation {
             Act::SetMode { mode } => self.tell_agent(Command::SetMode { mode }),
             Act::SetModel { model } => self.tell_agent(Command::SetModel { model }),
             Act::Stop { restart } => self.tell_agent(Command::Stop { restart }),
+            Act::Renew { .. } if self.saved.turn.is_some() => Err(Refusal::InFlight),
+            Act::Renew { resumes, reason } => {
+                self.renew(resumes, &reason);
+                Ok(())
+            }
             Act::Close => {
                 self.close();
                 Ok(())
+            }
+        }
+    }
+
+    fn renew(&mut self, resumes: bool, reason: &str) {
+        if !resumes && self.saved.session.is_some() {
+            self.change(Change::Session { session: None });
+        }
+        if let Some(thread) = self.saved.thread.clone() {
+            self.end_thread(reason, true);
+            if self.connected {
+                // Away, the host hears it with the next welcome.
+                self.effect(Effect::Send(Down::Forget { thread: thread.id }));
             }
         }
     }

@@ -418,6 +418,42 @@ fn a_thread_that_is_proven_lost_fails_its_turn_and_the_next_prompt_resumes_its_s
 }
 
 #[test]
+fn another_agent_begins_anew_and_another_model_goes_on_and_neither_in_a_turn() {
+    for (resumes, session) in [(true, Some("s")), (false, None)] {
+        let renew = || Act::Renew {
+            resumes,
+            reason: "another was chosen".to_owned(),
+        };
+        let mut bench = Bench::running();
+        assert_eq!(bench.refused(renew()), Refusal::InFlight);
+        bench.event(EventBody::Session {
+            session: "s".into(),
+            resumed: false,
+        });
+        let stop = StopReason::EndTurn;
+        bench.ends(1, TurnEnd::Completed { stop });
+        bench.act(renew());
+        let over = Entry::ThreadOver {
+            thread: thread(),
+            reason: "another was chosen".to_owned(),
+            wanted: true,
+        };
+        assert_eq!(bench.log(), [over]);
+        let forget = Effect::Send(Down::Forget { thread: thread() });
+        assert_eq!(bench.step.effects, [forget]);
+        bench.prompt(2);
+        assert_eq!(bench.step.effects, [Effect::NeedsThread]);
+        let next = ThreadId::from_parts(1, 2);
+        bench.step = bench.conversation.open(next, opening(), 0);
+        let commands = bench.commands();
+        let Command::Open(open) = &commands[0] else {
+            panic!("{commands:?}");
+        };
+        assert_eq!(open.resume.as_deref(), session);
+    }
+}
+
+#[test]
 fn an_editor_s_prompt_queues_as_every_other_and_it_hears_what_becomes_of_it() {
     let mut bench = Bench::running();
     for _ in 0..2 {

@@ -1,3 +1,4 @@
+import { sentence } from '../../api/failure';
 import type { AgentEntry, QueuedPrompt, SessionEvent, TurnEnd } from '../../api/types';
 import { Draft } from './draft';
 import { foldAgentEvent } from './fold-event';
@@ -90,7 +91,7 @@ function foldEntry(draft: Draft, entry: AgentEntry): boolean {
       draft.mark('agent', entry.resumes ? 'The agent is asked to go on' : 'An agent was asked for');
       return true;
     case 'thread_over':
-      threadOver(draft, entry.reason);
+      threadOver(draft, entry.reason, entry.wanted === true);
       return true;
   }
 }
@@ -176,8 +177,10 @@ function answer(draft: Draft, { thread, request, answer: given }: Answered): voi
   draft.mark('permission', '', place);
 }
 
-function threadOver(draft: Draft, reason: string): void {
-  const text = `The agent’s thread is over: ${reason}. The next prompt opens another.`;
-  draft.mark('agent', '', draft.add({ kind: 'notice', text, wrong: true }));
+function threadOver(draft: Draft, reason: string, wanted: boolean): void {
+  const text = wanted
+    ? sentence(reason)
+    : `The agent’s thread is over: ${reason}. The next prompt opens another.`;
+  draft.mark('agent', '', draft.add({ kind: 'notice', text, wrong: !wanted }));
   draft.log.phase = null;
 }

@@ -5,9 +5,11 @@ import {
   IconPlayerStop,
   IconRefresh,
   IconRobot,
+  IconSwitch3,
   IconUserShare,
   IconUsers,
 } from '@tabler/icons-react';
+import { useState } from 'react';
 import { Link } from 'react-router';
 
 import type { Session, SessionAgent } from '../../api/types';
@@ -15,6 +17,7 @@ import { useDrives, useRight } from '../../sessions/right';
 import { useSessionMenu } from '../../sessions/use-session-menu';
 import type { AgentLog } from '../log/view';
 import type { Agent } from '../use-agent';
+import { ChooseAgent } from './choose-agent';
 import classes from './session.module.css';
 
 interface Props {
@@ -30,6 +33,7 @@ export function Header({ session, of, title, agent, log }: Props) {
   const menu = useSessionMenu(session);
   const own = useRight() === 'own';
   const drives = useDrives();
+  const [choosing, setChoosing] = useState(false);
   const running = log.phase?.phase === 'ready' || log.phase?.phase === 'starting';
   return (
     <header className={classes.header}>
@@ -89,6 +93,17 @@ export function Header({ session, of, title, agent, log }: Props) {
           >
             Stop the agent
           </Menu.Item>
+          {own && (
+            <Menu.Item
+              leftSection={<IconSwitch3 size={15} />}
+              disabled={log.turn !== null}
+              onClick={() => {
+                setChoosing(true);
+              }}
+            >
+              Change agent or model
+            </Menu.Item>
+          )}
           <Menu.Divider />
           {own && (
             <Menu.Item
@@ -103,6 +118,15 @@ export function Header({ session, of, title, agent, log }: Props) {
         </Menu.Dropdown>
       </Menu>
       {menu.dialog}
+      {choosing && (
+        <ChooseAgent
+          session={session}
+          of={of}
+          onClose={() => {
+            setChoosing(false);
+          }}
+        />
+      )}
     </header>
   );
 }
