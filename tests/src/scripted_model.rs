@@ -41,10 +41,11 @@ const WORD: Duration = Duration::from_millis(50);
 type Write = fn(path: &str, parameters: &Value) -> Value;
 
 /// Tools that it knows, those that write files first.
-const TOOLS: [(&str, Write); 10] = [
+const TOOLS: [(&str, Write); 11] = [
     ("write", file),
     ("write_file", file),
     ("Write", file),
+    ("mcp__acp__Write", file),
     ("exec_command", |path, _| json!({"cmd": command(path)})),
     ("shell_command", line),
     (
