@@ -171,7 +171,7 @@ fn tests_in_a_browser(
 
 fn rust_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally, programs: &Programs) {
     report.stage(workspace, "Rust tests", || {
-        let tests = programs.tests(Part::Rest);
+        let tests = with_python(workspace, programs.tests(Part::Rest))?;
         run_each(workspace, tally, tests, 10 * MINUTE, shown)
     });
     report.stage(workspace, "documentation's examples", || {
@@ -181,15 +181,22 @@ fn rust_tests(workspace: &Workspace, report: &mut Report, tally: &mut Tally, pro
     });
 }
 
+/// Tests that find the Python that has other people's clients.
+fn with_python(
+    workspace: &Workspace,
+    tests: impl Iterator<Item = (String, Command)>,
+) -> Result<impl Iterator<Item = (String, Command)>> {
+    let requirements = workspace.root().join("tests/python/requirements.txt");
+    let python = python::environment(workspace, "tests", &requirements)?.join("bin/python");
+    Ok(tests.map(move |(title, mut command)| {
+        command.env("HELIX_TEST_PYTHON", &python);
+        (title, command)
+    }))
+}
+
 fn end_to_end(workspace: &Workspace, report: &mut Report, tally: &mut Tally, programs: &Programs) {
     report.stage(workspace, "end to end", || {
-        let requirements = workspace.root().join("tests/python/requirements.txt");
-        let python = python::environment(workspace, "tests", &requirements)?.join("bin/python");
-        let tests = programs.tests(Part::EndToEnd);
-        let tests = tests.map(|(title, mut command)| {
-            command.env("HELIX_TEST_PYTHON", &python);
-            (title, command)
-        });
+        let tests = with_python(workspace, programs.tests(Part::EndToEnd))?;
         run_each(workspace, tally, tests, 30 * MINUTE, shown)
     });
     report.stage(workspace, "examples", || {
