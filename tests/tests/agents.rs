@@ -12,8 +12,9 @@ use helix_proto::{
     session::{Session, SessionEvent, SessionEventBody},
 };
 use helix_tests::{
-    DatabaseKind, SandboxHost, ScriptedModel, World, eventually, eventually::SOON,
-    sandbox_host::may_host,
+    DatabaseKind, SandboxHost, ScriptedModel, World, eventually,
+    eventually::SOON,
+    sandbox_host::{may_host, purge},
 };
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
@@ -170,6 +171,9 @@ async fn an_agent_in_a_sealed_sandbox_asks_models_through_its_host_and_outlives_
     let all = said(&talk.log().await);
     assert!(all.ends_with("You said: And say something"), "{all}");
     host.delete(&sandbox).await;
+    let data = host.data.clone();
     host.end().await;
+    // It may have ended before the sandbox did.
+    purge(&data);
     tasks.cancel();
 }

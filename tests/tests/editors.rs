@@ -7,7 +7,11 @@ use helix_proto::{
     sandbox::{Sandbox, SandboxState},
     session::Session,
 };
-use helix_tests::{DatabaseKind, SandboxHost, World, eventually::SOON, sandbox_host::may_host};
+use helix_tests::{
+    DatabaseKind, SandboxHost, World,
+    eventually::SOON,
+    sandbox_host::{may_host, purge},
+};
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -111,5 +115,8 @@ async fn an_editor_in_a_sandbox_and_the_page_are_in_one_conversation() {
     assert_eq!(seen["answer"]["stopReason"], "end_turn", "{seen}");
     assert!(seen["said"].as_str().unwrap().contains("[again]"), "{seen}");
     host.delete(&sandbox).await;
+    let data = host.data.clone();
     host.end().await;
+    // It may have ended before the sandbox did.
+    purge(&data);
 }
