@@ -20,7 +20,7 @@ use serde::Serialize;
 use tokio_util::io::ReaderStream;
 
 pub use self::events::ExecEvents;
-use crate::{Environment, Error, ErrorKind};
+use crate::{Environment, Error, ErrorKind, HearOut};
 
 /// The most that is taken of an answer: what is inside may say anything.
 const LONGEST_ANSWER: usize = 16 << 20;
@@ -94,7 +94,8 @@ impl GuestClient {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let connection = self.sandbox.connect().await?;
-        let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(connection))
+        let connection = TokioIo::new(HearOut::new(connection));
+        let (mut sender, driver) = hyper::client::conn::http1::handshake(connection)
             .await
             .map_err(|why| failed(ErrorKind::Failed, &why))?;
         let answered = async {

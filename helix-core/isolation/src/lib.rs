@@ -9,6 +9,7 @@ pub mod desktop;
 pub mod dns;
 pub mod docker;
 pub mod guest;
+mod hear_out;
 pub mod images;
 mod isolation;
 pub mod lifecycle;
@@ -17,6 +18,7 @@ pub mod network;
 mod service;
 
 pub use client::{ExecEvents, GuestClient};
+pub use hear_out::HearOut;
 pub use isolation::{
     Connection, Environment, Error, ErrorKind, Found, FoundState, Isolation, TOOLS, Watch,
 };

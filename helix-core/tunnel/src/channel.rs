@@ -4,8 +4,8 @@ use std::{
     fmt,
     pin::pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -41,17 +41,14 @@ pub(crate) struct Channel {
 
 impl Clone for Channel {
     fn clone(&self) -> Self {
-        self.shared.handles.fetch_add(1, Ordering::Relaxed);
-        Self {
-            sender: self.sender.clone(),
-            shared: Arc::clone(&self.shared),
-        }
+        *self.shared.handles() += 1;
+        self.counted()
     }
 }
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        self.shared.handles.fetch_sub(1, Ordering::Relaxed);
+        *self.shared.handles() -= 1;
     }
 }
 
@@ -77,7 +74,7 @@ pub(crate) struct UnderWay {
 pub(crate) struct Shared {
     pub(crate) handle: Arc<Handle>,
     pub(crate) readers: Arc<Readers>,
-    handles: AtomicUsize,
+    handles: Mutex<usize>,
     slots: Arc<Semaphore>,
     max_requests: u32,
     requests: AtomicU64,
@@ -91,7 +88,7 @@ impl Shared {
         Self {
             handle,
             readers,
-            handles: AtomicUsize::new(1),
+            handles: Mutex::new(1),
             slots: Arc::new(Semaphore::new(max_requests as usize)),
             max_requests,
             requests: AtomicU64::new(0),
@@ -107,25 +104,39 @@ impl Shared {
         let _ = self.slots.acquire_many(self.max_requests).await;
     }
 
-    /// Whether nobody can send another request.
-    pub(crate) fn is_unused(&self) -> bool {
-        self.handles.load(Ordering::Relaxed) == 0
+    fn handles(&self) -> MutexGuard<'_, usize> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends when there was no request for this long; never, for none.
-    async fn wait_until_idle(&self, idle: Option<Duration>) {
+    /// Whether nobody can send another request.
+    pub(crate) fn is_unused(&self) -> bool {
+        *self.handles() == 0
+    }
+
+    /// Closes the link when there was no request for this long; never, for none.
+    async fn close_when_idle(&self, idle: Option<Duration>) {
         let Some(idle) = idle else {
             return std::future::pending().await;
         };
-        let mut seen = u64::MAX;
+        let mut seen = None;
         loop {
             let requests = self.requests.load(Ordering::Relaxed);
-            let busy = self.slots.available_permits() < self.max_requests as usize;
-            if !busy && std::mem::replace(&mut seen, requests) == requests {
+            if seen.replace(requests) == Some(requests) && self.close_unless_used() {
                 return;
             }
             tokio::time::sleep(idle).await;
         }
+    }
+
+    /// Closes the link if no request is under way and nobody is about to send one: only the
+    /// tunnel itself has a handle. Whoever asks it for one comes before or after this.
+    fn close_unless_used(&self) -> bool {
+        let handles = self.handles();
+        let used = *handles > 1 || self.slots.available_permits() < self.max_requests as usize;
+        if !used {
+            self.handle.close(CloseCode::NORMAL, "idle");
+        }
+        !used
     }
 
     fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
@@ -192,6 +203,24 @@ impl Channel {
         );
         group.spawn("tunnel", session);
         Ok(Self { sender, shared })
+    }
+
+    /// A handle that was counted.
+    fn counted(&self) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Another handle, with which the link is not closed as idle; none if it has ended.
+    pub(crate) fn claim(&self) -> Option<Self> {
+        let mut handles = self.shared.handles();
+        if self.is_closed() {
+            return None;
+        }
+        *handles += 1;
+        Some(self.counted())
     }
 
     /// Sends a request to the agent's router. The URI may be a path alone.
@@ -328,10 +357,7 @@ async fn run(
         ended = &mut connection => ended,
         () = drained => Ok(()),
         () = shared.readers.sweep() => Ok(()),
-        () = shared.wait_until_idle(idle) => {
-            shared.handle.close(CloseCode::NORMAL, "idle");
-            Ok(())
-        }
+        () = shared.close_when_idle(idle) => Ok(()),
     };
     if ended.is_ok() && shared.is_unused() {
         shared.handle.close(CloseCode::NORMAL, "no longer used");

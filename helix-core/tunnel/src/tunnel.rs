@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -13,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::Authority};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::ext::Protocol;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::protocol::{Role, WebSocketConfig},
@@ -56,52 +53,69 @@ struct Inner {
 /// A lane that is there on demand.
 struct Side {
     lane: Lane,
-    channel: watch::Sender<Option<Channel>>,
+    channel: Mutex<Option<Channel>>,
     /// One asks, the others wait.
     opening: tokio::sync::Mutex<()>,
-    expected: AtomicBool,
+    /// Who waits for it to be opened. What arrives is handed over, so that it cannot be idle
+    /// for too long before anybody looks.
+    expected: Mutex<Option<oneshot::Sender<Channel>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Side {
-    fn new(lane: Lane) -> Self {
+    const fn new(lane: Lane) -> Self {
         Self {
             lane,
-            channel: watch::Sender::new(None),
-            opening: tokio::sync::Mutex::new(()),
-            expected: AtomicBool::new(false),
+            channel: Mutex::new(None),
+            opening: tokio::sync::Mutex::const_new(()),
+            expected: Mutex::new(None),
         }
     }
 
     fn current(&self) -> Option<Channel> {
-        let channel = self.channel.borrow();
-        channel
-            .as_ref()
-            .filter(|channel| !channel.is_closed())
-            .cloned()
+        lock(&self.channel).as_ref().and_then(Channel::claim)
+    }
+
+    fn expect(&self) -> Expecting<'_> {
+        let (sender, arrives) = oneshot::channel();
+        *lock(&self.expected) = Some(sender);
+        Expecting {
+            side: self,
+            arrives,
+        }
+    }
+
+    fn opened(&self, channel: Channel) {
+        let before = lock(&self.channel).replace(channel.clone());
+        let expected = lock(&self.expected).take();
+        if let Some(expected) = expected {
+            // Whoever waited may have given up.
+            let _ = expected.send(channel);
+        }
+        drop(before);
     }
 
     fn status(&self) -> LaneStatus {
-        let channel = self.channel.borrow().clone();
-        channel.map_or_else(
+        let channel = lock(&self.channel);
+        channel.as_ref().map_or_else(
             || LaneStatus::closed(self.lane, None),
             |channel| channel.status(self.lane),
         )
     }
 }
 
-/// Sets a flag for as long as it lives.
-struct Expecting<'a>(&'a AtomicBool);
-
-impl<'a> Expecting<'a> {
-    fn new(flag: &'a AtomicBool) -> Self {
-        flag.store(true, Ordering::Relaxed);
-        Self(flag)
-    }
+/// Waits for a lane that was asked for; it is not expected any more when this is gone.
+struct Expecting<'a> {
+    side: &'a Side,
+    arrives: oneshot::Receiver<Channel>,
 }
 
 impl Drop for Expecting<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
+        *lock(&self.side.expected) = None;
     }
 }
 
@@ -128,13 +142,13 @@ impl Tunnel {
     /// Whether a connection for this lane was asked for.
     pub(crate) fn expects(&self, lane: Lane) -> bool {
         self.side(lane)
-            .is_some_and(|side| side.expected.load(Ordering::Relaxed))
+            .is_some_and(|side| lock(&side.expected).is_some())
     }
 
     /// Takes a lane that the agent has opened.
     pub(crate) fn opened(&self, lane: Lane, channel: Channel) {
         if let Some(side) = self.side(lane) {
-            side.channel.send_replace(Some(channel));
+            side.opened(channel);
         }
     }
 
@@ -153,29 +167,16 @@ impl Tunnel {
             if let Some(channel) = side.current() {
                 return Ok(channel);
             }
-            let _expecting = Expecting::new(&side.expected);
-            match self.ask_for(lane).await {
-                Ok(()) => self.wait_for(side).await,
-                Err(error) => Err(failed(error)),
+            let mut expecting = side.expect();
+            self.ask_for(lane).await.map_err(failed)?;
+            tokio::select! {
+                Ok(channel) = &mut expecting.arrives => Ok(channel),
+                reason = self.closed() => Err(failed(format!("the tunnel has ended: {reason}"))),
             }
         });
         opened
             .await
             .unwrap_or_else(|_| Err(failed(format!("not within {} s", within.as_secs_f32()))))
-    }
-
-    async fn wait_for(&self, side: &Side) -> Result<Channel, Error> {
-        let mut channel = side.channel.subscribe();
-        let arrived = channel
-            .wait_for(|channel| channel.as_ref().is_some_and(|it| !it.is_closed()))
-            .await;
-        match arrived.ok().and_then(|channel| channel.clone()) {
-            Some(channel) => Ok(channel),
-            None => Err(Error::Lane {
-                lane: side.lane,
-                reason: "the tunnel has ended".to_owned(),
-            }),
-        }
     }
 
     /// Has the agent open a lane; its reason, if it cannot.

@@ -14,6 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -30,6 +31,7 @@ use helix_tunnel::{
     AcceptOptions, Agent, AgentState, Error, Forward, Lane, LaneState, Limits, Transport, Tunnel,
     agent::{Dial, DialError},
     forward,
+    transport::{self, TransportError},
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use support::{Line, Over, RunningAgent, Site, agent_options, dial_to, get_request, soon, text};
@@ -128,6 +130,61 @@ async fn the_lanes_end_with_their_tunnel_and_are_there_again_with_the_next() {
         "{error:?}"
     );
     let (_agent, tunnel) = site.connected("a", router()).await;
+    assert_eq!(on(&tunnel, Lane::Bulk).await, "quick");
+}
+
+/// An agent that takes its time over what it hears.
+#[derive(Debug)]
+struct Ponderous(Arc<dyn Dial>);
+
+#[async_trait]
+impl Dial for Ponderous {
+    async fn dial(&self) -> Result<Box<dyn Transport>, DialError> {
+        Ok(Box::new(Delayed(self.0.dial().await?)))
+    }
+}
+
+#[derive(Debug)]
+struct Delayed(Box<dyn Transport>);
+
+impl Transport for Delayed {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<transport::Message, TransportError>>> {
+        let received = ready!(self.0.poll_receive(cx));
+        std::thread::sleep(Duration::from_millis(50));
+        Poll::Ready(received)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn start_send(&mut self, message: transport::Message) -> Result<(), TransportError> {
+        self.0.start_send(message)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.0.poll_flush(cx)
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_discard(cx)
+    }
+}
+
+/// A lane is there before the agent says so, and is not idle in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_is_not_idle_before_whoever_asked_for_it_has_it() {
+    let options = AcceptOptions {
+        lane_idle: Duration::from_millis(10),
+        ..AcceptOptions::default()
+    };
+    let site = Site::start(Over::WebSocket, options).await;
+    let dial = Ponderous(site.dial("a"));
+    let _agent = RunningAgent::start(Arc::new(dial), router(), agent_options());
+    let tunnel = site.tunnel("a").await;
     assert_eq!(on(&tunnel, Lane::Bulk).await, "quick");
 }
 

@@ -14,7 +14,7 @@ use axum::{
     response::IntoResponse as _,
 };
 use helix_base::TaskGroup;
-use helix_isolation::{Connection, Environment};
+use helix_isolation::{Connection, Environment, HearOut};
 use helix_proto::{ApiError, ErrorCode, SandboxId};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -113,7 +113,7 @@ async fn send(
     let stream: Box<dyn Connection> = stream;
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(HearOut::new(stream)))
         .await
         .map_err(|error| broke(&error))?;
     tasks.spawn("sandbox request", async move {

@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use super::failure::{Answer, Failed};
+use crate::HearOut;
 
 /// How long either side of an upgrade may take to agree that it is one.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
@@ -64,7 +65,7 @@ pub(crate) async fn pass_on(
             format!("{what} did not answer in HTTP: {error}"),
         )
     };
-    let (mut client, connection) = http1::handshake(TokioIo::new(stream))
+    let (mut client, connection) = http1::handshake(TokioIo::new(HearOut::new(stream)))
         .await
         .map_err(failed)?;
     tasks.spawn("connection inside", async move {
@@ -157,5 +158,83 @@ async fn pipe(near: OnUpgrade, far: OnUpgrade) {
         }
         Ok(Err(error)) => tracing::debug!(%error, "a connection inside did not change over"),
         Err(_) => tracing::debug!("a connection inside took too long to change over"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Read as _, Write as _},
+        os::unix::net::UnixStream,
+        sync::{Arc, mpsc},
+    };
+
+    use bytes::Bytes;
+    use futures_util::stream;
+    use tokio::sync::{Semaphore, oneshot};
+
+    use super::*;
+
+    /// A server that reads a head, and when it is told to, it answers and hangs up.
+    struct Hasty {
+        has_read: oneshot::Receiver<()>,
+        answer: mpsc::Sender<()>,
+        is_gone: mpsc::Receiver<()>,
+    }
+
+    impl Hasty {
+        fn start() -> (Self, tokio::net::UnixStream) {
+            let (near, mut far) = UnixStream::pair().unwrap();
+            let (read, has_read) = oneshot::channel();
+            let (answer, may_answer) = mpsc::channel();
+            let (gone, is_gone) = mpsc::channel();
+            std::thread::spawn(move || {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut one = [0];
+                    far.read_exact(&mut one).unwrap();
+                    head.extend(one);
+                }
+                read.send(()).unwrap();
+                may_answer.recv().unwrap();
+                let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone";
+                far.write_all(answer).unwrap();
+                drop(far);
+                gone.send(()).unwrap();
+            });
+            near.set_nonblocking(true).unwrap();
+            let near = tokio::net::UnixStream::from_std(near).unwrap();
+            let server = Self {
+                has_read,
+                answer,
+                is_gone,
+            };
+            (server, near)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_before_the_body_was_sent_is_the_answer() {
+        let tasks = TaskGroup::new();
+        let (server, stream) = Hasty::start();
+        // It answers and is gone while HTTP, which has looked for an answer just before, asks
+        // for what to write.
+        let body = stream::once(async move {
+            server.has_read.await.unwrap();
+            server.answer.send(()).unwrap();
+            server.is_gone.recv().unwrap();
+            Ok::<_, io::Error>(Bytes::from_static(b"null"))
+        });
+        let request = Request::post("/").body(Body::from_stream(body)).unwrap();
+        let way = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let to = To {
+            host: "localhost",
+            what: "a server",
+            target: PathAndQuery::from_static("/x"),
+        };
+        let answer = pass_on(&tasks, way, stream, to, request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+        let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+        assert_eq!(body, "none");
     }
 }
