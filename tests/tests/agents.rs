@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::{path::Path, process::Stdio, time::Duration};
 
+use bytes::BytesMut;
 use helix_base::TaskGroup;
 use helix_proto::{
+    ThreadId,
     agents::{Content, Entry, EventBody, OptionKind, TurnEnd},
     sandbox::Sandbox,
     session::{Session, SessionEvent, SessionEventBody},
@@ -19,6 +21,7 @@ use helix_tests::{
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 const FILE: &str = "/home/user/hello.txt";
 
@@ -29,8 +32,8 @@ struct Talk {
 
 impl Talk {
     /// Begins a session in a sandbox.
-    async fn begin(world: World, sandbox: &Sandbox) -> Self {
-        let agent = json!({"agent": "helix", "sandbox_id": sandbox.id});
+    async fn begin(world: World, sandbox: &Sandbox, agent: &str) -> Self {
+        let agent = json!({"agent": agent, "sandbox_id": sandbox.id});
         let request = json!({"model": "scripted/writer", "agent": agent});
         let session = world.admin.post("/api/v1/sessions", &request).await;
         Self { session, world }
@@ -88,15 +91,57 @@ impl Talk {
         .await
     }
 
-    async fn ended(&self, turn: &str) -> TurnEnd {
-        self.until("the turn's end", |log| {
-            log.iter().find_map(|entry| match entry {
-                Entry::TurnEnded { turn: of, end } if of.to_string() == turn => Some(end.clone()),
-                _ => None,
-            })
-        })
-        .await
+    async fn allow(&self, (thread, request, option): Question) {
+        let path = self.path(&format!("/permissions/{thread}/{request}"));
+        let answer = json!({"outcome": "selected", "option": option});
+        let answered = self.world.admin.request(Method::POST, &path).json(&answer);
+        let status = answered.send().await.unwrap().status();
+        assert_eq!(status, StatusCode::NO_CONTENT);
     }
+
+    /// The end of a turn in which whatever is asked for is allowed.
+    async fn ended_allowed(&self, turn: &str) -> TurnEnd {
+        let mut allowed = 0;
+        loop {
+            let next = self.until("a question or the turn's end", |log| {
+                let end = end_of(log, turn).map(Err);
+                end.or_else(|| questions(log).into_iter().nth(allowed).map(Ok))
+            });
+            match next.await {
+                Ok(question) => self.allow(question).await,
+                Err(end) => return end,
+            }
+            allowed += 1;
+        }
+    }
+
+    async fn ended(&self, turn: &str) -> TurnEnd {
+        self.until("the turn's end", |log| end_of(log, turn)).await
+    }
+}
+
+fn end_of(log: &[Entry], turn: &str) -> Option<TurnEnd> {
+    log.iter().find_map(|entry| match entry {
+        Entry::TurnEnded { turn: of, end } if of.to_string() == turn => Some(end.clone()),
+        _ => None,
+    })
+}
+
+/// A question for a permission: its thread, its number, and how it is allowed.
+type Question = (ThreadId, u64, String);
+
+fn questions(log: &[Entry]) -> Vec<Question> {
+    let question = |entry: &Entry| match entry {
+        Entry::Agent { thread, event } => match &event.body {
+            EventBody::PermissionRequested { options, .. } => {
+                let once = options.iter().find(|it| it.kind == OptionKind::AllowOnce);
+                Some((*thread, event.seq, once.unwrap().id.clone()))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    log.iter().filter_map(question).collect()
 }
 
 fn said(log: &[Entry]) -> String {
@@ -124,31 +169,12 @@ async fn an_agent_in_a_sealed_sandbox_asks_models_through_its_host_and_outlives_
     let host = SandboxHost::join(&world, "10.208.0.0/16").await;
     let sealed = json!({"name": "sealed", "egress": {"mode": "none"}});
     let sandbox = host.sandbox(sealed).await;
-    let mut talk = Talk::begin(world, &sandbox).await;
+    let mut talk = Talk::begin(world, &sandbox, "helix").await;
 
     // It asks, is allowed, and writes.
     let turn = talk.prompt(&format!("Please write file:{FILE}")).await;
-    let (thread, request, option) = talk
-        .until("a question", |log| {
-            log.iter().find_map(|entry| match entry {
-                Entry::Agent { thread, event } => match &event.body {
-                    EventBody::PermissionRequested { options, .. } => {
-                        let once = options.iter().find(|it| it.kind == OptionKind::AllowOnce);
-                        Some((*thread, event.seq, once.unwrap().id.clone()))
-                    }
-                    _ => None,
-                },
-                _ => None,
-            })
-        })
-        .await;
-    let path = talk.path(&format!("/permissions/{thread}/{request}"));
-    let answer = json!({"outcome": "selected", "option": option});
-    let answered = talk.world.admin.request(Method::POST, &path).json(&answer);
-    assert_eq!(
-        answered.send().await.unwrap().status(),
-        StatusCode::NO_CONTENT
-    );
+    let question = talk.until("a question", |log| questions(log).pop()).await;
+    talk.allow(question).await;
     let end = talk.ended(&turn).await;
     assert!(matches!(end, TurnEnd::Completed { .. }), "{end:?}");
     let wrote = host.shell(&sandbox, &format!("cat {FILE}")).await;
@@ -176,4 +202,69 @@ async fn an_agent_in_a_sealed_sandbox_asks_models_through_its_host_and_outlives_
     // It may have ended before the sandbox did.
     purge(&data);
     tasks.cancel();
+}
+
+/// Agents of npm, as the catalogue starts them: they ask their model through the gateway, each in
+/// the dialect that it speaks.
+#[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_of_the_catalogue_write_a_file_by_a_model_behind_the_gateway() {
+    let Some(folder) = std::env::var_os("HELIX_TEST_AGENTS") else {
+        let why = std::env::var("HELIX_TEST_NO_AGENTS");
+        let why = why.unwrap_or_else(|_| "HELIX_TEST_AGENTS names no folder".to_owned());
+        println!("skipped: {why}");
+        return;
+    };
+    if !may_host() {
+        return;
+    }
+    let tasks = TaskGroup::new();
+    let model = ScriptedModel::start(&tasks).await;
+    let mut world = World::with_options(DatabaseKind::Sqlite, &model.provider("scripted")).await;
+    let host = SandboxHost::join(&world, "10.209.0.0/16").await;
+    let sealed = json!({"name": "sealed", "egress": {"mode": "none"}});
+    let sandbox = host.sandbox(sealed).await;
+    host.shell(&sandbox, "mkdir -p ~/npm ~/.local/bin").await;
+    unpack(&world, &sandbox, Path::new(&folder)).await;
+    host.shell(&sandbox, "ln -s ~/npm/node_modules/.bin/* ~/.local/bin/")
+        .await;
+    for agent in ["opencode", "qwen-code", "codex", "claude-code"] {
+        let asked = model.requests().len();
+        let talk = Talk::begin(world, &sandbox, agent).await;
+        let file = format!("/home/user/{agent}.txt");
+        let turn = talk.prompt(&format!("Please write file:{file}")).await;
+        let end = talk.ended_allowed(&turn).await;
+        let completed = matches!(end, TurnEnd::Completed { .. });
+        assert!(completed, "{agent}: {end:?}: {:#?}", talk.log().await);
+        let wrote = host.shell(&sandbox, &format!("cat {file}")).await;
+        assert_eq!(wrote, helix_tests::scripted_model::CONTENT, "{agent}");
+        assert!(model.requests().len() > asked, "{agent}");
+        world = talk.world;
+    }
+    host.delete(&sandbox).await;
+    host.end().await;
+    tasks.cancel();
+}
+
+/// Gives a sandbox what npm installed.
+async fn unpack(world: &World, sandbox: &Sandbox, folder: &Path) {
+    let mut tar = tokio::process::Command::new("tar");
+    tar.args(["--hard-dereference", "-c", "node_modules"])
+        .current_dir(folder)
+        .stdout(Stdio::piped());
+    let mut tar = tar.spawn().unwrap();
+    let output = tar.stdout.take().unwrap();
+    let chunks = futures_util::stream::try_unfold(output, async |mut output| {
+        let mut chunk = BytesMut::with_capacity(256 << 10);
+        let read = output.read_buf(&mut chunk).await?;
+        std::io::Result::Ok((read > 0).then(|| (chunk.freeze(), output)))
+    });
+    let id = sandbox.id;
+    let path = format!("/api/v1/sandboxes/{id}/files/archive?path=/home/user/npm");
+    let put = world.admin.request(Method::PUT, &path);
+    let put = put.body(reqwest::Body::wrap_stream(chunks));
+    let answer = put.send().await.unwrap();
+    let status = answer.status();
+    assert!(status.is_success(), "{status}: {:?}", answer.text().await);
+    assert!(tar.wait().await.unwrap().success());
 }
