@@ -193,7 +193,9 @@ fn next(request: &Value) -> Next {
         .iter()
         .rposition(|it| it["role"] == "user" && !said(it).is_empty());
     let text = last.map(|at| said(&messages[at])).unwrap_or_default();
-    if text.contains("slowly") {
+    // A turn that was cut short may stand in the same message, before what is asked now.
+    let asked_at = |what: &str| text.rfind(what);
+    if asked_at("slowly") > asked_at("Say that").max(asked_at("file:")) {
         return Next::GoOn;
     }
     let Some(path) = last.and_then(|at| named(&messages[at]).pop()) else {

@@ -1,6 +1,4 @@
-//! Agents in real sandboxes: needs root. With `HELIX_TEST_AGENTS`, the folder into which
-//! `cargo xtask agents` installed them, also agents as people use them, whose model is scripted;
-//! without, they are skipped for the reason in `HELIX_TEST_NO_AGENTS`.
+//! Agents in real sandboxes: needs root.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,7 +8,6 @@
 
 #[path = "../../src/agents/tests/control.rs"]
 mod control;
-mod real;
 mod scripted;
 mod world;
 
@@ -30,7 +27,6 @@ fn main() -> ExitCode {
     }
     let mut trials: Vec<Trial> = Vec::new();
     scripted::trials(&mut trials);
-    real::trials(&mut trials);
     if !rustix::process::geteuid().is_root() {
         for trial in trials.drain(..) {
             println!("skipped: {}: needs root", trial.name());

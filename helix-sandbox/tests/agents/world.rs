@@ -251,36 +251,6 @@ impl World {
         body.to_vec()
     }
 
-    /// Unpacks a folder of this machine's, without some names in it, below a path.
-    pub(crate) async fn unpack(
-        &self,
-        folder: &std::path::Path,
-        name: &str,
-        without: &[&str],
-        path: &str,
-    ) {
-        let mut tar = tokio::process::Command::new("tar");
-        let without = without.iter().map(|name| format!("--exclude={name}"));
-        tar.args(without)
-            .args(["--hard-dereference", "-c", name])
-            .current_dir(folder);
-        tar.stdout(std::process::Stdio::piped());
-        let mut tar = tar.spawn().unwrap();
-        let stream = tokio_util::io::ReaderStream::new(tar.stdout.take().unwrap());
-        let path = format!(
-            "/host/v1/sandboxes/{}/guest/files/archive?path={path}",
-            self.sandbox
-        );
-        let request = Request::builder().method("PUT").uri(path);
-        let router = self.host.as_ref().unwrap().router.clone();
-        let request = request.body(Body::from_stream(stream)).unwrap();
-        let answer = router.oneshot(request).await.unwrap();
-        let status = answer.status();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        assert!(status.is_success(), "{}", String::from_utf8_lossy(&body));
-        assert!(tar.wait().await.unwrap().success());
-    }
-
     pub(crate) async fn put(&self, path: &str, content: &str) {
         let path = format!("files/content?path={path}&parents=true");
         self.guest("PUT", &path, content.as_bytes().to_vec()).await;

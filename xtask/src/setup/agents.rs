@@ -117,7 +117,7 @@ fn folder(workspace: &Workspace) -> PathBuf {
 
 /// Where it is said which they are.
 fn list(workspace: &Workspace) -> PathBuf {
-    workspace.root().join("helix-sandbox/tests/agents/npm")
+    workspace.root().join("tests/tests/agents/npm")
 }
 
 fn stamp(folder: &Path) -> PathBuf {

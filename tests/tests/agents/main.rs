@@ -1,11 +1,12 @@
-//! A session with an agent, through the whole path: the control plane's process, a host's, a real
-//! sandbox that may reach nothing, and the built-in agent, which asks a model by way of its host.
+//! Sessions with agents, through the whole path: the control plane's process, a host's, and a real
+//! sandbox that may reach nothing, whose agents ask a model by way of its host.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{path::Path, process::Stdio, time::Duration};
+mod catalogue;
 
-use bytes::BytesMut;
+use std::time::Duration;
+
 use helix_base::TaskGroup;
 use helix_proto::{
     ThreadId,
@@ -14,29 +15,31 @@ use helix_proto::{
     session::{Session, SessionEvent, SessionEventBody},
 };
 use helix_tests::{
-    DatabaseKind, SandboxHost, ScriptedModel, World, eventually,
+    DatabaseKind, SandboxHost, ScriptedModel, World,
+    client::Client,
+    eventually,
     eventually::SOON,
     sandbox_host::{may_host, purge},
 };
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt as _;
 
 const FILE: &str = "/home/user/hello.txt";
 
 struct Talk {
     session: Session,
-    world: World,
+    admin: Client,
 }
 
 impl Talk {
     /// Begins a session in a sandbox.
-    async fn begin(world: World, sandbox: &Sandbox, agent: &str) -> Self {
+    async fn begin(world: &World, sandbox: &Sandbox, agent: &str) -> Self {
         let agent = json!({"agent": agent, "sandbox_id": sandbox.id});
         let request = json!({"model": "scripted/writer", "agent": agent});
-        let session = world.admin.post("/api/v1/sessions", &request).await;
-        Self { session, world }
+        let admin = world.admin.clone();
+        let session = admin.post("/api/v1/sessions", &request).await;
+        Self { session, admin }
     }
 
     fn path(&self, rest: &str) -> String {
@@ -45,22 +48,18 @@ impl Talk {
 
     async fn prompt(&self, text: &str) -> String {
         let request = json!({"content": [{"type": "text", "text": text}]});
-        let made: Value = self
-            .world
-            .admin
-            .post(&self.path("/prompts"), &request)
-            .await;
+        let made: Value = self.admin.post(&self.path("/prompts"), &request).await;
         made["turn_id"].as_str().unwrap().to_owned()
     }
 
     /// What is in the log by now.
     async fn log(&self) -> Vec<Entry> {
-        let Session { last_seq, .. } = self.world.admin.get(&self.path("")).await;
+        let Session { last_seq, .. } = self.admin.get(&self.path("")).await;
         let mut log = Vec::new();
         if last_seq == 0 {
             return log;
         }
-        let request = self.world.admin.request(Method::GET, &self.path("/events"));
+        let request = self.admin.request(Method::GET, &self.path("/events"));
         let mut answer = request.send().await.unwrap();
         let mut text = Vec::new();
         loop {
@@ -94,7 +93,7 @@ impl Talk {
     async fn allow(&self, (thread, request, option): Question) {
         let path = self.path(&format!("/permissions/{thread}/{request}"));
         let answer = json!({"outcome": "selected", "option": option});
-        let answered = self.world.admin.request(Method::POST, &path).json(&answer);
+        let answered = self.admin.request(Method::POST, &path).json(&answer);
         let status = answered.send().await.unwrap().status();
         assert_eq!(status, StatusCode::NO_CONTENT);
     }
@@ -105,7 +104,12 @@ impl Talk {
         loop {
             let next = self.until("a question or the turn's end", |log| {
                 let end = end_of(log, turn).map(Err);
-                end.or_else(|| questions(log).into_iter().nth(allowed).map(Ok))
+                let began = log.iter().position(|entry| match entry {
+                    Entry::TurnDispatched { turn: of } => of.to_string() == turn,
+                    _ => false,
+                });
+                let asked = questions(&log[began.unwrap_or(log.len())..]);
+                end.or_else(|| asked.into_iter().nth(allowed).map(Ok))
             });
             match next.await {
                 Ok(question) => self.allow(question).await,
@@ -165,11 +169,11 @@ async fn an_agent_in_a_sealed_sandbox_asks_models_through_its_host_and_outlives_
     }
     let tasks = TaskGroup::new();
     let model = ScriptedModel::start(&tasks).await;
-    let world = World::with_options(DatabaseKind::Sqlite, &model.provider("scripted")).await;
+    let mut world = World::with_options(DatabaseKind::Sqlite, &model.provider("scripted")).await;
     let host = SandboxHost::join(&world, "10.208.0.0/16").await;
     let sealed = json!({"name": "sealed", "egress": {"mode": "none"}});
     let sandbox = host.sandbox(sealed).await;
-    let mut talk = Talk::begin(world, &sandbox, "helix").await;
+    let talk = Talk::begin(&world, &sandbox, "helix").await;
 
     // It asks, is allowed, and writes.
     let turn = talk.prompt(&format!("Please write file:{FILE}")).await;
@@ -184,10 +188,10 @@ async fn an_agent_in_a_sealed_sandbox_asks_models_through_its_host_and_outlives_
     let turn = talk.prompt("Now answer slowly").await;
     talk.until("words", |log| said(log).contains("word word").then_some(()))
         .await;
-    talk.world.server.process().signal(Signal::KILL);
-    talk.world.server.process().wait(SOON).await;
+    world.server.process().signal(Signal::KILL);
+    world.server.process().wait(SOON).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    talk.world.server.start().await;
+    world.server.start().await;
     // The model's answer went through the process that is gone: the turn ends as that has it.
     let end = talk.ended(&turn).await;
     assert!(!matches!(end, TurnEnd::Cancelled), "{end:?}");
@@ -202,69 +206,4 @@ async fn an_agent_in_a_sealed_sandbox_asks_models_through_its_host_and_outlives_
     // It may have ended before the sandbox did.
     purge(&data);
     tasks.cancel();
-}
-
-/// Agents of npm, as the catalogue starts them: they ask their model through the gateway, each in
-/// the dialect that it speaks.
-#[expect(clippy::print_stdout, reason = "who reads the tests' output is told")]
-#[tokio::test(flavor = "multi_thread")]
-async fn agents_of_the_catalogue_write_a_file_by_a_model_behind_the_gateway() {
-    let Some(folder) = std::env::var_os("HELIX_TEST_AGENTS") else {
-        let why = std::env::var("HELIX_TEST_NO_AGENTS");
-        let why = why.unwrap_or_else(|_| "HELIX_TEST_AGENTS names no folder".to_owned());
-        println!("skipped: {why}");
-        return;
-    };
-    if !may_host() {
-        return;
-    }
-    let tasks = TaskGroup::new();
-    let model = ScriptedModel::start(&tasks).await;
-    let mut world = World::with_options(DatabaseKind::Sqlite, &model.provider("scripted")).await;
-    let host = SandboxHost::join(&world, "10.209.0.0/16").await;
-    let sealed = json!({"name": "sealed", "egress": {"mode": "none"}});
-    let sandbox = host.sandbox(sealed).await;
-    host.shell(&sandbox, "mkdir -p ~/npm ~/.local/bin").await;
-    unpack(&world, &sandbox, Path::new(&folder)).await;
-    host.shell(&sandbox, "ln -s ~/npm/node_modules/.bin/* ~/.local/bin/")
-        .await;
-    for agent in ["opencode", "qwen-code", "codex", "claude-code"] {
-        let asked = model.requests().len();
-        let talk = Talk::begin(world, &sandbox, agent).await;
-        let file = format!("/home/user/{agent}.txt");
-        let turn = talk.prompt(&format!("Please write file:{file}")).await;
-        let end = talk.ended_allowed(&turn).await;
-        let completed = matches!(end, TurnEnd::Completed { .. });
-        assert!(completed, "{agent}: {end:?}: {:#?}", talk.log().await);
-        let wrote = host.shell(&sandbox, &format!("cat {file}")).await;
-        assert_eq!(wrote, helix_tests::scripted_model::CONTENT, "{agent}");
-        assert!(model.requests().len() > asked, "{agent}");
-        world = talk.world;
-    }
-    host.delete(&sandbox).await;
-    host.end().await;
-    tasks.cancel();
-}
-
-/// Gives a sandbox what npm installed.
-async fn unpack(world: &World, sandbox: &Sandbox, folder: &Path) {
-    let mut tar = tokio::process::Command::new("tar");
-    tar.args(["--hard-dereference", "-c", "node_modules"])
-        .current_dir(folder)
-        .stdout(Stdio::piped());
-    let mut tar = tar.spawn().unwrap();
-    let output = tar.stdout.take().unwrap();
-    let chunks = futures_util::stream::try_unfold(output, async |mut output| {
-        let mut chunk = BytesMut::with_capacity(256 << 10);
-        let read = output.read_buf(&mut chunk).await?;
-        std::io::Result::Ok((read > 0).then(|| (chunk.freeze(), output)))
-    });
-    let id = sandbox.id;
-    let path = format!("/api/v1/sandboxes/{id}/files/archive?path=/home/user/npm");
-    let put = world.admin.request(Method::PUT, &path);
-    let put = put.body(reqwest::Body::wrap_stream(chunks));
-    let answer = put.send().await.unwrap();
-    let status = answer.status();
-    assert!(status.is_success(), "{status}: {:?}", answer.text().await);
-    assert!(tar.wait().await.unwrap().success());
 }
