@@ -90,11 +90,12 @@ async fn live(
     let open = app.streams().open(caller.user_id, most)?;
     let identity = (*caller).clone();
     let tasks = app.foundation().tasks.clone();
+    // Listens before it is answered: a client that is connected misses nothing.
+    let connection = Connection::new(app, identity, open);
     Ok(upgrade
         .max_message_size(MESSAGE_BYTES)
         .max_frame_size(MESSAGE_BYTES)
         .on_upgrade(move |socket| async move {
-            let connection = Connection::new(app, identity, open);
             // In the group, so that a shutdown waits for the goodbye.
             let _ = tasks.spawn("live updates", connection.run(socket)).await;
         }))
