@@ -1,4 +1,4 @@
-"""A scripted model: chat completions, Responses and Messages. MODEL PORT
+"""A scripted model that speaks chat completions. MODEL PORT
 
 What the last thing that a user says holds decides: "please write PATH" is a call of whichever tool
 writes or runs, then a word that it is done; "answer slowly" is an answer that takes a minute; "please
@@ -37,17 +37,12 @@ def said(message):
 
 
 def is_result(message):
-    if message.get("role") == "tool" or message.get("type") in ("function_call_output", "custom_tool_call_output"):
-        return True
-    content = message.get("content")
-    return isinstance(content, list) and any(part.get("type") == "tool_result" for part in content if isinstance(part, dict))
+    return message.get("role") == "tool"
 
 
 def wanted(request):
     """What to do: a tool to call with its arguments, or words, and how slowly."""
-    messages = request.get("messages") or request.get("input") or []
-    if isinstance(messages, str):
-        messages = [{"role": "user", "content": messages}]
+    messages = request.get("messages") or []
     asked, after = "", False
     for message in messages:
         if is_result(message):
@@ -118,11 +113,6 @@ class Model(BaseHTTPRequestHandler):
             self.wfile.write(("data: %s\n\n" % text).encode())
             self.wfile.flush()
 
-    def do_HEAD(self):
-        self.send_response(200)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
     def do_GET(self):
         models = [{"id": "scripted", "object": "model", "created": 1, "owned_by": "test"}]
         self.answer({"object": "list", "data": models})
@@ -136,12 +126,6 @@ class Model(BaseHTTPRequestHandler):
         call, words = wanted(request)
         if path.endswith("/chat/completions"):
             self.chat(request, call, words)
-        elif path.endswith("/responses"):
-            self.respond(request, call, words)
-        elif path.endswith("/count_tokens"):
-            self.answer({"input_tokens": 10})
-        elif path.endswith("/messages"):
-            self.messages(request, call, words)
         else:
             self.answer({"error": {"message": "no such route"}}, 404)
 
@@ -174,56 +158,6 @@ class Model(BaseHTTPRequestHandler):
                 yield chunk({}, "stop")
             yield None, {**base, "choices": [], "usage": usage}
             yield None, "[DONE]"
-
-        return self.stream(events())
-
-    def respond(self, request, call, words):
-        usage = {"input_tokens": 10, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 15}
-        response = {"id": "resp_1", "object": "response", "created_at": 1, "model": request.get("model"), "status": "completed", "usage": usage}
-        if call:
-            item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": call[0], "arguments": json.dumps(call[1]), "status": "completed"}
-        else:
-            content = [{"type": "output_text", "text": "".join(words), "annotations": []}]
-            item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}
-
-        def event(kind, **fields):
-            return kind, {"type": kind, **fields}
-
-        def events():
-            yield event("response.created", response={**response, "status": "in_progress", "output": []})
-            yield event("response.output_item.added", output_index=0, item=item)
-            for word in self.paced(words or []):
-                yield event("response.output_text.delta", item_id="msg_1", output_index=0, content_index=0, delta=word)
-            yield event("response.output_item.done", output_index=0, item=item)
-            yield event("response.completed", response={**response, "output": [item]})
-
-        return self.stream(events())
-
-    def messages(self, request, call, words):
-        usage = {"input_tokens": 10, "output_tokens": 5}
-        stop = "tool_use" if call else "end_turn"
-        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": request.get("model"), "stop_sequence": None, "usage": usage}
-        if not request.get("stream"):
-            content = [{"type": "text", "text": "".join(words or [])}]
-            return self.answer({**message, "content": content, "stop_reason": "end_turn"})
-
-        def event(kind, **fields):
-            return kind, {"type": kind, **fields}
-
-        def events():
-            yield event("message_start", message={**message, "content": [], "stop_reason": None})
-            if call:
-                block = {"type": "tool_use", "id": "toolu_1", "name": call[0], "input": {}}
-                deltas = [{"type": "input_json_delta", "partial_json": json.dumps(call[1])}]
-            else:
-                block = {"type": "text", "text": ""}
-                deltas = ({"type": "text_delta", "text": word} for word in self.paced(words))
-            yield event("content_block_start", index=0, content_block=block)
-            for delta in deltas:
-                yield event("content_block_delta", index=0, delta=delta)
-            yield event("content_block_stop", index=0)
-            yield event("message_delta", delta={"stop_reason": stop, "stop_sequence": None}, usage={"output_tokens": 5})
-            yield event("message_stop")
 
         return self.stream(events())
 
