@@ -243,12 +243,11 @@ async fn keys_and_text_arrive_as_they_were_meant() {
 async fn the_pointer_the_wheel_and_a_finger_reach_the_program_under_them() {
     // A terminal tells of its mouse: button, column and row, pressed or let go of.
     let mouse = "foot sh -c 'stty raw -echo; printf \"\\033[?1002h\\033[?1006h\"; \
-                 touch $XDG_RUNTIME_DIR/ready; cat > $XDG_RUNTIME_DIR/mouse'";
+                 cat > $XDG_RUNTIME_DIR/mouse'";
     let Some(world) = World::new(&[mouse]).await else {
         return;
     };
     covered(&world).await;
-    world.until_file("ready", "").await;
     let wait = async {
         let middle = Point {
             x: 32_768,
@@ -422,19 +421,19 @@ async fn windows_are_told_of_given_the_keys_and_closed() {
 
 #[tokio::test]
 async fn whatever_is_typed_arrives_exactly_also_as_shortcuts() {
-    let typed = "foot sh -c 'stty -echo -isig; touch $XDG_RUNTIME_DIR/ready; \
-                 cat > $XDG_RUNTIME_DIR/typed'";
+    let typed = "foot sh -c 'stty -echo -isig; cat > $XDG_RUNTIME_DIR/typed'";
     let Some(world) = World::new(&[typed]).await else {
         return;
     };
     covered(&world).await;
-    world.until_file("ready", "").await;
+    let before = world.until_it_reads("typed").await;
     let ascii: String = (' '..='~').collect();
     let line = format!("{ascii} ÄÖÜß éÉ ñ € 日本語 Привет 🦀 {ascii}\n");
     for _ in 0..3 {
         world.send(Input::Text(line.clone()));
     }
-    world.until_file("typed", &line.repeat(3)).await;
+    let lines = before + &line.repeat(3);
+    world.until_file("typed", &lines).await;
     // Control and a letter, by their keysyms: what a terminal makes of them.
     let (control, letter) = (Key::new(0, 0xffe3).unwrap(), Key::new(0, 0x62).unwrap());
     for (key, down) in [
@@ -446,7 +445,7 @@ async fn whatever_is_typed_arrives_exactly_also_as_shortcuts() {
         world.send(Input::Key { key, down });
     }
     world.key(28, 0);
-    let mut expected = format!("{}\u{2}\n", line.repeat(3));
+    let mut expected = lines + "\u{2}\n";
     world.until_file("typed", &expected).await;
     // A new place on the keyboard changes nothing about Shift: neither for what is typed with it
     // before, nor for one that is held.
