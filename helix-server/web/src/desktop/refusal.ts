@@ -1,4 +1,5 @@
 /** Why a socket was refused: a page is not shown the answer, so that another one is asked for. */
+import { failureOf } from '../api/bounded';
 import { ApiFailure } from '../api/failure';
 
 /** No answer takes longer. */
@@ -22,7 +23,7 @@ export async function whyRefused(socketUrl: string): Promise<string | undefined>
       await answer.body?.cancel();
       return undefined;
     }
-    const failure = ApiFailure.fromBody(answer.status, await answer.json().catch(() => null));
+    const failure = await failureOf(answer);
     return failure.message.slice(0, LONGEST);
   } catch (error) {
     return ApiFailure.unreachable(error).message;

@@ -1,4 +1,5 @@
 /** Figures that the control plane measures and pushes, for as long as somebody looks at them. */
+import { failureOf } from '../api/bounded';
 import { ApiFailure } from '../api/failure';
 import { Backoff } from './backoff';
 
@@ -74,8 +75,7 @@ export class FiguresStream<T> {
     try {
       const answer = await ask(url, { signal: abort.signal, credentials: 'same-origin' });
       if (!answer.ok || !answer.body) {
-        const body: unknown = await answer.json().catch(() => null);
-        throw ApiFailure.fromBody(answer.status, body);
+        throw await failureOf(answer);
       }
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let text = '';

@@ -1,6 +1,10 @@
+import { failureOf } from '../api/bounded';
 import { ApiFailure, sentence } from '../api/failure';
 import { insideUrl, readJson } from '../api/inside';
 import type { GitCloneEvent, GitRepository } from '../api/types';
+
+/** No event is longer; what runs inside a sandbox could write without an end. */
+const LONGEST_EVENT = 64 * 1024;
 
 export interface CloneProgress {
   what: string;
@@ -22,14 +26,29 @@ export async function cloneRepository(
   }).catch((error: unknown) => {
     throw ApiFailure.unreachable(error);
   });
-  if (!response.ok) throw ApiFailure.fromBody(response.status, readJson(await response.text()));
-  let rest = '';
+  if (!response.ok) throw await failureOf(response);
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    return await follow(reader, heard);
+  } finally {
+    // What comes after the outcome is not waited for.
+    await reader?.cancel().catch(() => undefined);
+  }
+}
+
+async function follow(
+  reader: ReadableStreamDefaultReader<string> | undefined,
+  heard: (progress: CloneProgress) => void,
+): Promise<GitRepository> {
+  let rest = '';
   while (reader) {
     const { value, done } = await reader.read();
     if (done) break;
     const lines = (rest + value).split('\n');
     rest = lines.pop() ?? '';
+    if (rest.length > LONGEST_EVENT) {
+      throw new ApiFailure('unreadable', 200, 'The sandbox answered with something unreadable.');
+    }
     for (const line of lines) {
       const event = readJson(line) as GitCloneEvent | undefined;
       if (event?.type === 'done') return event.repository;

@@ -1,3 +1,4 @@
+import { failureOf } from '../../api/bounded';
 import { ApiFailure } from '../../api/failure';
 import { insideUrl } from '../../api/inside';
 import { Cell } from '../cell';
@@ -111,9 +112,7 @@ export class Gallery {
       if (failure !== undefined && before !== undefined) kept.cell.set({ url: before });
       return 'same';
     }
-    if (!answer.ok) {
-      throw ApiFailure.fromBody(answer.status, await answer.json().catch(() => null));
-    }
+    if (!answer.ok) throw await failureOf(answer);
     const jpeg = await answer.blob();
     if (ended.aborted) return 'failed';
     kept.tag = answer.headers.get('etag') ?? '';

@@ -3,9 +3,9 @@ import { useQuery } from '@tanstack/react-query';
 import { IconDownload } from '@tabler/icons-react';
 import { useEffect, useState } from 'react';
 
+import { failureOf, firstBytes } from '../../api/bounded';
 import { boundedFetch } from '../../api/client';
-import { ApiFailure } from '../../api/failure';
-import { asUser, filesQuery, insideUrl, readJson, type FileUser } from '../../api/inside';
+import { asUser, filesQuery, insideUrl, type FileUser } from '../../api/inside';
 import type { FileEntry } from '../../api/types';
 import { CopyButton } from '../../components/copy';
 import { ErrorState, LoadingState } from '../../components/states';
@@ -77,10 +77,8 @@ async function readStart(
   const query = filesQuery({ path: entry.path, length: MOST_SHOWN, ...asUser(user) });
   const url = new URL(insideUrl(sandboxId, `files/content?${query}`), window.location.origin);
   const response = await boundedFetch(new Request(url, { credentials: 'same-origin', signal }));
-  if (!response.ok) {
-    throw ApiFailure.fromBody(response.status, readJson(await response.text()));
-  }
-  return new Uint8Array(await response.arrayBuffer());
+  if (!response.ok) throw await failureOf(response);
+  return firstBytes(response, MOST_SHOWN);
 }
 
 function Content({ entry, bytes }: { entry: FileEntry; bytes: Uint8Array<ArrayBuffer> }) {
