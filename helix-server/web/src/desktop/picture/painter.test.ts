@@ -4,7 +4,8 @@ import { Painter } from './painter';
 import { Pixels, type Picture } from './picture';
 
 let due: (() => void)[];
-let painted: number[];
+let later: (() => void)[];
+let shown: number[];
 let skipped: number;
 const [drawImage, putImageData] = [vi.fn(), vi.fn()];
 const surface = { width: 300, height: 150, getContext: () => ({ drawImage, putImageData }) };
@@ -12,8 +13,9 @@ const surface = { width: 300, height: 150, getContext: () => ({ drawImage, putIm
 const painter = () =>
   new Painter({
     surface,
-    schedule: (paint) => due.push(paint),
-    onPainted: ({ sequence }) => painted.push(sequence),
+    schedule: (callback) => due.push(callback),
+    then: (callback) => later.push(callback),
+    onPainted: ({ sequence }) => shown.push(sequence),
     onSkipped: () => {
       skipped += 1;
     },
@@ -21,38 +23,85 @@ const painter = () =>
 
 const picture = (sequence: number, width = 1280) => {
   const close = vi.fn();
-  const image = { close } as unknown as Picture['image'];
+  const image = { sequence, close } as unknown as Picture['image'];
   return { sequence, captured: 0, width, height: 720, image, close };
 };
 
-const show = () => {
-  for (const paint of due.splice(0)) paint();
+/** The browser takes what is on the canvas. */
+const take = () => {
+  for (const callback of due.splice(0)) callback();
 };
+/** And that is done. */
+const show = () => {
+  take();
+  for (const callback of later.splice(0)) callback();
+};
+/** Of what is on the canvas. */
+const onCanvas = () => (drawImage.mock.lastCall?.[0] as { sequence: number }).sequence;
 
 beforeEach(() => {
   due = [];
-  painted = [];
+  later = [];
+  shown = [];
   skipped = 0;
   drawImage.mockClear();
 });
 
-it('paints the newest of what came since the last time', () => {
+it('paints at once, and tells when it is shown', () => {
   const to = painter();
-  const [first, second] = [picture(1), picture(2)];
+  const first = picture(1);
   to.show(first);
-  to.show(second);
+  expect(onCanvas()).toBe(1);
   expect(first.close).toHaveBeenCalled();
+  expect(shown).toEqual([]);
   show();
-  expect([painted, skipped]).toEqual([[2], 1]);
-  expect(second.close).toHaveBeenCalled();
+  expect(shown).toEqual([1]);
   show();
   expect(drawImage).toHaveBeenCalledTimes(1);
+});
+
+it('shows two that came together one after the other', () => {
+  const to = painter();
+  to.show(picture(1));
+  to.show(picture(2));
+  take();
+  expect([onCanvas(), shown]).toEqual([1, [1]]);
+  for (const callback of later.splice(0)) callback();
+  expect(onCanvas()).toBe(2);
+  show();
+  expect([shown, skipped]).toEqual([[1, 2], 0]);
+});
+
+it('lets nothing wait for more than one showing', () => {
+  const to = painter();
+  to.show(picture(1));
+  to.show(picture(2));
+  show();
+  // The second has waited: what comes now is painted over it.
+  to.show(picture(3));
+  expect(onCanvas()).toBe(3);
+  to.show(picture(4));
+  show();
+  expect([shown, skipped]).toEqual([[1, 3], 1]);
+  show();
+  expect([shown, onCanvas()]).toEqual([[1, 3, 4], 4]);
+});
+
+it('lets the newest wait, and paints in order', () => {
+  const to = painter();
+  for (const sequence of [1, 2, 3]) to.show(picture(sequence));
+  take();
+  to.show(picture(4));
+  expect([onCanvas(), skipped]).toEqual([1, 2]);
+  show();
+  for (const callback of later.splice(0)) callback();
+  show();
+  expect(shown).toEqual([1, 4]);
 });
 
 it('is as large as the picture, without what an encoder padded', () => {
   const to = painter();
   to.show(picture(1, 1279));
-  show();
   expect([surface.width, surface.height]).toEqual([1279, 720]);
   expect(drawImage).toHaveBeenCalledWith(expect.anything(), 0, 0, 1279, 720, 0, 0, 1279, 720);
 });
@@ -62,19 +111,21 @@ it('puts what is in memory already, and gives the memory back', () => {
   const given = vi.fn();
   const data = {} as ImageData;
   to.show({ ...picture(1), image: new Pixels(data, given) });
-  show();
   expect(putImageData).toHaveBeenCalledWith(data, 0, 0);
   expect(given).toHaveBeenCalledWith(data);
   expect(drawImage).not.toHaveBeenCalled();
 });
 
-it('does not paint what was dropped, and paints what comes then', () => {
+it('neither paints nor tells of what was dropped, and paints what comes then', () => {
   const to = painter();
-  const first = picture(1);
-  to.show(first);
+  const second = picture(2);
+  to.show(picture(1));
+  to.show(second);
   to.drop();
-  expect(first.close).toHaveBeenCalled();
-  to.show(picture(2));
+  expect(second.close).toHaveBeenCalled();
   show();
-  expect(painted).toEqual([2]);
+  expect([drawImage.mock.calls.length, shown]).toEqual([1, []]);
+  to.show(picture(3));
+  show();
+  expect(shown).toEqual([3]);
 });

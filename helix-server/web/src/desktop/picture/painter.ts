@@ -12,8 +12,10 @@ export interface Surface {
 
 interface Options {
   surface: Surface;
-  /** Calls back when the browser is about to show something. */
-  schedule: (paint: () => void) => void;
+  /** Calls back when the browser shows what was painted before. */
+  schedule: (shown: () => void) => void;
+  /** Calls back when that is done. */
+  then: (paint: () => void) => void;
   /** It is on the screen. */
   onPainted: (picture: Picture) => void;
   /** It never was: a newer one came first. */
@@ -21,14 +23,24 @@ interface Options {
 }
 
 /**
- * Paints the newest picture each time the browser shows something. In two dimensions: a video
- * frame on a graphics card is drawn by one blit, and a machine without one has no WebGL worth the
- * name.
+ * Paints pictures as they come, one for each thing that the browser shows.
+ *
+ * At once: what is painted is then ready when the browser comes to show it, and not begun. Where
+ * two come between two showings, as they do when a desktop and a screen are not in step, the
+ * second waits for the next: as often as not nothing else comes for that. Where something does,
+ * it is painted over what has waited, so that a picture never waits for more than one showing.
+ *
+ * In two dimensions: a video frame on a graphics card is drawn by one blit, and a machine without
+ * one has no WebGL worth the name.
  */
 export class Painter {
   readonly #options: Options;
   readonly #context: ReturnType<Surface['getContext']>;
-  #next: Picture | undefined;
+  /** Painted and not shown yet. */
+  #painted: Picture | undefined;
+  /** Whether it had waited before. */
+  #isLate = false;
+  #waits: Picture | undefined;
 
   constructor(options: Options) {
     this.#options = options;
@@ -36,29 +48,53 @@ export class Painter {
   }
 
   show(picture: Picture): void {
-    const waits = this.#next;
-    this.#next = picture;
-    if (waits) {
-      waits.image.close();
+    if (this.#waits) {
+      this.#waits.image.close();
       this.#options.onSkipped();
+      this.#waits = picture;
+    } else if (this.#painted && !this.#isLate) {
+      this.#waits = picture;
     } else {
-      this.#options.schedule(() => {
-        this.#paint();
+      this.#paint(picture, false);
+    }
+  }
+
+  /** Does not paint what waits, and tells no more of what is painted. */
+  drop(): void {
+    this.#waits?.image.close();
+    this.#waits = undefined;
+    this.#painted = undefined;
+  }
+
+  #shown(): void {
+    const picture = this.#painted;
+    this.#painted = undefined;
+    if (picture) this.#options.onPainted(picture);
+    // Not yet: the browser takes what is on the canvas when this has returned.
+    if (this.#waits) {
+      this.#options.then(() => {
+        this.#paintLate();
       });
     }
   }
 
-  /** Does not paint what waits. */
-  drop(): void {
-    this.#next?.image.close();
-    this.#next = undefined;
+  #paintLate(): void {
+    const picture = this.#waits;
+    this.#waits = undefined;
+    // It may have been dropped.
+    if (picture) this.#paint(picture, true);
   }
 
-  #paint(): void {
-    const picture = this.#next;
-    this.#next = undefined;
-    // It may have been dropped.
-    if (!picture) return;
+  #paint(picture: Picture, isLate: boolean): void {
+    if (this.#painted) {
+      this.#options.onSkipped();
+    } else {
+      this.#options.schedule(() => {
+        this.#shown();
+      });
+    }
+    this.#painted = picture;
+    this.#isLate = isLate;
     const { surface } = this.#options;
     const { image, width, height } = picture;
     // Setting a size clears the surface; it is done in the same turn as the painting.
@@ -68,6 +104,5 @@ export class Painter {
     if (image instanceof Pixels) this.#context?.putImageData(image.data, 0, 0);
     else this.#context?.drawImage(image, 0, 0, width, height, 0, 0, width, height);
     image.close();
-    this.#options.onPainted(picture);
   }
 }

@@ -101,6 +101,7 @@ const newest = (): FakeSocket => {
 
 const paint = () => {
   for (const each of paints.splice(0)) each();
+  vi.advanceTimersByTime(0);
 };
 
 const troubles = () =>
@@ -140,7 +141,9 @@ describe('a session with a desktop', () => {
     newest().frame(2, false);
     expect(newest().sent).toHaveLength(1);
     paint();
-    expect(newest().sent.slice(1)).toEqual(['820000000200']);
+    expect(newest().sent.slice(1)).toEqual(['820000000100']);
+    paint();
+    expect(newest().sent.slice(1)).toEqual(['820000000100', '820000000200']);
     expect(posted).toContainEqual({ kind: 'size', size: { width: 2, height: 2 } });
   });
 

@@ -115,6 +115,7 @@ export class Session {
     return new Painter({
       surface: this.#canvas,
       schedule: nextFrame,
+      then: (paint) => setTimeout(paint, 0),
       onPainted: (picture) => {
         this.#onPainted(picture);
       },
