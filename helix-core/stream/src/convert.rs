@@ -5,7 +5,7 @@
 //! say so in their streams. Decoders that are told nothing guess by size; those that are told
 //! agree.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use helix_proto::desktop::Size;
 use yuv::{
@@ -24,7 +24,24 @@ const RANGE: YuvRange = YuvRange::Limited;
 #[derive(Clone)]
 pub struct I420 {
     size: Size,
-    planes: Vec<u8>,
+    planes: Planes,
+}
+
+/// The bytes of a picture, which stay as they are: a picture that is filled anew meanwhile has
+/// others.
+#[derive(Clone)]
+pub struct Planes(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Planes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Planes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Planes").field(&self.0.len()).finish()
+    }
 }
 
 impl fmt::Debug for I420 {
@@ -39,6 +56,7 @@ impl I420 {
         let layout = Layout::of(size);
         let mut planes = vec![16; layout.luma_bytes()];
         planes.resize(layout.luma_bytes() + 2 * layout.colour_bytes(), 128);
+        let planes = Planes(Arc::new(planes));
         Self { size, planes }
     }
 
@@ -48,7 +66,7 @@ impl I420 {
     }
 
     /// The three planes, one after the other.
-    pub fn planes(&self) -> &[u8] {
+    pub const fn planes(&self) -> &Planes {
         &self.planes
     }
 
@@ -56,7 +74,7 @@ impl I420 {
     pub fn luma(&self) -> impl Iterator<Item = &[u8]> {
         let layout = Layout::of(self.size);
         let (width, height) = (self.size.width().into(), self.size.height().into());
-        let rows = self.planes.chunks_exact(layout.luma).take(height);
+        let rows = self.planes.0.chunks_exact(layout.luma).take(height);
         rows.map(move |row| &row[..width])
     }
 
@@ -73,7 +91,7 @@ impl I420 {
         let stride = u32::try_from(shot.stride)
             .map_err(|_| Error::new(ErrorKind::Invalid, "a row of more than 4 GiB"))?;
         let layout = Layout::of(size);
-        let (luma, colour) = self.planes.split_at_mut(layout.luma_bytes());
+        let (luma, colour) = Arc::make_mut(&mut self.planes.0).split_at_mut(layout.luma_bytes());
         let (blue, red) = colour.split_at_mut(layout.colour_bytes());
         let luma = &mut luma[..layout.luma * usize::from(size.height())];
         let mut image = YuvPlanarImageMut {
@@ -99,7 +117,7 @@ impl I420 {
     pub fn to_rgb(&self, rgb: &mut [u8]) -> Result<(), Error> {
         let size = self.size;
         let layout = Layout::of(size);
-        let (luma, colour) = self.planes.split_at(layout.luma_bytes());
+        let (luma, colour) = self.planes.0.split_at(layout.luma_bytes());
         let (blue, red) = colour.split_at(layout.colour_bytes());
         let luma = &luma[..layout.luma * usize::from(size.height())];
         let image = YuvPlanarImage {
@@ -187,7 +205,7 @@ mod tests {
             let pixels = [b, g, r, 0].repeat(size.pixels());
             let mut picture = I420::black(size);
             picture.fill(&shot(&pixels, size, 256)).unwrap();
-            let planes = picture.planes();
+            let planes = picture.planes().as_ref();
             let got = [planes[70], planes[64 * 4 + 3], planes[64 * 4 + 64 + 3]];
             assert_eq!(planes.len(), 64 * 4 * 3 / 2);
             for (got, expected) in got.into_iter().zip(yuv) {
@@ -225,6 +243,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_was_taken_of_it_stays_as_it_is() {
+        let size = size(2, 2);
+        let mut picture = I420::black(size);
+        let taken = picture.planes().clone();
+        picture.fill(&shot(&[255; 16], size, 8)).unwrap();
+        assert_eq!((taken.as_ref()[0], picture.planes().as_ref()[0]), (16, 235));
     }
 
     #[test]

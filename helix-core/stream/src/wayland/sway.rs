@@ -350,7 +350,7 @@ impl Desktop for Sway {
 
 impl Sway {
     async fn set_mode(&self, size: Size) -> Result<(), Error> {
-        let command = format!("output {OUTPUT} mode {size}@60Hz");
+        let command = format!("output {OUTPUT} {}", config::mode(size));
         self.ipc.command(&command).await
     }
 

@@ -80,7 +80,7 @@ pub(super) const ELEMENTS: &[Element] = &[
             ("ref", "1"),
             ("aud", "false"),
             ("byte-stream", "true"),
-            ("option-string", "scenecut=0"),
+            ("option-string", "scenecut=0:no-dct-decimate=1"),
         ],
         rate: KBITS,
         fps: 60,

@@ -195,7 +195,7 @@ impl Encoder for Pipeline {
         let fps = u64::from(self.element.fps);
         let second = gst::ClockTime::SECOND.nseconds();
         let at = |pictures: u64| gst::ClockTime::from_nseconds(pictures * second / fps);
-        let mut buffer = gst::Buffer::from_slice(picture.planes().to_vec());
+        let mut buffer = gst::Buffer::from_slice(picture.planes().clone());
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(at(self.pictures));
             buffer.set_duration(at(1));

@@ -154,7 +154,7 @@ async fn what_comes_out_is_decoded_at_once_to_what_went_in() {
             // How the planes are padded is the decoder's own affair: look at the luma.
             let luma = usize::from(size().width().next_multiple_of(4));
             let rows = luma * usize::from(size().height());
-            let far = difference(&picture.planes()[..rows], &decoded[..rows]);
+            let far = difference(&picture.planes().as_ref()[..rows], &decoded[..rows]);
             assert!(far < 4.0, "{name} {number}: {far}");
         }
     }
