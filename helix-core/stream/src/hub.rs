@@ -29,6 +29,7 @@ mod messages;
 mod options;
 mod pictures;
 mod presence;
+pub(crate) mod refinement;
 mod sound;
 mod viewer;
 
@@ -38,12 +39,12 @@ use helix_proto::desktop::{
     Clipboard, Codec, Cursor, Down, Greeting, Hello, HelloFlags, Notice, NoticeCode, Point, Size,
 };
 
-use self::viewer::Viewer;
 pub use self::{
     held::MAX_HELD,
     options::Options,
     pictures::{Picture, Plan, Work},
 };
+use self::{refinement::Refinement, viewer::Viewer};
 use crate::{encode::Description, input::Input};
 
 /// Viewers of one desktop at most.
@@ -114,7 +115,7 @@ struct Open {
     encoded: Option<Instant>,
     /// Which picture that was, how often it was encoded again, and when it is to be once more.
     of: u64,
-    refined: u8,
+    refinement: Refinement,
     refine: Option<Instant>,
 }
 
@@ -203,7 +204,7 @@ impl Hub {
             description,
             encoded: None,
             of: 0,
-            refined: 0,
+            refinement: Refinement::default(),
             refine: None,
         };
         self.open.insert(codec, open);

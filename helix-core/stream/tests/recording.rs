@@ -208,7 +208,8 @@ async fn a_still_desktop_gives_a_file_of_the_length_that_it_took() {
             played.duration.is_some_and(|is| near(is, long)),
             "{format} {long:?} {played:?}"
         );
-        assert!(played.pictures < 10, "{format} {played:?}");
+        // The first, and what makes it better.
+        assert!(played.pictures < 16, "{format} {played:?}");
         world.end().await;
     }
 }

@@ -6,7 +6,7 @@ use helix_proto::desktop::{
     Codec, Down, Frame, FrameFlags, Micros, Notice, NoticeCode, Size, Stats, Still,
 };
 
-use super::{Action, Hub, ViewerId};
+use super::{Action, Hub, ViewerId, refinement::Refinement};
 use crate::{
     encode::Encoded,
     pacing::{BitsPerSecond, Verdict},
@@ -17,11 +17,8 @@ const STATS: Duration = Duration::from_secs(1);
 /// No viewer makes the others' rate smaller than theirs by more than this.
 const SHARE: u64 = 4;
 
-/// A picture that stays is encoded again after this long, as often as this at most, until there
-/// is next to nothing to add to it.
+/// A picture that stays is encoded again after this long.
 const REFINE_AFTER: Duration = Duration::from_millis(120);
-const REFINEMENTS: u8 = 12;
-const NEXT_TO_NOTHING: usize = 600;
 /// It is encoded so many times seldomer than one that moves, so that each may be that much
 /// larger on the same line; and more than this rate is not needed for it. At the rate of a slow
 /// line, what an encoder may spend on a picture is next to nothing, and it would stay coarse.
@@ -180,13 +177,13 @@ impl Hub {
         };
         // What counts is when it began: the next may come that much after it.
         open.encoded = now.checked_sub(picture.encode).or(Some(now));
-        open.refined = match open.of {
-            of if of == self.newest && !picture.encoded.key => open.refined.saturating_add(1),
-            _ => 0,
-        };
+        if open.of == self.newest && !picture.encoded.key {
+            open.refinement.encoded(picture.encoded.picture.len());
+        } else {
+            open.refinement = Refinement::default();
+        }
         open.of = self.newest;
-        let little = open.refined > 0 && picture.encoded.picture.len() < NEXT_TO_NOTHING;
-        let again = picture.refines && !little && open.refined < REFINEMENTS;
+        let again = picture.refines && open.refinement.goes_on();
         open.refine = again.then(|| now + REFINE_AFTER);
         let size = open.description.size;
         self.stats.any = true;

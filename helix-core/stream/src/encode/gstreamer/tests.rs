@@ -4,7 +4,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
 
 use super::*;
-use crate::{capture::Shot, convert::I420, encode::Encoded};
+use crate::{capture::Shot, convert::I420, encode::Encoded, hub::refinement::Refinement};
 
 /// What every machine that runs the tests has.
 const SOFTWARE: [(&str, Codec, &str); 4] = [
@@ -200,6 +200,54 @@ async fn the_rate_changes_while_it_runs_and_makes_no_key_frame() {
             }
         }
         assert!(bytes[0] > bytes[1] * 2, "{name}: {bytes:?}");
+    }
+}
+
+/// One colour from top to bottom.
+#[expect(clippy::disallowed_methods, reason = "nobody looks at it")]
+fn plain(bgr: [u8; 3]) -> I420 {
+    let size = size();
+    let pixels = [bgr[0], bgr[1], bgr[2], 0].repeat(size.pixels());
+    let mut picture = I420::black(size);
+    let shot = Shot {
+        pixels: &pixels,
+        stride: usize::from(size.width()) * 4,
+        size,
+        captured: Instant::now(),
+        took: Duration::ZERO,
+    };
+    picture.fill(&shot).unwrap();
+    picture
+}
+
+#[tokio::test]
+async fn what_stays_becomes_what_it_is_though_nothing_was_left_for_it() {
+    for rate in [100, 300, 1_000].map(BitsPerSecond::from_kbits) {
+        let mut encoder = open("x264enc", Codec::H264).await;
+        let decoder = Decoder::new(Codec::H264, "avdec_h264");
+        encoder.set_rate(rate);
+        let (dark, blue) = (plain([16, 16, 16]), plain([255, 0, 0]));
+        let before = (0..8).map(noise).chain([dark, blue.clone()]);
+        let mut decoded = Vec::new();
+        let mut number = 0;
+        for picture in before {
+            let encoded = encoder.encode(&picture, false).await.unwrap();
+            decoded = decoder.decode(&encoded, number);
+            number += 1;
+        }
+        // As the hub does: with more for each, as they come seldom.
+        encoder.set_rate(BitsPerSecond(4_000_000.min(rate.0 * 7)));
+        let mut refinement = Refinement::default();
+        let mut sizes = Vec::new();
+        while refinement.goes_on() {
+            let encoded = encoder.encode(&blue, false).await.unwrap();
+            decoded = decoder.decode(&encoded, number);
+            number += 1;
+            sizes.push(encoded.picture.len());
+            refinement.encoded(encoded.picture.len());
+        }
+        let far = difference(blue.planes().as_ref(), &decoded);
+        assert!(far < 2.0, "{rate}: {far} after {sizes:?}");
     }
 }
 

@@ -55,14 +55,18 @@ export class Unpacker {
 
   async #work(): Promise<void> {
     this.#busy = true;
-    for (let picture = this.#next; picture; picture = this.#next) {
-      this.#next = undefined;
-      const run = this.#run;
-      const image = await this.#unpacked(picture.image);
-      if (run === this.#run) this.#options.onPicture({ ...picture, image });
-      else image.close();
+    try {
+      for (let picture = this.#next; picture; picture = this.#next) {
+        this.#next = undefined;
+        const run = this.#run;
+        const image = await this.#unpacked(picture.image);
+        if (run === this.#run) this.#options.onPicture({ ...picture, image });
+        else image.close();
+      }
+    } finally {
+      // Whatever becomes of one picture, others come.
+      this.#busy = false;
     }
-    this.#busy = false;
   }
 
   /** The same picture in memory; as it was, where that cannot be done. */
