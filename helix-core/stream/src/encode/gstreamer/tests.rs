@@ -20,8 +20,22 @@ fn size() -> Size {
     Size::new(326, 182).unwrap()
 }
 
-/// A picture with three stripes of colour, and a square that lies elsewhere each time.
+/// Four bytes for each pixel, without padding.
 #[expect(clippy::disallowed_methods, reason = "nobody looks at it")]
+fn of_pixels(size: Size, pixels: &[u8]) -> I420 {
+    let mut picture = I420::black(size);
+    let shot = Shot {
+        pixels,
+        stride: usize::from(size.width()) * 4,
+        size,
+        captured: Instant::now(),
+        took: Duration::ZERO,
+    };
+    picture.fill(&shot).unwrap();
+    picture
+}
+
+/// A picture with three stripes of colour, and a square that lies elsewhere each time.
 fn picture(size: Size, number: usize) -> I420 {
     let (width, height) = (usize::from(size.width()), usize::from(size.height()));
     let mut pixels = Vec::new();
@@ -36,16 +50,7 @@ fn picture(size: Size, number: usize) -> I420 {
             });
         }
     }
-    let mut picture = I420::black(size);
-    let shot = Shot {
-        pixels: &pixels,
-        stride: width * 4,
-        size,
-        captured: Instant::now(),
-        took: Duration::ZERO,
-    };
-    picture.fill(&shot).unwrap();
-    picture
+    of_pixels(size, &pixels)
 }
 
 async fn open(name: &str, codec: Codec) -> Box<dyn Encoder> {
@@ -204,20 +209,8 @@ async fn the_rate_changes_while_it_runs_and_makes_no_key_frame() {
 }
 
 /// One colour from top to bottom.
-#[expect(clippy::disallowed_methods, reason = "nobody looks at it")]
-fn plain(bgr: [u8; 3]) -> I420 {
-    let size = size();
-    let pixels = [bgr[0], bgr[1], bgr[2], 0].repeat(size.pixels());
-    let mut picture = I420::black(size);
-    let shot = Shot {
-        pixels: &pixels,
-        stride: usize::from(size.width()) * 4,
-        size,
-        captured: Instant::now(),
-        took: Duration::ZERO,
-    };
-    picture.fill(&shot).unwrap();
-    picture
+fn plain([blue, green, red]: [u8; 3]) -> I420 {
+    of_pixels(size(), &[blue, green, red, 0].repeat(size().pixels()))
 }
 
 #[tokio::test]
@@ -252,7 +245,6 @@ async fn what_stays_becomes_what_it_is_though_nothing_was_left_for_it() {
 }
 
 /// Hard to encode: other squares each time.
-#[expect(clippy::disallowed_methods, reason = "nobody looks at it")]
 fn noise(number: usize) -> I420 {
     let size = size();
     let width = usize::from(size.width());
@@ -263,16 +255,7 @@ fn noise(number: usize) -> I420 {
         let grey = (hash >> 13) as u8 / 2 + 64;
         pixels.extend([grey, grey, grey, 0]);
     }
-    let mut picture = I420::black(size);
-    let shot = Shot {
-        pixels: &pixels,
-        stride: width * 4,
-        size,
-        captured: Instant::now(),
-        took: Duration::ZERO,
-    };
-    picture.fill(&shot).unwrap();
-    picture
+    of_pixels(size, &pixels)
 }
 
 #[tokio::test]

@@ -112,3 +112,21 @@ it('where a browser cannot copy, shows frames as they are, from then on', async 
   expect(second.copyTo).not.toHaveBeenCalled();
   expect(sequences()).toEqual([1, 2]);
 });
+
+it('goes on after a picture that could not be shown', async () => {
+  const reported = vi.fn();
+  vi.stubGlobal('reportError', reported);
+  const through = new Unpacker({
+    onPicture: (picture) => {
+      if (picture.sequence === 1) throw new Error('the canvas is gone');
+      shown.push(picture);
+    },
+    onSkipped: () => undefined,
+  });
+  through.take(picture(1));
+  await copied();
+  expect(reported).toHaveBeenCalledTimes(1);
+  through.take(picture(2));
+  await copied();
+  expect(sequences()).toEqual([2]);
+});

@@ -43,7 +43,10 @@ export class Unpacker {
       this.#options.onSkipped();
     }
     this.#next = picture;
-    if (!this.#busy) void this.#work();
+    if (this.#busy) return;
+    this.#work().catch((error: unknown) => {
+      reportError(error);
+    });
   }
 
   /** What is at work is not wanted any more. */
