@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod barcode;
 pub mod client;
 pub mod database;
 pub mod disk;

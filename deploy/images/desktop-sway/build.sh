@@ -12,8 +12,8 @@ Makes the root file system of a sandbox with a desktop from Debian's packages (s
   --zed ARCHIVE   adds the editor Zed from its archive for Linux (zed-linux-x86_64.tar.gz)
   --packages FILE another list of packages than \`packages\`
   --mirror URL    takes the packages from there; from deb.debian.org unless given
-  --suite SUITE   Debian's release (bookworm); take the one of the sandbox host, whose
-                  helix-media runs in the sandbox with the image's libraries
+  --suite SUITE   Debian's release (trixie); take the one of the sandbox host or a later one:
+                  its helix-media runs in the sandbox with the image's libraries
 
 Then, on a sandbox host:
   helix-sandbox image import OUTPUT.tar desktop-sway
@@ -21,7 +21,7 @@ USAGE
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
-zed='' packages=$here/packages mirror='' suite=bookworm output=''
+zed='' packages=$here/packages mirror='' suite=trixie output=''
 while [ $# -gt 0 ]; do
     case $1 in
         --zed) zed=$2; shift 2 ;;

@@ -1,5 +1,5 @@
 //! What is on an X server's screen, for `cargo xtask bench stream`: whenever a browser has
-//! painted, the clock's barcode is read (see `screen.py`), and whether the square that a key
+//! painted, the clock's barcode is read (see `bench-screen`), and whether the square that a key
 //! press turns is bright. So a picture counts once it is on the screen, however it came there.
 //!
 //! `bench-eye DISPLAY` takes a JSON object a line and answers with one:
@@ -17,6 +17,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use helix_base::{Clock as _, SystemClock};
+use helix_tests::barcode::{self, BITS, CELL};
 use serde::{Deserialize, Serialize};
 use x11rb::{
     connection::Connection as _,
@@ -28,10 +29,7 @@ use x11rb::{
     rust_connection::RustConnection,
 };
 
-/// As `screen.py` draws them.
-const CELL: f64 = 16.0;
-const BITS: u32 = 32;
-const CLOCK_BITS: u32 = 26;
+/// In the middle of the square that `bench-screen` draws.
 const SQUARE: (f64, f64) = (1184.0, 624.0);
 
 #[derive(Debug, Deserialize)]
@@ -142,7 +140,7 @@ impl Eye {
         let Some(place) = self.state().place else {
             return Ok(());
         };
-        let width = CELL * f64::from(BITS) * place.scale;
+        let width = f64::from(CELL) * f64::from(BITS) * place.scale;
         let row = self.row(place.x, place.y + 7.0 * place.scale, width)?;
         let square = self.row(
             place.x + SQUARE.0 * place.scale,
@@ -150,7 +148,7 @@ impl Eye {
             1.0,
         )?;
         let now = SystemClock.now_ms();
-        let Some(drawn) = clock(&row, now) else {
+        let Some(drawn) = barcode::read(&row, now) else {
             return Ok(());
         };
         let bright = square.first().is_some_and(|green| *green > 127);
@@ -180,21 +178,4 @@ impl Eye {
             .reply()?;
         Ok(reply.data.chunks_exact(4).map(|pixel| pixel[1]).collect())
     }
-}
-
-/// When a picture was drawn, by its barcode.
-fn clock(row: &[u8], now: u64) -> Option<u64> {
-    let cell = row.len() as f64 / f64::from(BITS);
-    let value = (0..BITS).fold(0_u32, |value, bit| {
-        let middle = ((f64::from(bit) + 0.5) * cell) as usize;
-        value << 1 | u32::from(row.get(middle).is_some_and(|green| *green > 127))
-    });
-    let (shown, check) = (value >> (BITS - CLOCK_BITS), value & 63);
-    let sum = shown ^ shown >> 6 ^ shown >> 12 ^ shown >> 18 ^ shown >> 24 ^ 0b10_1010;
-    if shown == 0 || sum & 63 != check {
-        return None;
-    }
-    let span = 1 << CLOCK_BITS;
-    let age = (now + span - u64::from(shown)) % span;
-    Some(now - age)
 }

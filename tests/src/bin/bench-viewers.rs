@@ -1,8 +1,8 @@
 //! Many viewers of one desktop, for `cargo xtask bench stream`: they acknowledge what comes
 //! as a browser does that paints at once, and one of them may stall.
 //!
-//! `bench-viewers URL COUNT STALLED SECONDS`, with an API key in `HELIX_BENCH_KEY`. Prints
-//! one JSON object: how late pictures were, in milliseconds, and how many were encoded.
+//! `bench-viewers URL COUNT STALLED SECONDS KEY`, with an API key in `HELIX_BENCH_KEY`. The first
+//! presses a key when it comes, by its code in Linux, as a browser does. Prints one JSON object: how late pictures were, in milliseconds, and how many were encoded.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use helix_base::{Clock as _, Outbound, OutboundOptions, SystemClock, TaskGroup};
-use helix_proto::desktop::{Codec, Down, Greeting, Micros, Size, Up};
+use helix_proto::desktop::{Codec, Down, Greeting, Key, Micros, Size, Up};
 use reqwest::header::HeaderMap;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
@@ -34,9 +34,10 @@ struct Seen {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [url, count, stalled, seconds] = arguments.as_slice() else {
-        bail!("bench-viewers URL COUNT STALLED SECONDS");
+    let [url, count, stalled, seconds, code] = arguments.as_slice() else {
+        bail!("bench-viewers URL COUNT STALLED SECONDS KEY");
     };
+    let code = code.parse()?;
     let key = std::env::var("HELIX_BENCH_KEY").context("HELIX_BENCH_KEY is not set")?;
     let (count, stalled): (usize, usize) = (count.parse()?, stalled.parse()?);
     let lasts = Duration::from_secs(seconds.parse()?);
@@ -46,7 +47,7 @@ async fn main() -> Result<()> {
         let (url, key) = (url.clone(), key.clone());
         let is_stalled = number < stalled;
         viewers.push(tasks.spawn("viewer", async move {
-            view(&url, &key, number, is_stalled, lasts).await
+            view(&url, &key, number, is_stalled, lasts, code).await
         }));
     }
     let mut all = Seen::default();
@@ -75,6 +76,7 @@ async fn view(
     number: usize,
     is_stalled: bool,
     lasts: Duration,
+    code: u16,
 ) -> Result<Seen> {
     let mut headers = HeaderMap::new();
     headers.insert("authorization", format!("Bearer {key}").parse()?);
@@ -111,6 +113,10 @@ async fn view(
         }
         match Down::decode(message)? {
             Down::Hello(_) => {
+                for down in [true, false].into_iter().filter(|_| number == 0) {
+                    let key = Key::new(code, 0).context("a key's code")?;
+                    socket.send(Up::Key { key, down }.encode()?.into()).await?;
+                }
                 asked = clock.now();
                 socket.send(Up::Ping { token: 1 }.encode()?.into()).await?;
             }

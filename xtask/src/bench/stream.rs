@@ -1,6 +1,7 @@
 //! A desktop in a browser, measured beside noVNC over wayvnc and Selkies: the same program
 //! on all of their screens, the same Chromium looking, all in one run, in turns.
 
+mod image;
 mod ours;
 mod peers;
 mod table;
@@ -16,6 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
 
+use self::image::Image;
 use super::{
     programs::{Programs, free_ports},
     report,
@@ -30,16 +32,7 @@ use crate::{
 pub(super) type Samples = BTreeMap<String, BTreeMap<String, Vec<f64>>>;
 
 /// What the peers need, and the program on the screens.
-const PACKAGES: [&str; 8] = [
-    "wayvnc",
-    "novnc",
-    "websockify",
-    "xvfb",
-    "python3-gi",
-    "python3-gi-cairo",
-    "gir1.2-gtk-3.0",
-    "chromium",
-];
+const PACKAGES: [&str; 5] = ["wayvnc", "novnc", "websockify", "xvfb", "chromium"];
 /// The screen of the browser.
 const DISPLAY: &str = ":88";
 /// How many key presses a percentile is of.
@@ -60,6 +53,10 @@ pub(crate) struct Arguments {
     /// For how long what stands still is looked at, in seconds.
     #[arg(long, default_value_t = 60)]
     still: u32,
+    /// Takes Sway from this release of Debian, such as `trixie`, by the image that the recipe in
+    /// deploy/images/desktop-sway makes; from the machine's own system unless given.
+    #[arg(long)]
+    suite: Option<String>,
     /// Build nothing: measure what is there.
     #[arg(long)]
     no_build: bool,
@@ -108,14 +105,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     if !arguments.no_build {
         build(workspace)?;
     }
+    let image = arguments.suite.as_deref();
+    let image = image.map(|suite| Image::of(workspace, suite)).transpose()?;
     let mut programs = Programs::new(workspace, "stream")?;
-    let mut ours = ours::Ours::start(workspace, &mut programs)?;
-    let measured = measure(workspace, arguments, &mut programs, &ours);
+    let mut ours = ours::Ours::start(workspace, &mut programs, image.as_ref())?;
+    let measured = measure(workspace, arguments, &mut programs, &ours, image.as_ref());
     ours.stop(workspace);
     programs.stop();
     let samples = measured?;
     let rows = table::rows(&samples)?;
-    let introduction = table::introduction(arguments.rounds, arguments.seconds, arguments.still);
+    let introduction = table::introduction(arguments);
     report::write(workspace, "stream", "Desktops", &introduction, &rows)
 }
 
@@ -124,10 +123,11 @@ fn measure(
     arguments: &Arguments,
     programs: &mut Programs,
     ours: &ours::Ours,
+    image: Option<&Image>,
 ) -> Result<Samples> {
     let products = [
         ours.product(workspace, programs)?,
-        peers::novnc(workspace, programs)?,
+        peers::novnc(workspace, programs, image)?,
         peers::selkies(workspace, programs)?,
     ];
     let mut samples = look(workspace, programs, &products, arguments)?;
@@ -146,6 +146,7 @@ fn build(workspace: &Workspace) -> Result<()> {
         ("helix-tests", "bench-tunnel"),
         ("helix-tests", "bench-viewers"),
         ("helix-tests", "bench-eye"),
+        ("helix-tests", "bench-screen"),
     ] {
         cargo.args(["--package", package, "--bin", program]);
     }
@@ -175,7 +176,7 @@ fn lines(workspace: &Workspace, programs: &mut Programs, name: &str, to: u16) ->
 
 /// The program on a screen, as it is started there.
 fn screen(workspace: &Workspace) -> std::path::PathBuf {
-    workspace.root().join("xtask/src/bench/stream/screen.py")
+    workspace.target().join("release/bench-screen")
 }
 
 fn look(

@@ -87,6 +87,16 @@ impl Api {
         answer("POST", path, self.send(path, None, body))
     }
 
+    /// Writes a file.
+    pub(crate) fn put(&self, path: &str, file: std::fs::File) -> Result<()> {
+        let key = self.key.as_deref().unwrap_or_default();
+        let request = self.agent.put(format!("{}{path}", self.url));
+        let sent = request
+            .header("authorization", format!("Bearer {key}"))
+            .send(file);
+        checked("PUT", path, sent).map(drop)
+    }
+
     /// Deletes something.
     pub(crate) fn delete(&self, path: &str) -> Result<()> {
         let key = self.key.as_deref().unwrap_or_default();

@@ -47,6 +47,9 @@ const UP_BYTES: usize = MAX_CLIPBOARD;
 const DOWN_BYTES: usize = MAX_DOWN;
 /// What waits to be written at most, beside one message.
 const WRITE_BYTES: usize = 1 << 20;
+/// Buffer for reading, one for each of the two: it is filled with zeros before each read, and most
+/// messages are short.
+const READ_BYTES: usize = 16 << 10;
 /// How long a client may give no sign of life, or either side take no message.
 const PATIENCE: Duration = Duration::from_secs(45);
 
@@ -64,6 +67,7 @@ mod code {
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
         .max_message_size(Some(DOWN_BYTES))
         .max_frame_size(Some(DOWN_BYTES))
         .write_buffer_size(0)
@@ -107,6 +111,7 @@ pub(super) async fn connect(
     };
     let tasks = app.foundation().tasks.clone();
     Ok(upgrade
+        .read_buffer_size(READ_BYTES)
         .max_message_size(UP_BYTES)
         .max_frame_size(UP_BYTES)
         .on_upgrade(move |outside| async move {

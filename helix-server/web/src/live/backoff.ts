@@ -18,7 +18,7 @@ export class Backoff {
   #attempts = 0;
 
   constructor(options: Partial<BackoffOptions> = {}) {
-    this.#options = { firstMs: 1_000, maxMs: 60_000, random: Math.random, ...options };
+    this.#options = { firstMs: 1_000, maxMs: 15_000, random: Math.random, ...options };
   }
 
   /** The wait before the next attempt. */

@@ -86,6 +86,21 @@ describe('live connection', () => {
     expect(calls.resumed).toBe(1);
   });
 
+  it('says whether it connects again, so that a break is one from its beginning to its end', () => {
+    const { live, last } = setUp();
+    live.start();
+    expect(live.state()).toEqual({ kind: 'connecting', again: false });
+    last().open();
+    for (const wait of [1_000, 2_000]) {
+      last().end();
+      expect(live.state().kind).toBe('waiting');
+      vi.advanceTimersByTime(wait);
+      expect(live.state()).toEqual({ kind: 'connecting', again: true });
+    }
+    last().open();
+    expect(live.state()).toEqual({ kind: 'live' });
+  });
+
   it('waits longer each time when sockets open but never say anything', () => {
     const { live, last, sockets } = setUp();
     live.start();

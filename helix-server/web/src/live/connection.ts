@@ -3,7 +3,8 @@ import { Backoff } from './backoff';
 
 /** Where the live-update connection is. */
 export type LiveState =
-  | { kind: 'connecting' }
+  /** `again`: it was there, or could not be made, before. */
+  | { kind: 'connecting'; again: boolean }
   | { kind: 'live' }
   /** Closed; the next attempt is at `until` (milliseconds since the Unix epoch). */
   | { kind: 'waiting'; until: number }
@@ -99,7 +100,7 @@ export class LiveConnection {
       this.#set({ kind: 'paused' });
       return;
     }
-    this.#set({ kind: 'connecting' });
+    this.#set({ kind: 'connecting', again: this.#state.kind === 'waiting' });
     let opened = false;
     const socket = this.#options.connect();
     this.#socket = socket;

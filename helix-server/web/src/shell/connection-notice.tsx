@@ -11,7 +11,10 @@ const PATIENCE_MS = 2_000;
 /** Says that live updates are interrupted, while they are. */
 export function ConnectionNotice() {
   const state = useLiveState();
-  const broken = state.kind === 'waiting' || state.kind === 'stopped';
+  const broken =
+    state.kind === 'waiting' ||
+    state.kind === 'stopped' ||
+    (state.kind === 'connecting' && state.again);
   const [shown] = useDebouncedValue(broken, PATIENCE_MS);
   if (!shown || state.kind === 'live' || state.kind === 'paused') return null;
   return (

@@ -7,7 +7,7 @@ use helix_proto::sandbox::{Sandbox, SandboxState};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Line, Product, Programs, free_ports, lines, screen};
+use super::{Line, Product, Programs, free_ports, image::Image, lines, screen};
 use crate::{
     process::{now, output},
     up::{account, api::Api, daemon::Daemon, data::Data, sandboxes},
@@ -16,6 +16,13 @@ use crate::{
 
 /// How long anything may take until it is there.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long an image may take until it is there.
+const IMPORTED_WITHIN: Duration = Duration::from_secs(10 * 60);
+/// What it is called there.
+const IMAGE: &str = "desktop";
+/// The codes of the keys by which the program on the screen scrolls text, and slowly.
+const TEXT: u32 = 3;
+const SLOW_TEXT: u32 = 5;
 /// For how long the simulated viewers look, in seconds.
 const VIEWED: u32 = 8;
 
@@ -38,7 +45,11 @@ struct Viewed {
 }
 
 impl Ours {
-    pub(super) fn start(workspace: &Workspace, programs: &mut Programs) -> Result<Self> {
+    pub(super) fn start(
+        workspace: &Workspace,
+        programs: &mut Programs,
+        image: Option<&Image>,
+    ) -> Result<Self> {
         let data = Data::open(&programs.folder().join("data"))?;
         let [port] = free_ports()?;
         let listen = format!("127.0.0.1:{port}");
@@ -51,12 +62,24 @@ impl Ours {
         let cookie = account::sign_in(&Api::new(&url), &data, &account)?;
         let api = Api::new(&url).with_key(&account.api_key);
         let host = workspace.target().join("release/helix-sandbox");
+        if let Some(image) = image {
+            let mut import = workspace.command(&host);
+            import
+                .args(["image", "import", "--data-dir"])
+                .arg(data.sandbox());
+            import.arg(&image.tar).arg(IMAGE);
+            output(workspace, &mut import, IMPORTED_WITHIN)?;
+        }
         let Some((daemon, id)) = sandboxes::start(workspace, &host, &data, &api)? else {
             bail!("this machine cannot have sandboxes");
         };
         until("the sandbox host", || sandboxes::is_online(&api, id))?;
         let desktop = json!({ "kind": "sway", "width": 1280, "height": 720 });
-        let asked = json!({ "name": "bench", "desktop": desktop });
+        let rootfs = match image {
+            Some(_) => json!({ "kind": "image", "image": IMAGE }),
+            None => json!({ "kind": "host" }),
+        };
+        let asked = json!({ "name": "bench", "desktop": desktop, "rootfs": rootfs });
         let sandbox: Sandbox = api.post("/api/v1/sandboxes", &asked)?;
         Ok(Self {
             api,
@@ -85,20 +108,23 @@ impl Ours {
             ensure!(seen.state != SandboxState::Failed, "it failed: {seen:?}");
             Ok(seen.state == SandboxState::Running && seen.reachable)
         })?;
-        let text = fs::read_to_string(screen(workspace)).context("reading the screen's program")?;
+        let program = fs::File::open(screen(workspace)).context("reading the screen's program")?;
+        let content = format!("{}/files/content?path=bench-screen", self.path());
+        self.api.put(&content, program)?;
         // Once the desktop is there, in the place of the terminal that it begins with.
-        let start = "cat > /tmp/screen.py
+        let start = "chmod +x bench-screen; program=$PWD/bench-screen
             cd /run/user && cd $(id -u)
             for i in $(seq 200); do [ -S wayland-1 ] && break; sleep 0.1; done
             export XDG_RUNTIME_DIR=$PWD WAYLAND_DISPLAY=wayland-1
-            setsid /usr/bin/python3 /tmp/screen.py >/tmp/screen.log 2>&1 &
+            setsid $program >/tmp/screen.log 2>&1 &
             sleep 2; cat /tmp/screen.log";
-        let run = json!({ "command": ["sh", "-c", start], "stdin": text });
+        let run = json!({ "command": ["sh", "-c", start] });
         let ran: Value = self.api.post(&format!("{}/exec", self.path()), &run)?;
         println!("the screen's program: {ran}");
         let mut pids = vec![self.server, self.daemon.id()];
-        // As they are called in the sandbox; the bar is one of the first.
-        for name in ["media", "sway", "swaybar", "swaybg"] {
+        // As they are called in the sandbox. The first are what is in there for the host, and the
+        // bar is one of the second.
+        for name in ["exe", "media", "sway", "swaybar", "swaybg"] {
             pids.extend(called(name)?);
         }
         let [fast, slow]: [Line; 2] = lines(workspace, programs, "ours", self.port)?;
@@ -120,16 +146,14 @@ impl Ours {
     /// everybody waits for the processor says nothing.
     pub(super) fn viewers(&self, workspace: &Workspace) -> Result<BTreeMap<String, Vec<f64>>> {
         let mut samples = BTreeMap::<_, Vec<f64>>::new();
-        self.press("2")?;
         for count in [1, 10, 100] {
-            let viewed = self.viewed(workspace, count, 0)?;
+            let viewed = self.viewed(workspace, count, 0, TEXT)?;
             samples.insert(format!("{count}_late_ms"), viewed.late_ms);
             samples.insert(format!("{count}_encoded"), vec![viewed.encoded_per_s]);
         }
-        self.press("4")?;
         for _ in 0..2 {
             for stalled in [0, 1] {
-                let viewed = self.viewed(workspace, 100, stalled)?;
+                let viewed = self.viewed(workspace, 100, stalled, SLOW_TEXT)?;
                 let name = format!("slow_{stalled}_late_ms");
                 samples.entry(name).or_default().extend(viewed.late_ms);
             }
@@ -137,19 +161,13 @@ impl Ours {
         Ok(samples)
     }
 
-    fn press(&self, key: &str) -> Result<()> {
-        let action = json!({ "actions": [{ "type": "key", "keys": key }] });
-        let path = format!("{}/desktop/input", self.path());
-        self.api.post::<Value>(&path, &action).map(drop)
-    }
-
-    fn viewed(&self, workspace: &Workspace, count: u32, stalled: u32) -> Result<Viewed> {
+    fn viewed(&self, workspace: &Workspace, count: u32, stalled: u32, key: u32) -> Result<Viewed> {
         let program = workspace.target().join("release/bench-viewers");
         let mut command = workspace.command(&program);
         let url = format!("ws://127.0.0.1:{}{}/desktop", self.port, self.path());
         command
             .arg(url)
-            .args([count, stalled, VIEWED].map(|number| number.to_string()));
+            .args([count, stalled, VIEWED, key].map(|number| number.to_string()));
         command.env("HELIX_BENCH_KEY", &self.key);
         let text = output(workspace, &mut command, READY_WITHIN)?;
         serde_json::from_str(&text).context("what the viewers saw")

@@ -1,6 +1,7 @@
 //! Others that show a desktop in a browser, each as its own documentation starts it.
 
 use std::{
+    ffi::OsString,
     fs::{self, Permissions},
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
@@ -9,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Line, Product, Programs, free_ports, lines, screen};
+use super::{Line, Product, Programs, free_ports, image::Image, lines, screen};
 use crate::{process::now, setup::python, workspace::Workspace};
 
 /// Who a peer runs as: Sway refuses root.
@@ -18,8 +19,13 @@ const NOBODY: u32 = 65_534;
 const DISPLAY: &str = ":87";
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// noVNC over wayvnc: Debian's packages.
-pub(super) fn novnc(workspace: &Workspace, programs: &mut Programs) -> Result<Product> {
+/// noVNC over wayvnc: Debian's packages. Sway and wayvnc are those of the image where there is
+/// one.
+pub(super) fn novnc(
+    workspace: &Workspace,
+    programs: &mut Programs,
+    image: Option<&Image>,
+) -> Result<Product> {
     let place = place(programs, "novnc")?;
     let config = place.join("config");
     let text = "output HEADLESS-1 mode 1280x720@60Hz\nxwayland disable\ndefault_border none\n";
@@ -28,17 +34,18 @@ pub(super) fn novnc(workspace: &Workspace, programs: &mut Programs) -> Result<Pr
     let runtime = format!("XDG_RUNTIME_DIR={}", place.display());
     let home = format!("HOME={}", place.display());
     let display = "WAYLAND_DISPLAY=wayland-1";
-    let as_nobody = |environment: &[&str], command: &[&str]| {
-        let user = ["--reuid=65534", "--regid=65534", "--clear-groups", "env"];
-        [&user, environment, command]
-            .concat()
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
+    let (program, user) = match image {
+        Some(image) => ("unshare", image.inside(&place)),
+        None => {
+            let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+            ("setpriv", user.map(OsString::from).into())
+        }
     };
     let mut start = |name: &str, environment: &[&str], command: &[&str]| {
-        let arguments = as_nobody(environment, command);
-        programs.launch(workspace, name, Path::new("setpriv"), arguments)
+        let command = [&["env"], environment, command].concat();
+        let arguments = user.iter().cloned();
+        let arguments = arguments.chain(command.into_iter().map(OsString::from));
+        programs.launch(workspace, name, Path::new(program), arguments)
     };
     let backend = [
         "WLR_BACKENDS=headless",
@@ -56,11 +63,10 @@ pub(super) fn novnc(workspace: &Workspace, programs: &mut Programs) -> Result<Pr
     let rate = ["wayvnc", "--max-fps=60", "127.0.0.1", &port];
     let wayvnc = start("novnc-wayvnc", &[&runtime, &home, display], &rate)?;
     // Where nobody may read it.
-    let program = place.join("screen.py");
+    let program = place.join("bench-screen");
     fs::copy(screen(workspace), &program).context("copying the screen's program")?;
     let program = program.display().to_string();
-    let drawn = ["/usr/bin/python3", &program];
-    let drawing = start("novnc-screen", &[&runtime, &home, display], &drawn)?;
+    let drawing = start("novnc-screen", &[&runtime, &home, display], &[&program])?;
     let (listen, target) = (format!("127.0.0.1:{web}"), format!("127.0.0.1:{vnc}"));
     let arguments = ["--web", "/usr/share/novnc", &listen, &target];
     let socket = programs.start(
@@ -94,7 +100,7 @@ pub(super) fn selkies(workspace: &Workspace, programs: &mut Programs) -> Result<
     there(Path::new("/tmp/.X11-unix/X87"))?;
     let display = format!("DISPLAY={DISPLAY}");
     let program = screen(workspace).display().to_string();
-    let arguments = [&display, "/usr/bin/python3", &program];
+    let arguments = ["--unset=WAYLAND_DISPLAY", &display, &program];
     let drawing = programs.launch(workspace, "selkies-screen", Path::new("env"), arguments)?;
     let [port] = free_ports()?;
     let listen = port.to_string();

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{DELAY_MS, PRESSES, Samples};
+use super::{Arguments, DELAY_MS, PRESSES, Samples};
 use crate::bench::report::{Row, machine, median};
 
 const OURS: &str = "ours";
@@ -293,9 +293,23 @@ pub(super) fn rows(samples: &Samples) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-pub(super) fn introduction(rounds: u32, seconds: u32, still: u32) -> String {
+pub(super) fn introduction(arguments: &Arguments) -> String {
+    let Arguments {
+        rounds,
+        seconds,
+        still,
+        ..
+    } = arguments;
+    let (suite, sway) = match &arguments.suite {
+        Some(suite) => (
+            format!(" --suite {suite}"),
+            format!("Sway is that of Debian's {suite}, in the image of the recipe."),
+        ),
+        None => (String::new(), "Sway is the machine's own.".to_owned()),
+    };
     format!(
-        "`cargo xtask bench stream --rounds {rounds} --seconds {seconds} --still {still}`, on {}.\n\n\
+        "`cargo xtask bench stream --rounds {rounds} --seconds {seconds} --still {still}{suite}`, \
+         on {}.\n\n\
          A program of 1280 by 720 pixels draws its clock as a barcode and is on the screen of \
          each product; Chromium, without a graphics card, shows each in turn on an X server's \
          screen, and a program reads there what the browser has painted, as soon as it has. So a \
@@ -303,10 +317,10 @@ pub(super) fn introduction(rounds: u32, seconds: u32, still: u32) -> String {
          Everything shares the machine. *Ours* is the web app, \
          control plane, tunnel, sandbox host and a sandbox with Sway, encoding by x264; noVNC is \
          Debian's, over wayvnc on the same Sway; Selkies is from the Python package index, on \
-         Xvfb, encoding by x264. *Of a core* counts what serves the screen, the compositor or X \
-         server included, and not the program on it. {PRESSES} key presses a round. The narrow \
-         line has {DELAY_MS} ms each way and a queue of 64 KiB; *live* is a picture younger than \
-         150 ms, for half a second. Differences under 20 % are noise.",
+         Xvfb, encoding by x264. {sway} *Of a core* counts what serves the screen, the compositor \
+         or X server included, and not the program on it. {PRESSES} key presses a round. The \
+         narrow line has {DELAY_MS} ms each way and a queue of 64 KiB; *live* is a picture \
+         younger than 150 ms, for half a second. Differences under 20 % are noise.",
         machine()
     )
 }

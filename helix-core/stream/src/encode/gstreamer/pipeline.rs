@@ -105,7 +105,7 @@ impl Pipeline {
             .format(gst::Format::Time)
             .is_live(true)
             .build();
-        let encoder = element.make().map_err(wrong)?;
+        let encoder = element.make(size).map_err(wrong)?;
         element.set_rate(&encoder, rate);
         let (sender, outcomes) = mpsc::channel(8);
         let sink = sink(element, sender.clone());

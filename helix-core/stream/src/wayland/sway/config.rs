@@ -46,11 +46,9 @@ impl Default for Look {
     }
 }
 
-/// An output's mode, as Sway reads it. A headless output of wlroots waits for so many whole
-/// milliseconds after each picture that painting takes its time beside them: at 60 Hz, 16, of
-/// which came 57 pictures a second of text that scrolls over 1280 by 720.
+/// An output's mode, as Sway reads it.
 pub(super) fn mode(size: Size) -> impl fmt::Display {
-    format!("mode {size}@66Hz")
+    format!("mode {size}@60Hz")
 }
 
 /// The whole configuration. Keys that a browser keeps for itself are not used: the modifier is

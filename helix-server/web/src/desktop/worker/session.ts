@@ -1,5 +1,6 @@
 import { DesktopConnection, type ConnectionState } from '../connection';
 import { DesktopClock } from '../picture/clock';
+import { Acks } from '../picture/acks';
 import { Meter } from '../picture/meter';
 import { nextFrame } from '../picture/next-frame';
 import { Painter } from '../picture/painter';
@@ -39,6 +40,10 @@ export class Session {
   readonly #unpacker: Unpacker;
   readonly #clock = new DesktopClock();
   readonly #meter = new Meter();
+  readonly #acks = new Acks((sequence) => {
+    const queue = Math.min(this.#video.queue, LONGEST_QUEUE);
+    this.#connection.send({ kind: 'painted', sequence, queue });
+  });
   readonly #ear = new Ear((samples) => {
     this.#post({ kind: 'sound', samples });
   });
@@ -241,8 +246,7 @@ export class Session {
 
   #onPainted({ sequence, captured, width, height }: Picture): void {
     const now = performance.now();
-    const queue = Math.min(this.#video.queue, LONGEST_QUEUE);
-    this.#connection.send({ kind: 'painted', sequence, queue });
+    this.#acks.painted(sequence, now);
     this.#connection.proven();
     this.#meter.painted(now, this.#clock.age(captured / 1_000, now));
     this.#watchdog.painted();
@@ -278,6 +282,7 @@ export class Session {
     this.#stills.skip();
     this.#ear.close();
     this.#watchdog.forgive();
+    this.#acks.forget();
     this.#clock.forget();
   }
 
