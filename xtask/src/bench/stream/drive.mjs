@@ -162,12 +162,12 @@ async function span(product, relay, seconds) {
   };
 }
 
-/** A line that becomes narrow for a while. */
+/** A line that becomes narrow for a while, with what moves that takes all of it. */
 async function narrow(browser, product) {
   const relay = product.slow;
   await ask(relay.control, { do: 'rate', mbit: 10 });
   const { page, context } = await watch(browser, product, relay.port);
-  await mode(page, '2');
+  await mode(page, '3');
   await pause(4_000);
   const before = (await eye.take()).shown;
   await ask(relay.control, { do: 'rate', mbit: 4 });
