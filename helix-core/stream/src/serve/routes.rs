@@ -28,13 +28,8 @@ pub(super) fn router(media: Media) -> Router {
         .with_state(media)
 }
 
-/// Buffer for reading, one per viewer: it is filled with zeros before each read, and what viewers
-/// say is short.
-const READ_BYTES: usize = 4 << 10;
-
 async fn desktop(State(media): State<Media>, upgrade: WebSocketUpgrade) -> Response {
     let upgrade = upgrade
-        .read_buffer_size(READ_BYTES)
         .max_message_size(MAX_CLIPBOARD)
         .max_frame_size(MAX_CLIPBOARD)
         // What is sent is a message in itself: each is written at once.

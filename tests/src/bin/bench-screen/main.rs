@@ -107,7 +107,7 @@ impl Screen {
             Mode::Text | Mode::SlowText => Some(self.picture.text(self.step)),
             Mode::Noise => Some(self.picture.noise(self.step)),
         };
-        picture::draw(&mut self.pixels, below, self.turned);
+        picture::draw(&mut self.pixels, below.as_ref(), self.turned);
         let written = memory.write_all_at(&self.pixels, 0);
         written.context("writing a picture")
     }

@@ -58,9 +58,9 @@ impl Picture {
 }
 
 /// Draws a picture with the clock as it is now; of one colour where nothing is below.
-pub(crate) fn draw(pixels: &mut [u8], below: Option<Below<'_>>, turned: bool) {
+pub(crate) fn draw(pixels: &mut [u8], below: Option<&Below<'_>>, turned: bool) {
     for (number, row) in pixels.chunks_exact_mut(WIDTH * 4).enumerate() {
-        match &below {
+        match below {
             Some(below) => row.copy_from_slice(&below.pixels[number * below.stride..][..WIDTH * 4]),
             None => fill(row, [102, 76, 51]),
         }

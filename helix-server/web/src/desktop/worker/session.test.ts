@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { DesktopSocket } from '../connection';
+import { WITHIN_MS } from '../picture/acks';
 import type { FromWorker } from './messages';
 import { Session } from './session';
 
@@ -143,6 +144,7 @@ describe('a session with a desktop', () => {
     paint();
     expect(newest().sent.slice(1)).toEqual(['820000000100']);
     paint();
+    vi.advanceTimersByTime(WITHIN_MS);
     expect(newest().sent.slice(1)).toEqual(['820000000100', '820000000200']);
     expect(posted).toContainEqual({ kind: 'size', size: { width: 2, height: 2 } });
   });
@@ -171,6 +173,21 @@ describe('a session with a desktop', () => {
     newest().frame(1);
     paint();
     expect(newest().sent.slice(1)).toEqual(['820000000100']);
+  });
+
+  it('does not tell the next connection of what was shown of one that broke', () => {
+    const session = open();
+    newest().greets();
+    newest().frame(8);
+    paint();
+    newest().frame(9, false);
+    paint();
+    newest().onclose?.(new CloseEvent('close'));
+    session.told({ kind: 'wake' });
+    newest().greets();
+    newest().frame(1);
+    vi.advanceTimersByTime(WITHIN_MS);
+    expect(newest().sent).toHaveLength(1);
   });
 
   it('tells each new connection of the bound', () => {
