@@ -15,7 +15,7 @@ import {
   IconSteeringWheel,
   IconX,
 } from '@tabler/icons-react';
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { useLocation } from 'react-router';
 
 import type { AgentCommand, AgentContent } from '../../api/types';
@@ -45,10 +45,11 @@ interface Props {
 /** Where the agent is asked; while it is at work, what is sent waits in the queue. */
 export function Composer({ log, agent, name, disabled }: Props) {
   const [text, setText] = useState(useDraft());
-  const [sending, setSending] = useState(false);
+  const [sending, setSending] = useState(0);
+  const sends = useRef(Promise.resolve());
   const pictures = usePictures();
   const busy = log.turn !== null;
-  const ready = !disabled && !sending && (text.trim() !== '' || pictures.list.length > 0);
+  const ready = !disabled && (text.trim() !== '' || pictures.list.length > 0);
   const commands = matching(log.commands, text);
   const combobox = useCombobox({
     onDropdownClose: () => {
@@ -57,18 +58,25 @@ export function Composer({ log, agent, name, disabled }: Props) {
   });
   const offered = combobox.dropdownOpened && commands.length > 0;
 
-  const send = async (steer: boolean) => {
+  /** One after the other, as they were sent; meanwhile the next is written. */
+  const send = (steer: boolean) => {
     if (!ready) return;
-    setSending(true);
+    const [key, shown] = [randomKey(), pictures.list];
     const content: AgentContent[] = [
       ...(text.trim() === '' ? [] : [{ type: 'text' as const, text: text.trim() }]),
-      ...pictures.list.map((picture) => ({ type: 'image' as const, ...picture })),
+      ...shown.map((picture) => ({ type: 'image' as const, ...picture })),
     ];
-    if (await agent.prompt(content, steer, randomKey())) {
-      setText('');
-      pictures.clear();
-    }
-    setSending(false);
+    setText('');
+    pictures.clear();
+    setSending((before) => before + 1);
+    sends.current = sends.current.then(async () => {
+      const taken = await agent.prompt(content, steer, key);
+      setSending((before) => before - 1);
+      if (taken) return;
+      // Back where it was, before what was written since.
+      setText((since) => (since === '' ? text : `${text}\n${since}`));
+      pictures.putBack(shown);
+    });
   };
 
   return (
@@ -111,7 +119,7 @@ export function Composer({ log, agent, name, disabled }: Props) {
                 if (offered && combobox.getSelectedOptionIndex() !== -1) return;
                 if (event.key !== 'Enter' || event.shiftKey || event.altKey) return;
                 event.preventDefault();
-                void send(busy && (event.ctrlKey || event.metaKey));
+                send(busy && (event.ctrlKey || event.metaKey));
               }}
             />
           </Combobox.Target>
@@ -163,7 +171,9 @@ export function Composer({ log, agent, name, disabled }: Props) {
                 variant="default"
                 aria-label="Steer: stop what it does and say this now"
                 disabled={!ready}
-                onClick={() => void send(true)}
+                onClick={() => {
+                  send(true);
+                }}
               >
                 <IconSteeringWheel size={18} stroke={1.8} />
               </ActionIcon>
@@ -191,9 +201,11 @@ export function Composer({ log, agent, name, disabled }: Props) {
               variant="filled"
               color="brand"
               aria-label={busy ? 'Put the prompt into the queue' : 'Send the prompt'}
-              loading={sending}
-              disabled={!ready && !sending}
-              onClick={() => void send(false)}
+              loading={sending > 0 && !ready}
+              disabled={!ready && sending === 0}
+              onClick={() => {
+                send(false);
+              }}
             >
               <IconArrowUp size={18} stroke={2.2} />
             </ActionIcon>

@@ -11,6 +11,9 @@ export function usePictures() {
     clear: () => {
       setList([]);
     },
+    putBack: (pictures: readonly Picture[]) => {
+      setList((since) => [...pictures, ...since]);
+    },
     remove: (index: number) => {
       setList((before) => before.filter((_, at) => at !== index));
     },
