@@ -149,11 +149,23 @@ test('the agent asks, is allowed, and its file is seen', async () => {
 test('what is sent while it is at work waits, and can be changed, moved and removed', async () => {
   await send('first');
   await expect(question()).toBeVisible(DONE);
+  // Each is written while the one before is on its way.
+  const prompts = '**/api/v1/sessions/*/prompts';
+  await page.route(prompts, async (route) => {
+    await new Promise((later) => setTimeout(later, 500));
+    await route.continue();
+  });
   await send('second');
   await send('third');
   await send('fourth');
   const queue = page.getByRole('region', { name: 'Prompts that wait' });
   await expect(queue.getByRole('listitem')).toHaveText([/second/, /third/, /fourth/]);
+  await page.unroute(prompts);
+  // One that is not taken comes back.
+  await page.route(prompts, (route) => route.abort(), { times: 1 });
+  await send('fifth');
+  await expect(composer()).toHaveValue('fifth');
+  await composer().fill('');
   await queue.getByRole('button', { name: 'Move prompt 3 up' }).click();
   await expect(queue.getByRole('listitem')).toHaveText([/second/, /fourth/, /third/]);
   await queue.getByRole('button', { name: 'Remove prompt 1' }).click();

@@ -57,7 +57,7 @@ pub(super) fn run(mut screen: Screen) -> Result<()> {
         server.shm_attach_fd(segment, file.try_clone()?, true)?;
         free.push_back((segment, file));
     }
-    let mut read = Vec::new();
+    let mut read = VecDeque::new();
     loop {
         server.flush()?;
         let mut event = server.poll_for_event()?;
@@ -78,7 +78,7 @@ pub(super) fn run(mut screen: Screen) -> Result<()> {
             // Codes are Linux's and eight.
             Some(Event::KeyPress(key)) => screen.pressed(u32::from(key.detail).saturating_sub(8)),
             Some(Event::Expose(_)) => screen.changed = true,
-            Some(Event::ShmCompletion(_)) => free.extend(read.pop()),
+            Some(Event::ShmCompletion(_)) => free.extend(read.pop_front()),
             Some(Event::Error(error)) => anyhow::bail!("the X server refuses: {error:?}"),
             _ => {}
         }
@@ -103,7 +103,7 @@ pub(super) fn run(mut screen: Screen) -> Result<()> {
                 segment,
                 0,
             )?;
-            read.insert(0, (segment, file));
+            read.push_back((segment, file));
         }
     }
 }

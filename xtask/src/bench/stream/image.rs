@@ -34,7 +34,7 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Makes it, where an earlier run has not.
+    /// Makes it, where an earlier run has not by the same recipe.
     pub(super) fn of(workspace: &Workspace, suite: &str) -> Result<Self> {
         let folder = workspace.target().join("bench");
         fs::create_dir_all(&folder).context("making the folder of the benches")?;
@@ -42,8 +42,22 @@ impl Image {
             tar: folder.join(format!("desktop-{suite}.tar")),
             root: folder.join(format!("desktop-{suite}")),
         };
-        if !image.tar.exists() {
-            image.make(workspace, suite)?;
+        let recipe = workspace.root().join("deploy/images/desktop-sway");
+        let read = |name: &str| {
+            let file = recipe.join(name);
+            fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))
+        };
+        let packages = read("packages")? + MORE;
+        let by = image.tar.with_extension("recipe");
+        let recipe_text = read("build.sh")? + &packages;
+        let made =
+            image.tar.exists() && fs::read_to_string(&by).ok().as_ref() == Some(&recipe_text);
+        if !made {
+            if image.root.exists() {
+                fs::remove_dir_all(&image.root).context("removing the system of before")?;
+            }
+            image.make(workspace, &recipe, suite, &packages)?;
+            fs::write(&by, recipe_text).context("keeping by what it was made")?;
         }
         if !image.root.exists() {
             let part = folder.join(format!("desktop-{suite}.part"));
@@ -56,19 +70,23 @@ impl Image {
         Ok(image)
     }
 
-    fn make(&self, workspace: &Workspace, suite: &str) -> Result<()> {
+    fn make(
+        &self,
+        workspace: &Workspace,
+        recipe: &Path,
+        suite: &str,
+        packages: &str,
+    ) -> Result<()> {
         packages::install(workspace, &packages::missing(workspace, &["mmdebstrap"]))?;
-        let recipe = workspace.root().join("deploy/images/desktop-sway");
-        let list = fs::read_to_string(recipe.join("packages")).context("reading the packages")?;
-        let packages = self.tar.with_extension("packages");
-        fs::write(&packages, list + MORE).context("writing the packages")?;
+        let list = self.tar.with_extension("packages");
+        fs::write(&list, packages).context("writing the packages")?;
         let part = self.tar.with_extension("part.tar");
         let mut build = workspace.command(recipe.join("build.sh"));
         build
             .arg("--suite")
             .arg(suite)
             .arg("--packages")
-            .arg(&packages)
+            .arg(&list)
             .arg(&part);
         run(workspace, &mut build, MADE_WITHIN)?;
         fs::rename(&part, &self.tar).context("keeping the image")

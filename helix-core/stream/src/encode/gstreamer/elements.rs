@@ -245,8 +245,8 @@ const QSV: &[(&str, &str)] = &[
 ];
 
 /// How many threads x264 has for pictures of this size: one for each of 1920 by 1080 pixels.
-/// They share each picture and wait for each other: at sixty pictures of 1280 by 720 in a
-/// second, two take a fifth more of the processor than one, which is done in time.
+/// They share each picture and wait for each other, which costs more than one that does it alone,
+/// and sixty pictures of 1280 by 720 in a second one does in time.
 fn threads(size: Size) -> u32 {
     let threads = size.pixels().div_ceil(1920 * 1080);
     u32::try_from(threads).unwrap_or(u32::MAX)
