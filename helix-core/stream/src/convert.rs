@@ -104,7 +104,8 @@ impl I420 {
             width: size.width().into(),
             height: size.height().into(),
         };
-        let mode = YuvConversionMode::Balanced;
+        // Two thirds of the time of the next better, and within 1.4 steps of exact instead of 1.2.
+        let mode = YuvConversionMode::Fast;
         yuv::bgra_to_yuv420(&mut image, shot.pixels, stride, RANGE, MATRIX, mode)
             .map_err(|why| Error::failed("cannot convert a picture", why))
     }

@@ -55,27 +55,42 @@ const ARROW: [&str; 17] = [
     "      ##    ",
 ];
 
-/// The picture as a file; `quality`, from 1 to 100, is that of a JPEG. With a pointer, an arrow
-/// is painted there.
-///
-/// # Errors
-///
-/// Where the shot has fewer bytes than its size says.
-pub fn file(
-    shot: &Shot<'_>,
-    format: Format,
-    quality: u8,
-    pointer: Option<Point>,
-) -> Result<Vec<u8>, Error> {
-    let size = shot.size;
-    let mut pixels = rgb(shot)?;
-    if let Some(at) = pointer {
-        paint(&mut pixels, size, at);
+/// One picture of a desktop, apart from the memory that it was captured in: making a file of it
+/// takes tens of milliseconds and more, and is for a thread on which nothing else waits.
+#[derive(Debug)]
+pub struct Screenshot {
+    size: Size,
+    /// Red, green, blue, without padding.
+    pixels: Vec<u8>,
+}
+
+impl Screenshot {
+    /// Copies a picture. With a pointer, an arrow is painted there.
+    ///
+    /// # Errors
+    ///
+    /// Where the shot has fewer bytes than its size says.
+    pub fn of(shot: &Shot<'_>, pointer: Option<Point>) -> Result<Self, Error> {
+        let size = shot.size;
+        let mut pixels = rgb(shot)?;
+        if let Some(at) = pointer {
+            paint(&mut pixels, size, at);
+        }
+        Ok(Self { size, pixels })
     }
-    match format {
-        Format::Jpeg => stills::jpeg(&pixels, ColorType::Rgb, size, quality.clamp(1, 100)),
-        Format::Png => png(&pixels, png::ColorType::Rgb, size),
-        Format::Webp => webp(&pixels, size),
+
+    /// The picture as a file; `quality`, from 1 to 100, is that of a JPEG.
+    ///
+    /// # Errors
+    ///
+    /// Where the picture is larger than the format takes.
+    pub fn file(&self, format: Format, quality: u8) -> Result<Vec<u8>, Error> {
+        let Self { size, pixels } = self;
+        match format {
+            Format::Jpeg => stills::jpeg(pixels, ColorType::Rgb, *size, quality.clamp(1, 100)),
+            Format::Png => png(pixels, png::ColorType::Rgb, *size),
+            Format::Webp => webp(pixels, *size),
+        }
     }
 }
 

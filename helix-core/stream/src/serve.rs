@@ -41,19 +41,27 @@ use helix_base::{Backoff, BackoffPolicy, Clock, TaskGroup};
 use helix_proto::desktop::{Micros, NoticeCode, Size};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     time::timeout,
 };
 
 pub use self::thumbnail::Thumbnail;
 use self::{state::State, thumbnail::Thumbnails};
 use crate::{
-    Error, ErrorKind, desktop::Desktop, encode::Encoders, hub, pacing::BitsPerSecond, screenshot,
+    Error, ErrorKind,
+    desktop::Desktop,
+    encode::Encoders,
+    hub,
+    pacing::BitsPerSecond,
+    screenshot::{self, Screenshot},
     sound::Sound,
 };
 
 /// How long what is put into the clipboard may hold input back.
 const PUT_WITHIN: Duration = Duration::from_secs(2);
+
+/// So many screenshots are made at once; more wait.
+const SCREENSHOTS: usize = 2;
 
 /// How a desktop is served.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +115,7 @@ struct Shared {
     clipboard: clipboard::Held,
     recorder: recording::Recorder,
     thumbnails: Thumbnails,
+    screenshots: Arc<Semaphore>,
     tasks: TaskGroup,
 }
 
@@ -134,6 +143,7 @@ impl Media {
             clipboard: clipboard::Held::new(options.hub.clipboard),
             recorder: recording::Recorder::new(options.recordings.clone()),
             thumbnails: Thumbnails::new(),
+            screenshots: Arc::new(Semaphore::new(SCREENSHOTS)),
             tasks: tasks.clone(),
         });
         let (running, draining) = (shared.clone(), tasks.draining_token().clone());
@@ -174,10 +184,21 @@ impl Media {
         quality: u8,
         pointer: bool,
     ) -> Result<Vec<u8>, Error> {
+        let failed = |why| Error::failed("cannot take a screenshot", why);
+        let turn = self.shared.screenshots.clone().acquire_owned().await;
+        let turn = turn.map_err(|why| failed(why.to_string()))?;
         let mut capture = self.shared.running()?.capture().await?;
         let shot = capture.next(crate::capture::Want::Now).await?;
         let pointer = self.shared.state.lock().pointer().filter(|_| pointer);
-        screenshot::file(&shot, format, quality, pointer)
+        let taken = Screenshot::of(&shot, pointer)?;
+        drop(capture);
+        // Pictures go on to viewers meanwhile.
+        let making = tokio::task::spawn_blocking(move || {
+            let file = taken.file(format, quality);
+            drop(turn);
+            file
+        });
+        making.await.map_err(|why| failed(why.to_string()))?
     }
 
     /// A small picture of the desktop as it looked at most a second ago. One is made for all who

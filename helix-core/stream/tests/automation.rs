@@ -376,3 +376,23 @@ async fn a_screenshot_is_what_was_asked_for() {
     }
     world.end().await;
 }
+
+/// The media process has one thread for all who watch.
+#[tokio::test]
+async fn a_screenshot_is_made_while_everything_else_goes_on() {
+    let world = World::new().await;
+    let media = world.media.clone();
+    let mut taken = Box::pin(get(&media, "/screenshot?format=webp"));
+    let mut turns = 0;
+    let taken = loop {
+        tokio::select! {
+            biased;
+            taken = &mut taken => break taken,
+            () = tokio::task::yield_now() => turns += 1,
+        }
+    };
+    assert_eq!(taken.status, StatusCode::OK);
+    // A few turns are taken in any case, until there is a picture.
+    assert!(turns > 50, "{turns}");
+    world.end().await;
+}

@@ -128,7 +128,11 @@ fn size(text: &str) -> Result<Size, String> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ended = tokio::runtime::Runtime::new()
+    // One desktop's pictures go by one after the other, and encoding has threads of its own: a second
+    // thread here is woken up for each of them, and finds nothing to do.
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
         .context("cannot start the runtime")
         .and_then(|runtime| runtime.block_on(run(cli)));
     match ended {

@@ -93,7 +93,9 @@ async fn view(
     let began = Instant::now();
     let (counts_from, ends) = (began + WARM_UP, began + WARM_UP + lasts);
     let (mut seen, mut offset) = (Seen::default(), None);
-    let mut asked = clock.now();
+    // While all come at once an answer is late, and says little of the other's clock: it is asked
+    // again until it counts, and the answer that came soonest is taken.
+    let (mut asked, mut soonest, mut waits) = (clock.now(), Duration::MAX, true);
     let first = began + GREETED_WITHIN;
     loop {
         let deadline = if offset.is_some() {
@@ -124,8 +126,11 @@ async fn view(
                 now: Micros(now), ..
             } => {
                 // The media process's clock, halfway.
-                let half = arrived.duration_since(asked) / 2;
-                offset = Some((asked + half, now));
+                let took = arrived.duration_since(asked);
+                if took < soonest {
+                    (offset, soonest) = (Some((asked + took / 2, now)), took);
+                }
+                waits = false;
                 if is_stalled {
                     // Reads nothing more, until all the others are done.
                     tokio::time::sleep_until(ends).await;
@@ -138,6 +143,10 @@ async fn view(
                     queue: 0,
                 };
                 socket.send(painted.encode()?.into()).await?;
+                if Instant::now() < counts_from && !waits {
+                    (asked, waits) = (clock.now(), true);
+                    socket.send(Up::Ping { token: 1 }.encode()?.into()).await?;
+                }
                 if let Some((at, now)) = offset
                     && Instant::now() >= counts_from
                 {

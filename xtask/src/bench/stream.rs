@@ -47,6 +47,9 @@ pub(crate) struct Arguments {
     /// How often each product is measured.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
+    /// How often scrolling text is measured besides, by itself.
+    #[arg(long, default_value_t = 6)]
+    scrolls: u32,
     /// For how long what moves is looked at, in seconds.
     #[arg(long, default_value_t = 8)]
     seconds: u32,
@@ -194,6 +197,7 @@ fn look(
         "display": DISPLAY,
         "eye": workspace.target().join("release/bench-eye"),
         "rounds": arguments.rounds,
+        "scrolls": arguments.scrolls,
         "seconds": arguments.seconds,
         "still_seconds": arguments.still,
         "presses": PRESSES,
@@ -205,7 +209,8 @@ fn look(
     node.arg(workspace.root().join("xtask/src/bench/stream/drive.mjs"));
     node.arg(workspace.web()).arg(&file).stdout(Stdio::piped());
     let each = 2 * MINUTE + Duration::from_secs((3 * arguments.seconds + arguments.still).into());
-    let limit = each * arguments.rounds * 3 + 2 * MINUTE;
+    let scroll = MINUTE + Duration::from_secs(arguments.seconds.into());
+    let limit = (each * arguments.rounds + scroll * arguments.scrolls) * 3 + 2 * MINUTE;
     let mut last = String::new();
     run_lines(workspace, &mut node, limit, |line| last = line.to_owned())?;
     serde_json::from_str(&last).with_context(|| format!("the browser's driver said: {last}"))

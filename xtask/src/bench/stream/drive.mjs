@@ -218,22 +218,38 @@ function rest(product, signal) {
   for (const group of product.resting) process.kill(-group, signal);
 }
 
+/** Takes down figures of a product. */
+function into(samples) {
+  return (name, ...figures) => (samples[name] ??= []).push(...figures);
+}
+
+async function moving(page, product, add, name, key) {
+  say(`${product.name}: ${name}`);
+  await mode(page, key);
+  await pause(2_000);
+  const { ages, fps, kbytes_per_s, cpu_percent } = await span(product, product.fast, plan.seconds);
+  add(`${name}_fps`, fps);
+  add(`${name}_kbytes_per_s`, kbytes_per_s);
+  add(`${name}_cpu_percent`, cpu_percent);
+  add(`${name}_age_ms`, ...ages);
+}
+
+/** Text that scrolls, by itself: processor time differs more between spans than within one. */
+async function scrolling(browser, product, samples) {
+  const { page, context } = await watch(browser, product, product.fast.port);
+  await moving(page, product, into(samples), 'scroll', '2');
+  await mode(page, '1');
+  await context.close();
+}
+
 async function round(browser, product, samples) {
-  const add = (name, ...figures) => (samples[name] ??= []).push(...figures);
+  const add = into(samples);
   say(`${product.name}: key to pixel`);
   const { page, context } = await watch(browser, product, product.fast.port);
   await mode(page, '1');
   add('key_ms', ...(await keys(page, plan.presses)));
-  for (const [name, key] of [['scroll', '2'], ['noise', '3']]) {
-    say(`${product.name}: ${name}`);
-    await mode(page, key);
-    await pause(2_000);
-    const { ages, fps, kbytes_per_s, cpu_percent } = await span(product, product.fast, plan.seconds);
-    add(`${name}_fps`, fps);
-    add(`${name}_kbytes_per_s`, kbytes_per_s);
-    add(`${name}_cpu_percent`, cpu_percent);
-    add(`${name}_age_ms`, ...ages);
-  }
+  await moving(page, product, add, 'scroll', '2');
+  await moving(page, product, add, 'noise', '3');
   await mode(page, '1');
   await pause(3_000);
   say(`${product.name}: still`);
@@ -294,14 +310,20 @@ process.on('exit', () => {
 });
 for (const product of plan.products) rest(product, 'SIGSTOP');
 const all = { floor: { key_ms: await floor(browser) } };
-for (let turn = 0; turn < plan.rounds; turn++) {
-  for (const product of plan.products) {
-    rest(product, 'SIGCONT');
-    await pause(1_000);
-    await round(browser, product, (all[product.name] ??= {}));
-    rest(product, 'SIGSTOP');
+/** One product after the other, while the others rest. */
+async function turns(times, measure) {
+  for (let turn = 0; turn < times; turn++) {
+    for (const product of plan.products) {
+      rest(product, 'SIGCONT');
+      await pause(1_000);
+      await measure(browser, product, (all[product.name] ??= {}));
+      rest(product, 'SIGSTOP');
+    }
   }
 }
+
+await turns(plan.rounds, round);
+await turns(plan.scrolls, scrolling);
 await browser.close();
 eye.close();
 console.log(JSON.stringify(all));

@@ -32,7 +32,7 @@ enum Target {
     Below(&'static str),
 }
 
-const FIGURES: [Figure; 20] = [
+const FIGURES: [Figure; 22] = [
     figure(
         "key press to changed pixel, p50",
         "key_ms",
@@ -88,6 +88,20 @@ const FIGURES: [Figure; 20] = [
         0.5,
         "%",
         Target::Below("Selkies"),
+    ),
+    figure(
+        "scrolling text: of a core, p25",
+        "scroll_cpu_percent",
+        0.25,
+        "%",
+        Target::None,
+    ),
+    figure(
+        "scrolling text: of a core, p75",
+        "scroll_cpu_percent",
+        0.75,
+        "%",
+        Target::None,
     ),
     figure(
         "noise over the screen: painted",
@@ -296,6 +310,7 @@ pub(super) fn rows(samples: &Samples) -> Result<Vec<Row>> {
 pub(super) fn introduction(arguments: &Arguments) -> String {
     let Arguments {
         rounds,
+        scrolls,
         seconds,
         still,
         ..
@@ -308,7 +323,7 @@ pub(super) fn introduction(arguments: &Arguments) -> String {
         None => (String::new(), "Sway is the machine's own.".to_owned()),
     };
     format!(
-        "`cargo xtask bench stream --rounds {rounds} --seconds {seconds} --still {still}{suite}`, \
+        "`cargo xtask bench stream --rounds {rounds} --scrolls {scrolls} --seconds {seconds} --still {still}{suite}`, \
          on {}.\n\n\
          A program of 1280 by 720 pixels draws its clock as a barcode and is on the screen of \
          each product; Chromium, without a graphics card, shows each in turn on an X server's \
@@ -318,7 +333,8 @@ pub(super) fn introduction(arguments: &Arguments) -> String {
          control plane, tunnel, sandbox host and a sandbox with Sway, encoding by x264; noVNC is \
          Debian's, over wayvnc on the same Sway; Selkies is from the Python package index, on \
          Xvfb, encoding by x264. {sway} *Of a core* counts what serves the screen, the compositor \
-         or X server included, and not the program on it. {PRESSES} key presses a round. The \
+         or X server included, and not the program on it. {PRESSES} key presses a round; \
+         scrolling text is measured {scrolls} times besides. The \
          narrow line carries noise and has {DELAY_MS} ms each way and a queue of 64 KiB; *live* is a picture \
          younger than 150 ms, for half a second. Differences under 20 % are noise.",
         machine()

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Acks, WITHIN_MS } from './acks';
+import { Acks, BYTES, FOLLOWS_MS, WITHIN_MS } from './acks';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -10,7 +10,7 @@ afterEach(() => {
 
 function acks(): {
   told: [number, number][];
-  paint: (sequence: number, at: number) => void;
+  paint: (sequence: number, at: number, bytes?: number) => void;
   forget: () => void;
 } {
   const told: [number, number][] = [];
@@ -22,8 +22,9 @@ function acks(): {
   };
   return {
     told,
-    paint: (sequence, at) => {
+    paint: (sequence, at, bytes = 1_000) => {
       wait(at);
+      all.arrived(bytes);
       all.painted(sequence, at);
     },
     forget: () => {
@@ -38,24 +39,30 @@ test('a picture by itself is told of at once', () => {
   for (const [sequence, at] of [
     [1, 10],
     [2, 200],
-    [3, 200 + WITHIN_MS],
+    [3, 201 + FOLLOWS_MS],
   ] as const)
     paint(sequence, at);
   expect(told).toEqual([
     [1, 10],
     [2, 200],
-    [3, 200 + WITHIN_MS],
+    [3, 201 + FOLLOWS_MS],
   ]);
 });
 
-test('of sixty a second, every second one', () => {
+test('of sixty a second, every fourth', () => {
   const { told, paint } = acks();
   for (let sequence = 1; sequence <= 61; sequence++)
     paint(sequence, Math.round((sequence * 1_000) / 60));
   expect(told.map(([sequence]) => sequence)).toEqual([
     1,
-    ...Array.from({ length: 30 }, (_, at) => 2 * at + 3),
+    ...Array.from({ length: 15 }, (_, at) => 4 * at + 5),
   ]);
+});
+
+test('large ones do not wait for each other', () => {
+  const { told, paint } = acks();
+  for (let sequence = 1; sequence <= 5; sequence++) paint(sequence, sequence * 16, BYTES / 2);
+  expect(told.map(([sequence]) => sequence)).toEqual([1, 3, 5]);
 });
 
 test('the last of several is told of soon, and only the last', () => {
@@ -63,13 +70,11 @@ test('the last of several is told of soon, and only the last', () => {
   paint(1, 100);
   paint(2, 110);
   paint(3, 112);
-  paint(4, 120);
-  paint(5, 1_000);
+  paint(4, 1_000);
   expect(told).toEqual([
     [1, 100],
-    [3, 112],
-    [4, expect.closeTo(112 + WITHIN_MS, -0.5)],
-    [5, 1_000],
+    [3, expect.closeTo(112 + WITHIN_MS, -0.5)],
+    [4, 1_000],
   ]);
 });
 

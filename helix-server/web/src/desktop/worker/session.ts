@@ -240,6 +240,8 @@ export class Session {
   #pictured(message: DownOf<'frame'> | DownOf<'still'>): void {
     if (!this.#visible) return;
     this.#watchdog.arrived(performance.now());
+    const picture = message.kind === 'frame' ? message.picture : message.jpeg;
+    this.#acks.arrived(picture.byteLength);
     if (message.kind === 'frame') this.#video.decode(message);
     else this.#stills.show(message);
   }
