@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     /// How often each product is measured.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// How often scrolling text is measured besides, by itself.
+    /// How often scrolling text is measured besides, by itself, of ours and Selkies.
     #[arg(long, default_value_t = 6)]
     scrolls: u32,
     /// For how long what moves is looked at, in seconds.
@@ -110,6 +110,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     }
     let image = arguments.suite.as_deref();
     let image = image.map(|suite| Image::of(workspace, suite)).transpose()?;
+    // One that was killed took nothing away, and its folder goes now.
+    let before = workspace.target().join("bench/stream/data/sandbox");
+    if before.exists() {
+        ours::purge(workspace, &before);
+    }
     let mut programs = Programs::new(workspace, "stream")?;
     let mut ours = ours::Ours::start(workspace, &mut programs, image.as_ref())?;
     let measured = measure(workspace, arguments, &mut programs, &ours, image.as_ref());

@@ -1,6 +1,6 @@
 //! Ours: control plane, sandbox host and a sandbox with a desktop.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use helix_proto::sandbox::{Sandbox, SandboxState};
@@ -175,14 +175,17 @@ impl Ours {
 
     pub(super) fn stop(&mut self, workspace: &Workspace) {
         self.daemon.stop();
-        let host = workspace.target().join("release/helix-sandbox");
-        let mut purge = workspace.command(&host);
-        purge
-            .args(["purge", "--yes", "--data-dir"])
-            .arg(self.data.sandbox());
-        if let Err(left) = output(workspace, &mut purge, READY_WITHIN) {
-            println!("something is left of the sandbox: {left:#}");
-        }
+        purge(workspace, &self.data.sandbox());
+    }
+}
+
+/// Takes away what a sandbox host with this folder has of the machine.
+pub(super) fn purge(workspace: &Workspace, folder: &Path) {
+    let host = workspace.target().join("release/helix-sandbox");
+    let mut purge = workspace.command(&host);
+    purge.args(["purge", "--yes", "--data-dir"]).arg(folder);
+    if let Err(left) = output(workspace, &mut purge, READY_WITHIN) {
+        println!("something is left of the sandbox: {left:#}");
     }
 }
 

@@ -334,9 +334,10 @@ pub(super) fn introduction(arguments: &Arguments) -> String {
          Debian's, over wayvnc on the same Sway; Selkies is from the Python package index, on \
          Xvfb, encoding by x264. {sway} *Of a core* counts what serves the screen, the compositor \
          or X server included, and not the program on it. {PRESSES} key presses a round; \
-         scrolling text is measured {scrolls} times besides. The \
+         scrolling text is measured {scrolls} times besides, of ours and Selkies. The \
          narrow line carries noise and has {DELAY_MS} ms each way and a queue of 64 KiB; *live* is a picture \
-         younger than 150 ms, for half a second. Differences under 20 % are noise.",
+         younger than 150 ms, for half a second. Differences under 20 % are noise, except \
+         in the processor time of scrolling text, whose quartiles say how far it varies.",
         machine()
     )
 }
