@@ -46,9 +46,13 @@ use tokio::{
 };
 
 pub use self::thumbnail::Thumbnail;
-use self::{state::State, thumbnail::Thumbnails};
+use self::{
+    state::State,
+    thumbnail::{Thumbnails, within},
+};
 use crate::{
     Error, ErrorKind,
+    capture::Want,
     desktop::Desktop,
     encode::Encoders,
     hub,
@@ -177,7 +181,8 @@ impl Media {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ended`] where no desktop runs now.
+    /// [`ErrorKind::Ended`] where no desktop runs now, [`ErrorKind::Timeout`] where it gives no
+    /// picture.
     pub async fn screenshot(
         &self,
         format: screenshot::Format,
@@ -187,8 +192,9 @@ impl Media {
         let failed = |why| Error::failed("cannot take a screenshot", why);
         let turn = self.shared.screenshots.clone().acquire_owned().await;
         let turn = turn.map_err(|why| failed(why.to_string()))?;
-        let mut capture = self.shared.running()?.capture().await?;
-        let shot = capture.next(crate::capture::Want::Now).await?;
+        let desktop = self.shared.running()?;
+        let mut capture = within(desktop.capture()).await?;
+        let shot = within(capture.next(Want::Now)).await?;
         let pointer = self.shared.state.lock().pointer().filter(|_| pointer);
         let taken = Screenshot::of(&shot, pointer)?;
         drop(capture);

@@ -124,7 +124,8 @@ async fn take(capture: &mut dyn Capture) -> Result<Bytes, Error> {
     Ok(screenshot::thumbnail(&shot)?.into())
 }
 
-async fn within<T>(wait: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// No picture is waited for longer than [`CAPTURE_WITHIN`].
+pub(super) async fn within<T>(wait: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(CAPTURE_WITHIN, wait).await.unwrap_or_else(|_| {
         Err(Error::new(
             ErrorKind::Timeout,
