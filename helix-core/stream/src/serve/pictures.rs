@@ -98,6 +98,8 @@ impl Pictures<'_> {
         if !plan.work.is_empty() {
             for work in plan.work {
                 self.encode(work).await;
+                // Whoever it is for sends it first, and then the next is asked for.
+                tokio::task::yield_now().await;
             }
             return Ok(());
         }

@@ -79,7 +79,7 @@ pub(super) fn novnc(
     let [fast, slow]: [Line; 2] = lines(workspace, programs, "novnc", web)?;
     Ok(Product {
         name: "noVNC over wayvnc",
-        path: "/vnc_lite.html?scale=false".to_owned(),
+        path: "/vnc_lite.html".to_owned(),
         pids: vec![sway, wayvnc, socket],
         resting: vec![sway, wayvnc, socket, drawing],
         cookie: None,

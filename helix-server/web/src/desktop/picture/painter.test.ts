@@ -65,9 +65,10 @@ it('shows two that came together one after the other', () => {
   to.show(picture(1));
   to.show(picture(2));
   take();
-  expect([onCanvas(), shown]).toEqual([1, [1]]);
+  // While the browser takes it, nothing else is done.
+  expect([onCanvas(), shown]).toEqual([1, []]);
   for (const callback of later.splice(0)) callback();
-  expect(onCanvas()).toBe(2);
+  expect([onCanvas(), shown]).toEqual([2, [1]]);
   show();
   expect([shown, skipped]).toEqual([[1, 2], 0]);
 });
@@ -128,4 +129,30 @@ it('neither paints nor tells of what was dropped, and paints what comes then', (
   to.show(picture(3));
   show();
   expect(shown).toEqual([3]);
+});
+
+it('asks for a showing before the picture is there, and again where it came too late', () => {
+  const to = painter();
+  to.expect();
+  to.expect();
+  expect(due).toHaveLength(1);
+  to.show(picture(1));
+  expect(due).toHaveLength(1);
+  show();
+  expect(shown).toEqual([1]);
+  to.expect();
+  show();
+  expect([shown, due]).toEqual([[1], []]);
+  to.show(picture(2));
+  show();
+  expect(shown).toEqual([1, 2]);
+});
+
+it('tells no more of what was shown, once it is dropped', () => {
+  const to = painter();
+  to.show(picture(1));
+  take();
+  to.drop();
+  for (const callback of later.splice(0)) callback();
+  expect(shown).toEqual([]);
 });

@@ -15,7 +15,7 @@ interface Options {
   /** Calls back when the browser shows what was painted before. */
   schedule: (shown: () => void) => void;
   /** Calls back when that is done. */
-  then: (paint: () => void) => void;
+  then: (done: () => void) => void;
   /** It is on the screen. */
   onPainted: (picture: Picture) => void;
   /** It never was: a newer one came first. */
@@ -36,15 +36,28 @@ interface Options {
 export class Painter {
   readonly #options: Options;
   readonly #context: ReturnType<Surface['getContext']>;
+  /** Whether the browser is asked to show something. */
+  #asked = false;
   /** Painted and not shown yet. */
   #painted: Picture | undefined;
   /** Whether it had waited before. */
   #isLate = false;
   #waits: Picture | undefined;
+  /** Shown, and not told of yet. */
+  #isShown: Picture | undefined;
 
   constructor(options: Options) {
     this.#options = options;
     this.#context = options.surface.getContext('2d', { alpha: false });
+  }
+
+  /** A picture is about to come: the browser's next showing is asked for meanwhile. */
+  expect(): void {
+    if (this.#asked) return;
+    this.#asked = true;
+    this.#options.schedule(() => {
+      this.#shown();
+    });
   }
 
   show(picture: Picture): void {
@@ -64,35 +77,33 @@ export class Painter {
     this.#waits?.image.close();
     this.#waits = undefined;
     this.#painted = undefined;
+    this.#isShown = undefined;
   }
 
   #shown(): void {
-    const picture = this.#painted;
+    this.#asked = false;
+    // What was expected may not have come.
+    if (!this.#painted) return;
+    this.#isShown = this.#painted;
     this.#painted = undefined;
-    if (picture) this.#options.onPainted(picture);
-    // Not yet: the browser takes what is on the canvas when this has returned.
-    if (this.#waits) {
-      this.#options.then(() => {
-        this.#paintLate();
-      });
-    }
+    // The browser takes what is on the canvas when this has returned: until then, nothing else.
+    this.#options.then(() => {
+      this.#afterwards();
+    });
   }
 
-  #paintLate(): void {
-    const picture = this.#waits;
+  /** Either may have been dropped. */
+  #afterwards(): void {
+    const [shown, waits] = [this.#isShown, this.#waits];
+    this.#isShown = undefined;
     this.#waits = undefined;
-    // It may have been dropped.
-    if (picture) this.#paint(picture, true);
+    if (shown) this.#options.onPainted(shown);
+    if (waits) this.#paint(waits, true);
   }
 
   #paint(picture: Picture, isLate: boolean): void {
-    if (this.#painted) {
-      this.#options.onSkipped();
-    } else {
-      this.#options.schedule(() => {
-        this.#shown();
-      });
-    }
+    if (this.#painted) this.#options.onSkipped();
+    this.expect();
     this.#painted = picture;
     this.#isLate = isLate;
     const { surface } = this.#options;

@@ -120,7 +120,7 @@ export class Session {
     return new Painter({
       surface: this.#canvas,
       schedule: nextFrame,
-      then: (paint) => setTimeout(paint, 0),
+      then: (done) => setTimeout(done, 0),
       onPainted: (picture) => {
         this.#onPainted(picture);
       },
@@ -145,6 +145,7 @@ export class Session {
     return new Video({
       create: (init) => new VideoDecoder(init),
       onPicture: (picture) => {
+        this.#painter.expect();
         this.#unpacker.take(picture);
       },
       onDropped: (pictures) => {
