@@ -18,7 +18,7 @@ use bytes::Bytes;
 pub use self::{
     down::{
         Audio, Cursor, Down, Frame, FrameFlags, Hello, HelloFlags, Image, Notice, NoticeCode,
-        Presence, PresenceFlags, Stats, Still,
+        Patch, Piece, Presence, PresenceFlags, Stats, Still,
     },
     error::{Error, MALFORMED, TOO_LARGE},
     up::{Button, Greeting, Key, TouchPhase, Up},
@@ -34,6 +34,9 @@ pub const MAX_UP: usize = 64 << 10;
 pub const MAX_CLIPBOARD: usize = 16 << 20;
 /// Width or height of anything at most, in pixels; the least is 1.
 pub const MAX_SIDE: u16 = 8_192;
+
+/// Pixels of a patch at most.
+pub const MAX_PATCH: usize = 64 << 10;
 
 /// How pictures are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

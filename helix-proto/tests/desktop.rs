@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use helix_proto::desktop::{
     Audio, Button, Clipboard, Codec, Cursor, Down, Error, Frame, FrameFlags, Greeting, Hello,
-    HelloFlags, Image, Key, MAX_CLIPBOARD, MAX_SIDE, MAX_UP, Micros, Notice, NoticeCode, Point,
-    Presence, PresenceFlags, Size, Stats, Still, TouchPhase, Up,
+    HelloFlags, Image, Key, MAX_CLIPBOARD, MAX_PATCH, MAX_SIDE, MAX_UP, Micros, Notice, NoticeCode,
+    Patch, Piece, Point, Presence, PresenceFlags, Size, Stats, Still, TouchPhase, Up,
 };
 use proptest::{collection::vec, option, prelude::*};
 use serde_json::Value;
@@ -136,7 +136,26 @@ fn down(kind: &str, fields: &Value) -> Down {
             captured: captured(),
             opus: bytes(fields, "opus"),
         }),
+        "0x0c" => Down::Patch(Patch {
+            sequence: number(fields, "sequence"),
+            captured: captured(),
+            pieces: fields["pieces"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(piece)
+                .collect(),
+            qoi: bytes(fields, "qoi"),
+        }),
         other => panic!("{other}"),
+    }
+}
+
+fn piece(fields: &Value) -> Piece {
+    Piece {
+        x: number(fields, "x"),
+        y: number(fields, "y"),
+        size: size(fields),
     }
 }
 
@@ -157,11 +176,13 @@ fn present(fields: &Value) -> Presence {
 
 fn up(kind: &str, fields: &Value) -> Up {
     let on = |field| number::<u8>(fields, field) == 1;
+    let flag = |bit: u8| number::<u8>(fields, "flags") & bit != 0;
     match kind {
         "0x81" => {
             let codecs = fields["codecs"].as_array().unwrap();
             Up::Hello(Greeting {
-                looks_on: on("flags"),
+                looks_on: flag(1),
+                patches: flag(2),
                 size: size(fields),
                 codecs: codecs
                     .iter()
@@ -237,7 +258,7 @@ fn the_vectors_are_read_and_written_as_they_say() {
             assert_eq!(expected.encode(), Ok(message), "{name}");
         }
     }
-    assert_eq!(kinds.len(), 29, "every kind has a vector");
+    assert_eq!(kinds.len(), 30, "every kind has a vector");
 }
 
 #[test]
@@ -285,10 +306,40 @@ fn what_is_beyond_its_bound_is_refused_on_both_sides() {
 }
 
 #[test]
+fn a_patch_of_nothing_or_too_much_is_refused_on_both_sides() {
+    let patch = |pieces: &[(u16, u16)]| {
+        let piece = |&(width, height): &(u16, u16)| Piece {
+            x: 0,
+            y: 0,
+            size: Size::new(width, height).unwrap(),
+        };
+        Down::Patch(Patch {
+            sequence: 1,
+            captured: Micros(0),
+            pieces: pieces.iter().map(piece).collect(),
+            qoi: Bytes::from_static(b"q"),
+        })
+    };
+    let rows = u16::try_from(MAX_PATCH / 256).unwrap();
+    assert!(patch(&[(256, rows)]).encode().is_ok());
+    let refused = |patch: Down| patch.encode().unwrap_err().to_string();
+    assert_eq!(refused(patch(&[])), "0 is no number of pixels of Patch");
+    assert_eq!(
+        refused(patch(&[(256, rows), (1, 1)])),
+        "65537 is no number of pixels of Patch"
+    );
+    assert_eq!(
+        refused(patch(&vec![(1, 1); 256])),
+        "pieces of Patch has 256 bytes, where 255 are allowed"
+    );
+}
+
+#[test]
 fn names_beyond_a_byte_of_length_are_refused() {
     let greeting = |name: String| {
         Up::Hello(Greeting {
             looks_on: false,
+            patches: false,
             size: Size::new(1, 1).unwrap(),
             codecs: Vec::new(),
             name,
@@ -322,6 +373,20 @@ fn any_clipboard() -> impl Strategy<Value = Clipboard> {
         any::<String>().prop_map(Clipboard::Text),
         vec(any::<u8>(), 0..64).prop_map(|png| Clipboard::Png(png.into())),
     ]
+}
+
+fn any_patch() -> impl Strategy<Value = Patch> {
+    let side = || 1_u16..=60;
+    let size = (side(), side()).prop_map(|(width, height)| Size::new(width, height).unwrap());
+    let piece = (any::<(u16, u16)>(), size).prop_map(|((x, y), size)| Piece { x, y, size });
+    (any::<(u32, u64)>(), vec(piece, 1..18), some_bytes()).prop_map(
+        |((sequence, at), pieces, qoi)| Patch {
+            sequence,
+            captured: Micros(at),
+            pieces,
+            qoi,
+        },
+    )
 }
 
 fn any_presence() -> impl Strategy<Value = Presence> {
@@ -421,6 +486,7 @@ fn any_down() -> impl Strategy<Value = Down> {
             code: NoticeCode::NoEncoder,
             text
         })),
+        any_patch().prop_map(Down::Patch),
         (any::<(u32, u64)>(), some_bytes()).prop_map(|((sequence, at), opus)| {
             Down::Audio(Audio {
                 sequence,
@@ -433,14 +499,21 @@ fn any_down() -> impl Strategy<Value = Down> {
 
 fn any_up() -> impl Strategy<Value = Up> {
     prop_oneof![
-        (any::<bool>(), any_size(), vec(any_codec(), 0..6), ".{0,20}").prop_map(
-            |(looks_on, size, codecs, name)| Up::Hello(Greeting {
-                looks_on,
-                size,
-                codecs,
-                name
-            })
-        ),
+        (
+            any::<[bool; 2]>(),
+            any_size(),
+            vec(any_codec(), 0..6),
+            ".{0,20}"
+        )
+            .prop_map(
+                |([looks_on, patches], size, codecs, name)| Up::Hello(Greeting {
+                    looks_on,
+                    patches,
+                    size,
+                    codecs,
+                    name
+                })
+            ),
         any::<(u32, u8)>().prop_map(|(sequence, queue)| Up::Painted { sequence, queue }),
         (any::<(u16, bool)>(), 1_u32..).prop_map(|((code, down), keysym)| Up::Key {
             key: Key::new(code, keysym).unwrap(),
@@ -485,7 +558,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_arrives_down_is_refused_or_written_the_same(message in any_bytes(0x01..=0x0b)) {
+    fn whatever_arrives_down_is_refused_or_written_the_same(message in any_bytes(0x01..=0x0c)) {
         if let Ok(read) = Down::decode(message.clone()) {
             // Where a hidden cursor points does not matter, and is not kept.
             if read != Down::Cursor(Cursor::Hidden) {

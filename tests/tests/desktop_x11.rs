@@ -76,6 +76,7 @@ async fn one_of_x11_is_heard_and_nothing_is_left_when_what_serves_it_is_killed()
         .unwrap();
     let hello = Up::Hello(Greeting {
         looks_on: false,
+        patches: false,
         size: Size::new(640, 360).unwrap(),
         codecs: vec![Codec::H264],
         name: "a test".to_owned(),

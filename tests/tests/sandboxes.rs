@@ -414,6 +414,7 @@ async fn a_desktop_is_watched_and_its_picture_taken_through_the_whole_path() {
         .unwrap();
     let hello = Up::Hello(Greeting {
         looks_on: false,
+        patches: false,
         size: Size::new(640, 360).unwrap(),
         codecs: vec![Codec::H264],
         name: "a test".to_owned(),

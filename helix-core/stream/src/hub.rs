@@ -17,6 +17,8 @@
 //! - **Pictures**: one that is encoded goes to every viewer of the codec that can use it. One
 //!   that has fallen behind ([`pacing`](crate::pacing)) is skipped, and goes on with a key
 //!   frame. It never makes the others wait, and their rate sinks for it to a quarter at most.
+//! - **Patches**: where little has changed, and all viewers of a codec that have not fallen behind
+//!   have the picture before and take patches, that is sent by itself, and nothing is encoded.
 //! - **Order**: a viewer's first message is its `Hello`. It is sent when the encoder for it is
 //!   open.
 //! - **Sound** goes to those who asked for it, whether they see the picture or not. Nobody
@@ -96,6 +98,8 @@ pub struct Hub {
     size: Size,
     /// The picture that was captured last; they count from 1.
     newest: u64,
+    /// How large the patch to it from the one before is, where there is one.
+    patch: Option<usize>,
     presence: presence::Timer,
     stats: pictures::Figures,
     /// Whether somebody listens.
@@ -132,6 +136,7 @@ impl Hub {
             open: BTreeMap::new(),
             size,
             newest: 0,
+            patch: None,
             presence: presence::Timer::new(now),
             stats: pictures::Figures::new(now),
             listened: false,

@@ -16,6 +16,7 @@ mod keysym;
 #[cfg(any(feature = "wayland", feature = "x11"))]
 mod memory;
 pub mod pacing;
+pub mod patch;
 pub mod pattern;
 pub mod record;
 pub mod screenshot;

@@ -217,6 +217,7 @@ async fn a_person_who_takes_over_ends_what_is_under_way_and_nothing_stays_down()
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
     let hello = Up::Hello(Greeting {
         looks_on: false,
+        patches: false,
         size: Size::new(640, 360).unwrap(),
         codecs: vec![Codec::H264],
         name: "a person".to_owned(),

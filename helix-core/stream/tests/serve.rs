@@ -146,6 +146,7 @@ impl World {
 fn greeting(codecs: &[Codec]) -> Up {
     Up::Hello(Greeting {
         looks_on: false,
+        patches: false,
         size: Size::new(640, 360).unwrap(),
         codecs: codecs.to_vec(),
         name: "one".to_owned(),

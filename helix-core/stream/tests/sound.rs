@@ -77,6 +77,7 @@ impl Ear {
         let mut ear = Self { tasks, socket };
         let greeting = Greeting {
             looks_on: false,
+            patches: false,
             size: Size::new(64, 48).unwrap(),
             codecs: vec![Codec::H264],
             name: "ear".to_owned(),

@@ -108,6 +108,7 @@ async fn what_moves_is_seen_fresh_and_a_key_press_soon() {
     let say = |message: Up| Message::Binary(message.encode().unwrap());
     let hello = Up::Hello(Greeting {
         looks_on: false,
+        patches: false,
         size,
         codecs: vec![Codec::H264],
         name: "one".to_owned(),

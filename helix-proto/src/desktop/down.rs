@@ -20,6 +20,7 @@ const STATS: u8 = 0x08;
 const PONG: u8 = 0x09;
 const NOTICE: u8 = 0x0a;
 const AUDIO: u8 = 0x0b;
+const PATCH: u8 = 0x0c;
 
 /// A message from the media process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub enum Down {
     Notice(Notice),
     /// A piece of sound.
     Audio(Audio),
+    /// What has changed of the picture before, where that is little.
+    Patch(Patch),
 }
 
 /// How the video is coded, and what this viewer may do.
@@ -116,6 +119,32 @@ pub struct Still {
     pub size: Size,
     /// Never empty.
     pub jpeg: Bytes,
+}
+
+/// What has changed of the picture before, pixel by pixel: it is painted over that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// Counts on from that of the picture before.
+    pub sequence: u32,
+    /// When the desktop was captured.
+    pub captured: Micros,
+    /// Where it has changed; at least one and at most 255, of [`MAX_PATCH`](super::MAX_PATCH)
+    /// pixels in all.
+    pub pieces: Vec<Piece>,
+    /// The pieces' pixels, one piece after the other and each by rows, as a QOI image of three
+    /// channels that is one pixel high; never empty.
+    pub qoi: Bytes,
+}
+
+/// A part of a picture, in its pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Piece {
+    /// How far from the left it begins.
+    pub x: u16,
+    /// How far from the top it begins.
+    pub y: u16,
+    /// Of the piece.
+    pub size: Size,
 }
 
 /// What the pointer looks like.
@@ -266,6 +295,7 @@ impl Down {
                 writer
             }
             Self::Audio(audio) => audio.write()?,
+            Self::Patch(patch) => patch.write()?,
         };
         writer.end(MAX_DOWN)
     }
@@ -293,6 +323,7 @@ impl Down {
             PONG => "Pong",
             NOTICE => "Notice",
             AUDIO => "Audio",
+            PATCH => "Patch",
             _ => return Err(Error::Kind(kind)),
         };
         let mut reader = Reader::new(name, message);
@@ -313,7 +344,8 @@ impl Down {
                 code: NoticeCode::read(&mut reader)?,
                 text: reader.str16("text")?,
             }),
-            _ => Self::Audio(Audio::read(&mut reader)?),
+            AUDIO => Self::Audio(Audio::read(&mut reader)?),
+            _ => Self::Patch(Patch::read(&mut reader)?),
         };
         reader.end()?;
         Ok(read)

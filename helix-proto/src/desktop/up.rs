@@ -107,6 +107,8 @@ pub enum Up {
 pub struct Greeting {
     /// It looks on only.
     pub looks_on: bool,
+    /// It takes [patches](super::Patch) beside the video.
+    pub patches: bool,
     /// Of what it shows the desktop in.
     pub size: Size,
     /// What it can decode, best first; 255 at most, and none for stills.
@@ -385,7 +387,8 @@ const fn name(kind: u8) -> Option<&'static str> {
 impl Greeting {
     fn write(&self, writer: &mut Writer) -> Result<(), Error> {
         writer.bytes.put_u16(VERSION);
-        writer.bytes.put_u8(self.looks_on.into());
+        let (looks_on, patches) = (u8::from(self.looks_on), u8::from(self.patches));
+        writer.bytes.put_u8(looks_on | patches << 1);
         writer.size(self.size);
         writer.count("count", self.codecs.len())?;
         for codec in &self.codecs {
@@ -396,14 +399,15 @@ impl Greeting {
 
     fn read(reader: &mut Reader) -> Result<Self, Error> {
         reader.version()?;
-        let looks_on = reader.flags(1)? != 0;
+        let flags = reader.flags(3)?;
         let size = reader.size()?;
         let count = reader.u8("count")?;
         let codecs = (0..count)
             .map(|_| reader.codec())
             .collect::<Result<_, _>>()?;
         Ok(Self {
-            looks_on,
+            looks_on: flags & 1 != 0,
+            patches: flags & 2 != 0,
             size,
             codecs,
             name: reader.str8("name")?,

@@ -391,6 +391,7 @@ async fn up(socket: &mut WebSocketStream<BoxedIo>, up: &Up) {
 fn hello(looks_on: bool) -> Up {
     Up::Hello(Greeting {
         looks_on,
+        patches: false,
         size: Size::new(640, 480).unwrap(),
         codecs: vec![Codec::H264],
         name: "Other".to_owned(),

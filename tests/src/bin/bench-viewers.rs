@@ -84,6 +84,7 @@ async fn view(
     let mut socket = outbound.websocket(&url.parse()?, headers).await?;
     let hello = Up::Hello(Greeting {
         looks_on: number > 0,
+        patches: false,
         size: Size::new(1280, 720).context("a size")?,
         codecs: vec![Codec::H264],
         name: format!("viewer {number}"),

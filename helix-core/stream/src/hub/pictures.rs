@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use helix_proto::desktop::{
-    Codec, Down, Frame, FrameFlags, Micros, Notice, NoticeCode, Size, Stats, Still,
+    self, Codec, Down, Frame, FrameFlags, Micros, Notice, NoticeCode, Size, Stats, Still,
 };
 
 use super::{Action, Hub, ViewerId, refinement::Refinement};
 use crate::{
     encode::Encoded,
     pacing::{BitsPerSecond, Verdict},
+    patch::Patch,
 };
 
 /// How often viewers are told how it goes, while there is something to tell.
@@ -24,6 +25,9 @@ const REFINE_AFTER: Duration = Duration::from_millis(120);
 /// line, what an encoder may spend on a picture is next to nothing, and it would stay coarse.
 const ROOM: u64 = 7;
 const ENOUGH: BitsPerSecond = BitsPerSecond(4_000_000);
+
+/// What an encoder aims at a rate for ([`Encoder::set_rate`](crate::encode::Encoder::set_rate)).
+const PICTURES_PER_SECOND: u64 = 60;
 
 /// What is to be done next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +50,9 @@ pub struct Work {
     pub key: bool,
     /// What the encoder should aim at from now on.
     pub rate: BitsPerSecond,
+    /// What has changed is to be sent by itself ([`Hub::patched`]): whoever it is for has the
+    /// picture before. The encoder has nothing to do.
+    pub patch: bool,
 }
 
 /// A picture that was encoded.
@@ -86,14 +93,22 @@ impl Figures {
 }
 
 impl Hub {
-    /// The desktop was captured anew: it looks different from before. Where its size is
-    /// another than the encoders', they are to be opened anew ([`Self::to_open`]).
-    pub fn captured(&mut self, size: Size) {
+    /// The desktop was captured anew: it looks different from before, and where there is a patch
+    /// that says how, it has so many bytes. Where its size is another than the encoders', they are
+    /// to be opened anew ([`Self::to_open`]).
+    pub fn captured(&mut self, size: Size, patch: Option<usize>) {
         self.newest += 1;
+        self.patch = patch;
         if self.size != size {
             self.size = size;
             self.open.clear();
         }
+    }
+
+    /// Whether anybody would take a patch.
+    pub fn takes_patches(&self) -> bool {
+        let mut viewers = self.viewers.values();
+        viewers.any(|viewer| viewer.greeting.patches && viewer.codec != Codec::Stills)
     }
 
     /// What is to be done at this time, and tells viewers what is due.
@@ -126,6 +141,7 @@ impl Hub {
         let refine = self.open.get(&codec).and_then(|open| open.refine);
         let due = refine.is_some_and(|at| at <= now);
         let (mut wanted, mut fresh, mut key) = (false, false, false);
+        let mut takes_patch = codec != Codec::Stills;
         let mut rates = Vec::new();
         let mut most_fps = 1;
         for (id, viewer) in &mut self.viewers {
@@ -142,6 +158,7 @@ impl Hub {
             rates.push(viewer.pacing.target());
             most_fps = most_fps.max(viewer.fps);
             let is_fresh = viewer.seen < newest || viewer.pacing.needs_key();
+            takes_patch &= viewer.takes_patch_to(newest);
             if verdict == Verdict::Send && (is_fresh || due) && newest > 0 {
                 wanted = true;
                 fresh |= is_fresh;
@@ -157,17 +174,24 @@ impl Hub {
         // A frame earlier by a tenth than the rate says is not too early: clocks are not exact.
         let fps = u32::from(self.options.fps.clamp(1, 240).min(most_fps));
         let between = Duration::from_secs(1) / fps * 9 / 10;
-        match open.encoded.map(|at| at + between).filter(|at| *at > now) {
-            Some(later) => wake.push(Some(later)),
-            None => plan.work.push(Work {
-                codec,
-                key,
-                rate: match shared(&rates) {
-                    rate if fresh => rate,
-                    rate => rate.max(BitsPerSecond(rate.0 * ROOM).min(ENOUGH)),
-                },
-            }),
+        if let Some(later) = open.encoded.map(|at| at + between).filter(|at| *at > now) {
+            wake.push(Some(later));
+            return;
         }
+        let rate = shared(&rates);
+        // What is larger than a picture of the video should be would queue on its way.
+        let fits = |bytes| bytes * 8 * PICTURES_PER_SECOND <= rate.0;
+        let patch = self.patch.filter(|_| takes_patch).map(|bytes| bytes as u64);
+        plan.work.push(Work {
+            codec,
+            key,
+            patch: patch.is_some_and(fits),
+            rate: if fresh {
+                rate
+            } else {
+                rate.max(BitsPerSecond(rate.0 * ROOM).min(ENOUGH))
+            },
+        });
     }
 
     /// A picture was encoded, of what was captured last: who is sent it.
@@ -186,14 +210,53 @@ impl Hub {
         let again = picture.refines && open.refinement.goes_on();
         open.refine = again.then(|| now + REFINE_AFTER);
         let size = open.description.size;
-        self.stats.any = true;
         self.stats.encode = picture.encode;
         self.stats.capture = picture.capture;
+        let Encoded {
+            picture: bytes,
+            key,
+        } = &picture.encoded;
+        let message = |sequence| message(picture, sequence, size);
+        self.send(picture.codec, bytes.len(), *key, message, now)
+    }
+
+    /// The viewers of a codec are sent what has changed of the picture before, as they wanted
+    /// ([`Work::patch`]).
+    pub fn patched(
+        &mut self,
+        codec: Codec,
+        patch: &Patch,
+        captured: Micros,
+        now: Instant,
+    ) -> Vec<Action> {
+        let Some(open) = self.open.get_mut(&codec) else {
+            return Vec::new();
+        };
+        open.encoded = Some(now);
+        let message = |sequence| {
+            Down::Patch(desktop::Patch {
+                sequence,
+                captured,
+                pieces: patch.pieces.clone(),
+                qoi: patch.qoi.clone(),
+            })
+        };
+        self.send(codec, patch.qoi.len(), false, message, now)
+    }
+
+    /// To whom of a codec can use it.
+    fn send(
+        &mut self,
+        codec: Codec,
+        bytes: usize,
+        key: bool,
+        message: impl Fn(u32) -> Down,
+        now: Instant,
+    ) -> Vec<Action> {
+        self.stats.any = true;
         let mut actions = Vec::new();
-        let bytes = picture.encoded.picture.len();
-        let key = picture.encoded.key;
         for (id, viewer) in &mut self.viewers {
-            if viewer.codec != picture.codec || !viewer.watches() {
+            if viewer.codec != codec || !viewer.watches() {
                 continue;
             }
             let skipped = viewer.pacing.verdict(now) == Verdict::Skip;
@@ -211,8 +274,7 @@ impl Hub {
             viewer.frames = viewer.frames.saturating_add(1);
             viewer.bytes += bytes;
             viewer.pacing.sent(viewer.sequence, bytes, key, now);
-            let down = message(picture, viewer.sequence, size);
-            actions.push(Action::Send(*id, down));
+            actions.push(Action::Send(*id, message(viewer.sequence)));
         }
         actions
     }

@@ -85,6 +85,11 @@ impl Viewer {
         self.greeted && self.visible
     }
 
+    /// Whether what has changed from the picture before this one is enough for it.
+    pub(super) const fn takes_patch_to(&self, picture: u64) -> bool {
+        self.greeting.patches && self.seen + 1 == picture && !self.pacing.needs_key()
+    }
+
     /// Whether it may hear of refused input again.
     pub(super) fn may_be_told_of_input(&mut self, now: Instant) -> bool {
         let lately = |at| now.saturating_duration_since(at) < BETWEEN_REFUSALS;

@@ -70,6 +70,7 @@ fn bytes(message: &Down) -> usize {
     match message {
         Down::Frame(frame) => frame.picture.len(),
         Down::Still(still) => still.jpeg.len(),
+        Down::Patch(patch) => patch.qoi.len(),
         _ => 0,
     }
 }
@@ -106,7 +107,7 @@ fn count(waiting: &VecDeque<Down>, kind: Discriminant<Down>) -> usize {
 }
 
 const fn is_picture(message: &Down) -> bool {
-    matches!(message, Down::Frame(_) | Down::Still(_))
+    matches!(message, Down::Frame(_) | Down::Still(_) | Down::Patch(_))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::{
     desktop::Desktop,
     encode::{Encoder, stills::Stills},
     hub::{Picture, Plan, Work},
+    patch::Patch,
 };
 
 /// How long a picture of now may take.
@@ -29,10 +30,14 @@ const GIVE_UP_AFTER: u32 = 3;
 /// What was captured last.
 struct Latest {
     picture: I420,
+    /// What has changed from the one before, where that is little and of use to anybody.
+    patch: Option<Patch>,
     captured: Instant,
     took: Duration,
     /// It may not be what the desktop looks like.
     outdated: bool,
+    /// Nothing was captured yet.
+    none: bool,
 }
 
 /// An encoder that failed.
@@ -60,9 +65,11 @@ pub(super) async fn run(shared: &Shared, desktop: &dyn Desktop) -> Error {
         shared,
         latest: Latest {
             picture: I420::black(desktop.size()),
+            patch: None,
             captured: shared.clock.now(),
             took: Duration::ZERO,
             outdated: true,
+            none: true,
         },
         encoders: BTreeMap::new(),
         failures: BTreeMap::new(),
@@ -97,7 +104,11 @@ impl Pictures<'_> {
         }
         if !plan.work.is_empty() {
             for work in plan.work {
-                self.encode(work).await;
+                if work.patch {
+                    self.send_patch(work.codec);
+                } else {
+                    self.encode(work).await;
+                }
                 // Whoever it is for sends it first, and then the next is asked for.
                 tokio::task::yield_now().await;
             }
@@ -128,10 +139,18 @@ impl Pictures<'_> {
     }
 
     fn take(&mut self, shot: Shot<'_>) -> Result<(), Error> {
-        self.latest.picture.fill(&shot)?;
+        let changed = self.latest.picture.fill(&shot)?;
         self.latest.captured = shot.captured;
         self.latest.took = shot.took;
         self.latest.outdated = false;
+        let first = std::mem::take(&mut self.latest.none);
+        if !first && changed.as_ref().is_some_and(Vec::is_empty) {
+            // It was drawn again as it was.
+            return Ok(());
+        }
+        let takes_patches = self.shared.state.lock().hub.takes_patches();
+        let little = changed.filter(|_| takes_patches);
+        self.latest.patch = little.and_then(|pieces| Patch::of(&shot, pieces));
         let mut state = self.shared.state.lock();
         if state.hub.size() != shot.size {
             // What has failed at the size before may work at this one.
@@ -139,13 +158,28 @@ impl Pictures<'_> {
             let codecs = self.shared.encoders.codecs(shot.size);
             state.hub.resized(shot.size, &codecs);
         }
-        state.hub.captured(shot.size);
+        let patch = self.latest.patch.as_ref().map(|patch| patch.qoi.len());
+        state.hub.captured(shot.size, patch);
         Ok(())
+    }
+
+    /// Sends what has changed of what was captured last.
+    fn send_patch(&self, codec: Codec) {
+        let Some(patch) = &self.latest.patch else {
+            return;
+        };
+        let now = self.shared.clock.now();
+        let captured = self.shared.micros(self.latest.captured);
+        let mut state = self.shared.state.lock();
+        let actions = state.hub.patched(codec, patch, captured, now);
+        state.act(actions, now);
     }
 
     /// Encodes what was captured last, and sends it.
     async fn encode(&mut self, work: Work) {
-        let Work { codec, key, rate } = work;
+        let Work {
+            codec, key, rate, ..
+        } = work;
         let Some(encoder) = self.encoders.get_mut(&codec) else {
             return;
         };

@@ -1,13 +1,13 @@
 //! The fields of each message down, in their order.
 
-use bytes::BufMut as _;
+use bytes::{BufMut as _, Bytes};
 
 use super::{
     AUDIO, Audio, CURSOR, Cursor, FRAME, Frame, FrameFlags, HELLO, Hello, HelloFlags, Image,
-    NoticeCode, PRESENCE, Presence, PresenceFlags, STATS, STILL, Stats, Still,
+    NoticeCode, PATCH, PRESENCE, Patch, Piece, Presence, PresenceFlags, STATS, STILL, Stats, Still,
 };
 use crate::desktop::{
-    Error, Micros, VERSION,
+    Error, MAX_PATCH, Micros, VERSION,
     wire::{Reader, Writer},
 };
 
@@ -101,6 +101,60 @@ impl Still {
             captured: Micros(reader.u64("captured")?),
             size: reader.size()?,
             jpeg: reader.something("JPEG")?,
+        })
+    }
+}
+
+impl Patch {
+    pub(super) fn write(&self) -> Result<Writer, Error> {
+        let mut writer = Writer::new("Patch", PATCH, 8 * self.pieces.len() + self.qoi.len());
+        writer.bytes.put_u32(self.sequence);
+        writer.bytes.put_u64(self.captured.0);
+        writer.count("pieces", self.pieces.len())?;
+        for Piece { x, y, size } in &self.pieces {
+            writer.bytes.put_u16(*x);
+            writer.bytes.put_u16(*y);
+            writer.size(*size);
+        }
+        self.check()?;
+        writer.something("QOI", &self.qoi)?;
+        Ok(writer)
+    }
+
+    pub(super) fn read(reader: &mut Reader) -> Result<Self, Error> {
+        let sequence = reader.u32("sequence")?;
+        let captured = Micros(reader.u64("captured")?);
+        let count = reader.u8("count")?;
+        let piece = |_| {
+            Ok(Piece {
+                x: reader.u16("x")?,
+                y: reader.u16("y")?,
+                size: reader.size()?,
+            })
+        };
+        let pieces = (0..count).map(piece).collect::<Result<_, Error>>()?;
+        let mut patch = Self {
+            sequence,
+            captured,
+            pieces,
+            qoi: Bytes::new(),
+        };
+        patch.check()?;
+        patch.qoi = reader.something("QOI")?;
+        Ok(patch)
+    }
+
+    /// There is something in it, and not too much.
+    fn check(&self) -> Result<(), Error> {
+        let pieces = self.pieces.iter();
+        let pixels: usize = pieces.map(|piece| piece.size.pixels()).sum();
+        if (1..=MAX_PATCH).contains(&pixels) {
+            return Ok(());
+        }
+        Err(Error::Value {
+            message: "Patch",
+            field: "number of pixels",
+            value: u32::try_from(pixels).unwrap_or(u32::MAX),
         })
     }
 }

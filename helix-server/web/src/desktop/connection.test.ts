@@ -57,6 +57,7 @@ function open(): DesktopConnection {
     hello: () => ({
       kind: 'hello',
       looksOn: false,
+      patches: false,
       width: 1,
       height: 1,
       codecs: ['h264'],

@@ -62,6 +62,7 @@ async fn record(
     let size = shared.running()?.size();
     let greeting = Greeting {
         looks_on: true,
+        patches: false,
         size,
         codecs: vec![codec],
         name: NAME.to_owned(),

@@ -24,7 +24,7 @@ const painter = () =>
 const picture = (sequence: number, width = 1280) => {
   const close = vi.fn();
   const image = { sequence, close } as unknown as Picture['image'];
-  return { sequence, captured: 0, width, height: 720, image, close };
+  return { sequence, captured: 0, width, height: 720, image, pieces: [], close };
 };
 
 /** The browser takes what is on the canvas. */
@@ -45,6 +45,7 @@ beforeEach(() => {
   shown = [];
   skipped = 0;
   drawImage.mockClear();
+  putImageData.mockClear();
 });
 
 it('paints at once, and tells when it is shown', () => {
@@ -155,4 +156,42 @@ it('tells no more of what was shown, once it is dropped', () => {
   to.drop();
   for (const callback of later.splice(0)) callback();
   expect(shown).toEqual([]);
+});
+
+const patch = (sequence: number) => {
+  const data = { sequence } as unknown as ImageData;
+  return { ...picture(sequence), image: undefined, pieces: [{ x: 8, y: 16, data }] };
+};
+const put = () => putImageData.mock.calls.map(([data]) => (data as { sequence: number }).sequence);
+
+it('paints a patch where it belongs, over what is there', () => {
+  const to = painter();
+  to.show(picture(1));
+  show();
+  const second = patch(2);
+  to.show(second);
+  expect(putImageData).toHaveBeenLastCalledWith(second.pieces[0]?.data, 8, 16);
+  show();
+  expect([drawImage.mock.calls.length, shown, skipped]).toEqual([1, [1, 2], 0]);
+});
+
+it('paints what waits before its patches, and skips neither', () => {
+  const to = painter();
+  to.show(picture(1));
+  const second = picture(2);
+  for (const each of [second, patch(3), patch(4)]) to.show(each);
+  show();
+  expect([onCanvas(), put()]).toEqual([2, [3, 4]]);
+  expect(second.close).toHaveBeenCalled();
+  show();
+  expect([shown, skipped]).toEqual([[1, 4], 0]);
+});
+
+it('leaves out a picture that waits, with its patches, for a newer one', () => {
+  const to = painter();
+  for (const each of [picture(1), patch(2), picture(3)]) to.show(each);
+  show();
+  expect([onCanvas(), put()]).toEqual([3, []]);
+  show();
+  expect([shown, skipped]).toEqual([[1, 3], 1]);
 });

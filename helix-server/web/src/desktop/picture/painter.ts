@@ -1,4 +1,4 @@
-import { Pixels, type Picture } from './picture';
+import { patched, Pixels, type Picture } from './picture';
 
 /** The part of an `OffscreenCanvas` that is used. */
 export interface Surface {
@@ -61,8 +61,10 @@ export class Painter {
   }
 
   show(picture: Picture): void {
-    if (this.#waits) {
-      this.#waits.image.close();
+    if (this.#waits && !picture.image) {
+      this.#waits = patched(this.#waits, picture);
+    } else if (this.#waits) {
+      this.#waits.image?.close();
       this.#options.onSkipped();
       this.#waits = picture;
     } else if (this.#painted && !this.#isLate) {
@@ -74,7 +76,7 @@ export class Painter {
 
   /** Does not paint what waits, and tells no more of what is painted. */
   drop(): void {
-    this.#waits?.image.close();
+    this.#waits?.image?.close();
     this.#waits = undefined;
     this.#painted = undefined;
     this.#isShown = undefined;
@@ -102,12 +104,17 @@ export class Painter {
   }
 
   #paint(picture: Picture, isLate: boolean): void {
-    if (this.#painted) this.#options.onSkipped();
+    if (this.#painted && picture.image) this.#options.onSkipped();
     this.expect();
     this.#painted = picture;
     this.#isLate = isLate;
+    const { image, width, height, pieces } = picture;
+    if (image) this.#draw(image, width, height);
+    for (const { data, x, y } of pieces) this.#context?.putImageData(data, x, y);
+  }
+
+  #draw(image: NonNullable<Picture['image']>, width: number, height: number): void {
     const { surface } = this.#options;
-    const { image, width, height } = picture;
     // Setting a size clears the surface; it is done in the same turn as the painting.
     if (surface.width !== width) surface.width = width;
     if (surface.height !== height) surface.height = height;

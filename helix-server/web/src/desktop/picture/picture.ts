@@ -1,3 +1,10 @@
+/** Pixels of a part of a picture. */
+export interface Piece {
+  x: number;
+  y: number;
+  data: ImageData;
+}
+
 /** A picture that can be painted; whoever has it last closes `image`. */
 export interface Picture {
   sequence: number;
@@ -5,8 +12,19 @@ export interface Picture {
   captured: number;
   width: number;
   height: number;
-  image: (CanvasImageSource & { close(): void }) | Pixels;
+  /** None for a patch: it is that of the picture before. */
+  image: (CanvasImageSource & { close(): void }) | Pixels | undefined;
+  /** What is painted over it. */
+  pieces: readonly Piece[];
 }
+
+/** A picture with the patch that came after it. */
+export const patched = (before: Picture, { sequence, captured, pieces }: Picture): Picture => ({
+  ...before,
+  sequence,
+  captured,
+  pieces: [...before.pieces, ...pieces],
+});
 
 /** A picture as a canvas has it in memory. */
 export class Pixels {

@@ -44,7 +44,7 @@ export class Stills {
       .open(new Blob([jpeg], { type: 'image/jpeg' }))
       .catch(() => undefined);
     if (!image) this.#options.onDropped();
-    else if (run === this.#run) this.#options.onPicture({ ...about, image });
+    else if (run === this.#run) this.#options.onPicture({ ...about, image, pieces: [] });
     else image.close();
   }
 }

@@ -35,7 +35,7 @@ function picture(sequence: number, format: string | null = 'I420') {
   const visibleRect = { width: 1280, height: 720 };
   const size = { visibleRect, displayWidth: 1280, displayHeight: 720 };
   const image = { format, close, copyTo, ...size } as unknown as VideoFrame;
-  return { sequence, captured: 0, width: 1280, height: 720, image, close, copyTo };
+  return { sequence, captured: 0, width: 1280, height: 720, image, pieces: [], close, copyTo };
 }
 
 const settle = () => new Promise((done) => setTimeout(done, 0));
@@ -129,4 +129,28 @@ it('goes on after a picture that could not be shown', async () => {
   through.take(picture(2));
   await copied();
   expect(sequences()).toEqual([2]);
+});
+
+const patch = (sequence: number): Picture => {
+  const pieces = [{ x: sequence, y: 0, data: {} as ImageData }];
+  return { ...picture(sequence), image: undefined, pieces };
+};
+
+it('lets a patch through, but not past what it is a patch of', async () => {
+  const through = unpacker();
+  through.take(patch(1));
+  expect(sequences()).toEqual([1]);
+  for (const each of [picture(2), patch(3), patch(4)]) through.take(each);
+  expect(sequences()).toEqual([1]);
+  await copied();
+  expect(sequences()).toEqual([1, 2, 4]);
+  expect(shown[2]?.pieces.map(({ x }) => x)).toEqual([3, 4]);
+});
+
+it('keeps the patches of what is next with it', async () => {
+  const through = unpacker();
+  for (const each of [picture(1), picture(2), patch(3)]) through.take(each);
+  await copied();
+  await copied();
+  expect([sequences(), shown[1]?.pieces, skipped]).toEqual([[1, 3], [{ x: 3, y: 0, data: {} }], 0]);
 });

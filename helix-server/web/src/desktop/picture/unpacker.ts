@@ -1,4 +1,4 @@
-import { Pixels, type Picture } from './picture';
+import { patched, Pixels, type Picture } from './picture';
 
 interface Options {
   onPicture: (picture: Picture) => void;
@@ -38,8 +38,12 @@ export class Unpacker {
       this.#options.onPicture(picture);
       return;
     }
+    if (this.#next && !picture.image) {
+      this.#next = patched(this.#next, picture);
+      return;
+    }
     if (this.#next) {
-      this.#next.image.close();
+      this.#next.image?.close();
       this.#options.onSkipped();
     }
     this.#next = picture;
@@ -52,7 +56,7 @@ export class Unpacker {
   /** What is at work is not wanted any more. */
   drop(): void {
     this.#run += 1;
-    this.#next?.image.close();
+    this.#next?.image?.close();
     this.#next = undefined;
   }
 
@@ -64,7 +68,7 @@ export class Unpacker {
         const run = this.#run;
         const image = await this.#unpacked(picture.image);
         if (run === this.#run) this.#options.onPicture({ ...picture, image });
-        else image.close();
+        else image?.close();
       }
     } finally {
       // Whatever becomes of one picture, others come.
@@ -95,7 +99,7 @@ export class Unpacker {
 }
 
 function inMemory(image: Picture['image']): image is VideoFrame {
-  if (!('copyTo' in image) || image.format !== 'I420') return false;
+  if (!image || !('copyTo' in image) || image.format !== 'I420') return false;
   const { visibleRect, displayWidth, displayHeight } = image;
   return (
     visibleRect?.width === displayWidth &&

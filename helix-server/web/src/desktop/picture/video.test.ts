@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { DownOf } from '../wire';
+import { bytes } from '../wire/vectors';
 import type { Picture } from './picture';
 import { Video, type Decoder } from './video';
 
@@ -76,6 +77,9 @@ const frame = (sequence: number, key = false): DownOf<'frame'> => ({
   height: 720,
   picture: new Uint8Array(3),
 });
+
+/** Three pixels. */
+const RED = bytes('716f6966 00000003 00000001 0300 fe ff0000 c1 0000000000000001');
 
 const newest = (): FakeDecoder => {
   const decoder = decoders.at(-1);
@@ -211,4 +215,100 @@ it('pictures of a decoder that was left are let go of', () => {
   const image = left.puts(1);
   expect(image.close).toHaveBeenCalled();
   expect(pictures).toEqual([]);
+});
+
+describe('a patch', () => {
+  const patch = (sequence: number, qoi = RED): DownOf<'patch'> => ({
+    kind: 'patch',
+    sequence,
+    captured: sequence * 1_000,
+    pieces: [
+      { x: 8, y: 16, width: 1, height: 2 },
+      { x: 300, y: 0, width: 1, height: 1 },
+    ],
+    qoi,
+  });
+  const sequences = () => pictures.map(({ sequence }) => sequence);
+
+  beforeEach(() => {
+    vi.stubGlobal(
+      'ImageData',
+      class {
+        constructor(
+          readonly data: Uint8ClampedArray,
+          readonly width: number,
+          readonly height: number,
+        ) {}
+      },
+    );
+  });
+
+  it('is at hand at once, piece by piece, and the next picture follows it', () => {
+    const video = start();
+    video.decode(frame(1, true));
+    newest().puts(1);
+    video.patch(patch(2));
+    const red = [255, 0, 0, 255];
+    expect(pictures[1]).toMatchObject({ sequence: 2, captured: 2_000, width: 1280, height: 720 });
+    expect(pictures[1]?.image).toBeUndefined();
+    expect(pictures[1]?.pieces.map(({ x, y, data }) => [x, y, [...data.data]])).toEqual([
+      [8, 16, [...red, ...red]],
+      [300, 0, red],
+    ]);
+    video.decode(frame(3));
+    newest().puts(3);
+    expect([sequences(), asked, dropped]).toEqual([[1, 2, 3], 0, 0]);
+  });
+
+  it('waits for what is in the decoder before it, and not for what came after it', () => {
+    const video = start();
+    video.decode(frame(1, true));
+    video.patch(patch(2));
+    video.decode(frame(3));
+    video.patch(patch(4));
+    expect(sequences()).toEqual([]);
+    newest().puts(1);
+    expect(sequences()).toEqual([1, 2]);
+    newest().puts(3);
+    expect(sequences()).toEqual([1, 2, 3, 4]);
+  });
+
+  it('of a picture that the decoder swallows is not painted over a newer one', () => {
+    const video = start();
+    for (const each of [frame(1, true), frame(2)]) video.decode(each);
+    video.patch(patch(3));
+    video.decode(frame(4));
+    newest().puts(4);
+    // Which is in what came after it, as is its patch.
+    expect(sequences()).toEqual([4]);
+    video.patch(patch(5));
+    expect(sequences()).toEqual([4, 5]);
+  });
+
+  it.each([
+    ['of a picture that is missing', 3, RED],
+    ['that cannot be read', 2, RED.slice(0, 18)],
+  ])('%s is not painted, and a key frame is asked for', (_, sequence, qoi) => {
+    const video = start();
+    video.decode(frame(1, true));
+    newest().puts(1);
+    video.patch(patch(sequence, qoi));
+    expect([sequences(), asked]).toEqual([[1], 1]);
+    video.patch(patch(sequence + 1));
+    video.decode(frame(sequence + 2));
+    expect([sequences(), asked, newest().fed.length]).toEqual([[1], 1, 1]);
+    video.decode(frame(sequence + 3, true));
+    newest().puts(sequence + 3);
+    expect(sequences()).toEqual([1, sequence + 3]);
+  });
+
+  it('of a stream that begins anew is not painted any more', () => {
+    const video = start();
+    video.decode(frame(1, true));
+    video.patch(patch(2));
+    video.skip();
+    video.decode(frame(3, true));
+    newest().puts(3);
+    expect(sequences()).toEqual([3]);
+  });
 });

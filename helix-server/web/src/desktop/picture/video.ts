@@ -1,5 +1,6 @@
 import type { DownOf } from '../wire';
-import type { Picture } from './picture';
+import type { Picture, Piece } from './picture';
+import { readQoi } from './qoi';
 
 /** The part of a `VideoDecoder` that is used. */
 export type Decoder = Pick<VideoDecoder, 'configure' | 'decode' | 'close' | 'state'>;
@@ -29,6 +30,9 @@ export class Video {
   #last: number | undefined;
   /** What was given to the decoder and did not come back, by its sequence number. */
   readonly #inside = new Map<number, Omit<Picture, 'image'>>();
+  /** Patches of what is in the decoder, or of each other. */
+  #after: Picture[] = [];
+  #size = { width: 0, height: 0 };
 
   constructor(options: Options) {
     this.#options = options;
@@ -49,17 +53,14 @@ export class Video {
 
   decode(frame: DownOf<'frame'>): void {
     const { sequence, captured, width, height, key, picture } = frame;
-    const gap = this.#last !== undefined && sequence !== this.#last + 1;
-    if (gap && this.#last !== undefined && sequence > this.#last) {
-      this.#options.onDropped(sequence - this.#last - 1);
-    }
-    this.#last = sequence;
-    if (!key && (gap || this.#needsKey)) {
+    const follows = this.#follows(sequence);
+    if (!key && (!follows || this.#needsKey)) {
       this.#options.onDropped(1);
       this.#needKey();
       return;
     }
-    this.#inside.set(sequence, { sequence, captured, width, height });
+    this.#size = { width, height };
+    this.#inside.set(sequence, { sequence, captured, width, height, pieces: [] });
     try {
       const chunk = { type: key ? 'key' : 'delta', timestamp: sequence, data: picture } as const;
       this.#decoder?.decode(new EncodedVideoChunk(chunk));
@@ -68,6 +69,20 @@ export class Video {
       return;
     }
     this.#needsKey = false;
+  }
+
+  /** What has changed of the picture before, which is on the screen or on its way there. */
+  patch({ sequence, captured, pieces, qoi }: DownOf<'patch'>): void {
+    const follows = this.#follows(sequence);
+    const unpacked = follows && !this.#needsKey ? unpack(pieces, qoi) : null;
+    if (!unpacked) {
+      this.#options.onDropped(1);
+      this.#needKey();
+      return;
+    }
+    const picture = { sequence, captured, ...this.#size, image: undefined, pieces: unpacked };
+    if (this.#inside.size > 0) this.#after.push(picture);
+    else this.#options.onPicture(picture);
   }
 
   /** What is in the decoder is not wanted any more; what comes next begins with a key frame. */
@@ -118,13 +133,31 @@ export class Video {
       image.close();
       return;
     }
-    this.#inside.delete(known.sequence);
+    // They come out in the order in which they went in: what was before it never will, and is in it.
+    for (const sequence of this.#inside.keys()) {
+      if (sequence <= known.sequence) this.#inside.delete(sequence);
+    }
+    this.#after = this.#after.filter(({ sequence }) => sequence > known.sequence);
     this.#asked = false;
     this.#options.onPicture({ ...known, image });
+    const [next = Infinity] = this.#inside.keys();
+    while (this.#after[0] && this.#after[0].sequence < next) {
+      const patch = this.#after.shift();
+      if (patch) this.#options.onPicture(patch);
+    }
+  }
+
+  /** Whether nothing is missing between it and what came before. */
+  #follows(sequence: number): boolean {
+    const last = this.#last;
+    this.#last = sequence;
+    if (last === undefined || sequence === last + 1) return true;
+    if (sequence > last) this.#options.onDropped(sequence - last - 1);
+    return false;
   }
 
   #fail(): void {
-    this.#options.onDropped(this.#inside.size);
+    this.#options.onDropped(this.#inside.size + this.#after.length);
     this.#open();
     this.#needKey();
   }
@@ -140,6 +173,20 @@ export class Video {
     const decoder = this.#decoder;
     this.#decoder = undefined;
     this.#inside.clear();
+    this.#after = [];
     if (decoder && decoder.state !== 'closed') decoder.close();
   }
+}
+
+/** The pixels of a patch, by its pieces; none where they are not what it says. */
+function unpack(pieces: DownOf<'patch'>['pieces'], qoi: Uint8Array): Piece[] | null {
+  const all = pieces.reduce((sum, { width, height }) => sum + width * height, 0);
+  const pixels = readQoi(qoi, all);
+  if (!pixels) return null;
+  let from = 0;
+  return pieces.map(({ x, y, width, height }) => {
+    const part = pixels.subarray(from, from + 4 * width * height);
+    from += part.length;
+    return { x, y, data: new ImageData(part, width, height) };
+  });
 }

@@ -3,6 +3,7 @@ import { Reader, WireError } from './bytes';
 import {
   CODECS,
   LARGEST_DOWN,
+  LARGEST_PATCH,
   LARGEST_SIDE,
   VERSION,
   type Codec,
@@ -69,6 +70,7 @@ const READERS: Record<number, (from: Reader) => Down> = {
     captured: from.u64(),
     opus: from.rest(),
   }),
+  0x0c: patch,
 };
 
 function hello(from: Reader): DownOf<'hello'> {
@@ -94,6 +96,18 @@ function hello(from: Reader): DownOf<'hello'> {
     clipboard: has(flags, 2),
     controls: has(flags, 4),
   };
+}
+
+function patch(from: Reader): DownOf<'patch'> {
+  const sequence = from.u32();
+  const captured = from.u64();
+  const count = from.u8();
+  const pieces = Array.from({ length: count }, () => {
+    return { x: from.u16(), y: from.u16(), ...picture(from) };
+  });
+  const all = pieces.reduce((sum, { width, height }) => sum + width * height, 0);
+  if (all < 1 || all > LARGEST_PATCH) throw new WireError(`a patch of ${all} pixels`);
+  return { kind: 'patch', sequence, captured, pieces, qoi: pixels(from) };
 }
 
 function cursor(from: Reader): DownOf<'cursor'> {

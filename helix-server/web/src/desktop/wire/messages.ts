@@ -18,6 +18,9 @@ export const LARGEST_UP = 64 * 1024;
 /** The most that a message from the desktop may hold, in bytes. */
 export const LARGEST_DOWN = 32 * 1024 * 1024;
 
+/** The most pixels that a patch may have. */
+export const LARGEST_PATCH = 64 * 1024;
+
 /** Somebody who looks at the desktop. */
 export interface Present {
   viewer: number;
@@ -80,7 +83,14 @@ export type Down =
     }
   | { kind: 'pong'; token: number; now: number }
   | { kind: 'notice'; code: number; text: string }
-  | { kind: 'audio'; sequence: number; captured: number; opus: Uint8Array<ArrayBuffer> };
+  | { kind: 'audio'; sequence: number; captured: number; opus: Uint8Array<ArrayBuffer> }
+  | {
+      kind: 'patch';
+      sequence: number;
+      captured: number;
+      pieces: { x: number; y: number; width: number; height: number }[];
+      qoi: Uint8Array<ArrayBuffer>;
+    };
 
 export interface CursorImage {
   hotspotX: number;
@@ -98,6 +108,8 @@ export type Up =
   | {
       kind: 'hello';
       looksOn: boolean;
+      /** Whether it takes patches. */
+      patches: boolean;
       width: number;
       height: number;
       /** Best first. */

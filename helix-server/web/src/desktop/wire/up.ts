@@ -67,7 +67,7 @@ function hello(message: UpOf<'hello'>): Uint8Array<ArrayBuffer> {
   const to = new Writer()
     .u8(0x81)
     .u16(VERSION)
-    .u8(message.looksOn ? 1 : 0);
+    .u8((message.looksOn ? 1 : 0) | (message.patches ? 2 : 0));
   sized(to, message).u8(message.codecs.length);
   for (const codec of message.codecs) to.u8(CODECS.indexOf(codec));
   return to.str8(message.name).finish();

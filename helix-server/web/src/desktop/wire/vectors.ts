@@ -33,6 +33,7 @@ const FROM_UP: Record<string, (fields: Fields) => Up> = {
   '0x81': (fields) => ({
     kind: 'hello',
     looksOn: flag(number(fields, 'flags'), 1),
+    patches: flag(number(fields, 'flags'), 2),
     ...picked(fields, 'width', 'height'),
     codecs: (fields['codecs'] as number[]).map(codec),
     name: text(fields, 'name'),
@@ -133,6 +134,14 @@ const FROM_DOWN: Record<string, (fields: Fields) => Down> = {
     kind: 'audio',
     ...picked(fields, 'sequence', 'captured'),
     opus: hex(fields, 'opus'),
+  }),
+  '0x0c': (fields) => ({
+    kind: 'patch',
+    ...picked(fields, 'sequence', 'captured'),
+    pieces: (fields['pieces'] as Fields[]).map((piece) =>
+      picked(piece, 'x', 'y', 'width', 'height'),
+    ),
+    qoi: hex(fields, 'qoi'),
   }),
 };
 

@@ -44,7 +44,7 @@ describe('what the desktop says', () => {
 
   it.each(DOWN)('%s, cut short anywhere, is refused or is a shorter rest', (_, hex, { kind }) => {
     const whole = bytes(hex);
-    const endsInRest = ['frame', 'still', 'cursor', 'clipboard', 'audio'].includes(kind);
+    const endsInRest = ['frame', 'still', 'cursor', 'clipboard', 'audio', 'patch'].includes(kind);
     for (let length = 0; length < whole.length; length += 1) {
       const cut = whole.slice(0, length);
       if (endsInRest) {

@@ -132,7 +132,7 @@ describe('a session with a desktop', () => {
   it('says what it decodes and how large it is', () => {
     open();
     newest().greets();
-    expect(newest().sent[0]).toBe('81' + '0001' + '00' + '0320' + '0258' + '020103' + '03416e61');
+    expect(newest().sent[0]).toBe('81' + '0001' + '02' + '0320' + '0258' + '020103' + '03416e61');
   });
 
   it('acknowledges what is on the screen, and not before', () => {

@@ -197,6 +197,7 @@ export class Session {
     return {
       kind: 'hello',
       looksOn: this.#looksOn,
+      patches: true,
       ...this.#frame,
       codecs: this.#codecs,
       name: this.#name,
@@ -209,6 +210,7 @@ export class Session {
         this.#greeted(message);
         break;
       case 'frame':
+      case 'patch':
       case 'still':
         this.#pictured(message);
         break;
@@ -238,13 +240,22 @@ export class Session {
     return isSecureContext ? 'no-webcodecs' : 'not-secure';
   }
 
-  #pictured(message: DownOf<'frame'> | DownOf<'still'>): void {
+  #pictured(message: DownOf<'frame' | 'patch' | 'still'>): void {
     if (!this.#visible) return;
     this.#watchdog.arrived(performance.now());
-    const picture = message.kind === 'frame' ? message.picture : message.jpeg;
-    this.#acks.arrived(picture.byteLength);
-    if (message.kind === 'frame') this.#video.decode(message);
-    else this.#stills.show(message);
+    switch (message.kind) {
+      case 'frame':
+        this.#acks.arrived(message.picture.byteLength);
+        this.#video.decode(message);
+        break;
+      case 'patch':
+        this.#acks.arrived(message.qoi.byteLength);
+        this.#video.patch(message);
+        break;
+      case 'still':
+        this.#acks.arrived(message.jpeg.byteLength);
+        this.#stills.show(message);
+    }
   }
 
   #onPainted({ sequence, captured, width, height }: Picture): void {
