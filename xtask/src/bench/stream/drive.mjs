@@ -96,10 +96,7 @@ const places = (page) =>
 async function seen(page) {
   for (const began = performance.now(); performance.now() - began < 60_000; await pause(50)) {
     for (const place of await places(page).catch(() => [])) {
-      if (!(await eye.look(place))) continue;
-      // A browser that scales a picture takes longer for it: each is shown as it is.
-      if (place.scale !== 1) throw new Error(`the picture is shown ${place.scale} times as large`);
-      return place;
+      if (await eye.look(place)) return place;
     }
   }
   throw new Error(`the picture is not on the screen: ${JSON.stringify(await places(page))}`);
@@ -114,8 +111,21 @@ async function watch(browser, product, port) {
   await opened.page.mouse.click(400, 450);
   await pause(1_000);
   // It may have moved while the page settled.
-  await seen(opened.page);
+  const { scale } = await seen(opened.page);
+  if (scale !== 1) await unscaled(opened.page, scale);
   return opened;
+}
+
+/** A browser that scales a picture takes longer for it: where a page fills its window, that becomes smaller. */
+async function unscaled(page, scale) {
+  const browser = await page.context().newCDPSession(page);
+  const { windowId, bounds } = await browser.send('Browser.getWindowForTarget');
+  const width = Math.round(bounds.width / scale);
+  await browser.send('Browser.setWindowBounds', { windowId, bounds: { width } });
+  await browser.detach();
+  await pause(1_000);
+  const place = await seen(page);
+  if (place.scale !== 1) throw new Error(`the picture is shown ${place.scale} times as large`);
 }
 
 /** Says what the program on the screen is to show: what stands still by 1, what moves by others. */
