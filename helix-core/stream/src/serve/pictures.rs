@@ -104,10 +104,9 @@ impl Pictures<'_> {
         }
         if !plan.work.is_empty() {
             for work in plan.work {
-                if work.patch {
-                    self.send_patch(work.codec);
-                } else {
-                    self.encode(work).await;
+                match &self.latest.patch {
+                    Some(patch) if work.patch => self.send_patch(work.codec, patch),
+                    _ => self.encode(work).await,
                 }
                 // Whoever it is for sends it first, and then the next is asked for.
                 tokio::task::yield_now().await;
@@ -164,10 +163,7 @@ impl Pictures<'_> {
     }
 
     /// Sends what has changed of what was captured last.
-    fn send_patch(&self, codec: Codec) {
-        let Some(patch) = &self.latest.patch else {
-            return;
-        };
+    fn send_patch(&self, codec: Codec, patch: &Patch) {
         let now = self.shared.clock.now();
         let captured = self.shared.micros(self.latest.captured);
         let mut state = self.shared.state.lock();
