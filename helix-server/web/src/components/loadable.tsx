@@ -15,15 +15,9 @@ export function loadable<P extends object>(
 ): Loadable<P> {
   let loaded: ComponentType<P> | undefined;
   let loading: Promise<ComponentType<P>> | undefined;
-  const once = () =>
-    (loading ??= load().then(
-      (file) => (loaded = file.default),
-      (error: unknown) => {
-        // It may be tried again.
-        loading = undefined;
-        throw error;
-      },
-    ));
+  // What has failed stays failed until the app is loaded anew: Vite waits for a file's style sheet
+  // the first time only, and a second import would be shown without it.
+  const once = () => (loading ??= load().then((file) => (loaded = file.default)));
 
   function Loaded(props: P) {
     const [, setDone] = useState(loaded !== undefined);
