@@ -326,7 +326,7 @@ pub(super) fn introduction(arguments: &Arguments) -> String {
         "`cargo xtask bench stream --rounds {rounds} --scrolls {scrolls} --seconds {seconds} --still {still}{suite}`, \
          on {}.\n\n\
          A program of 1280 by 720 pixels draws its clock as a barcode and is on the screen of \
-         each product; Chromium, without a graphics card, shows each in turn on an X server's \
+         each product; Chromium, without a graphics card, shows each in turn, as large as it is, on an X server's \
          screen, and a program reads there what the browser has painted, as soon as it has. So a \
          picture's age is from the program's drawing to the eye, however a page paints. \
          Everything shares the machine. *Ours* is the web app, \
