@@ -44,7 +44,7 @@ use helix_proto::desktop::{
 pub use self::{
     held::MAX_HELD,
     options::Options,
-    pictures::{Picture, Plan, Work},
+    pictures::{Change, Picture, Plan, Work},
 };
 use self::{refinement::Refinement, viewer::Viewer};
 use crate::{encode::Description, input::Input};

@@ -41,6 +41,20 @@ pub struct Plan {
     pub wake: Option<Instant>,
 }
 
+/// How a picture differs from the one that was captured before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Not at all: the desktop was drawn again as it was.
+    None,
+    /// A patch says how.
+    Patch {
+        /// How large it is.
+        bytes: usize,
+    },
+    /// In more than a patch may say, or it is not known how.
+    Much,
+}
+
 /// One picture for all viewers of a codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
@@ -93,12 +107,17 @@ impl Figures {
 }
 
 impl Hub {
-    /// The desktop was captured anew: it looks different from before, and where there is a patch
-    /// that says how, it has so many bytes. Where its size is another than the encoders', they are
-    /// to be opened anew ([`Self::to_open`]).
-    pub fn captured(&mut self, size: Size, patch: Option<usize>) {
+    /// The desktop was captured anew. Where its size is another than the encoders', they are to be
+    /// opened anew ([`Self::to_open`]).
+    pub fn captured(&mut self, size: Size, change: Change) {
+        if change == Change::None && self.newest > 0 && self.size == size {
+            return;
+        }
         self.newest += 1;
-        self.patch = patch;
+        self.patch = match change {
+            Change::Patch { bytes } => Some(bytes),
+            Change::None | Change::Much => None,
+        };
         if self.size != size {
             self.size = size;
             self.open.clear();

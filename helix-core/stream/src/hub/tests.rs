@@ -55,7 +55,7 @@ impl Room {
             room.hub.opened(description(codec));
         }
         room.hub.opened(description(Codec::Stills));
-        room.hub.captured(size(), None);
+        room.hub.captured(size(), Change::Much);
         room
     }
 
@@ -100,7 +100,7 @@ impl Room {
     /// A picture that differs, a refresh of the screen later.
     fn frame(&mut self) -> Vec<bool> {
         self.pass(Duration::from_millis(17));
-        self.hub.captured(size(), None);
+        self.hub.captured(size(), Change::Much);
         self.encode()
     }
 
@@ -286,7 +286,7 @@ fn a_thousand_pictures_a_second_become_sixty() {
     let mut pictures = 0;
     for _ in 0..1_000 {
         room.pass(Duration::from_millis(1));
-        room.hub.captured(size(), None);
+        room.hub.captured(size(), Change::Much);
         let more = room.encode().len();
         pictures += more;
         if more > 0 {
@@ -544,7 +544,7 @@ fn another_size_is_a_second_hello_and_a_key_frame() {
     room.painted(one, 1);
     room.sent(one);
     let other = Size::new(800, 600).unwrap();
-    room.hub.captured(other, None);
+    room.hub.captured(other, Change::Much);
     assert!(room.encode().is_empty());
     assert_eq!(room.hub.to_open(), [Codec::H264]);
     let actions = room.hub.opened(Description {
@@ -636,7 +636,7 @@ fn an_encoder_that_takes_a_while_takes_nothing_from_the_rate_of_pictures() {
         encode: Duration::from_millis(10),
     };
     room.hub.encoded(&picture, room.now);
-    room.hub.captured(size(), None);
+    room.hub.captured(size(), Change::Much);
     assert_eq!(room.hub.plan(room.now).0.work, []);
     room.pass(Duration::from_millis(6));
     assert_eq!(room.hub.plan(room.now).0.work.len(), 1);
@@ -767,7 +767,7 @@ fn a_picture_that_stays_is_made_better_until_there_is_nothing_to_add() {
         encode: Duration::ZERO,
     };
     room.pass(Duration::from_millis(17));
-    room.hub.captured(size(), None);
+    room.hub.captured(size(), Change::Much);
     room.hub.encoded(&encoded(100), room.now);
     // Small as it was, it may be coarse, and so may what was small once again: the fourth is not.
     let sizes = [5_000, 100, 100, 5_000, 100, 100, 100, 100];
@@ -786,7 +786,7 @@ fn a_picture_that_stays_is_made_better_until_there_is_nothing_to_add() {
     room.pass(Duration::from_secs(10));
     assert_eq!(room.hub.plan(room.now).0.work, []);
     // However large they are, they come to an end.
-    room.hub.captured(size(), None);
+    room.hub.captured(size(), Change::Much);
     let mut times = 0;
     while !room.hub.plan(room.now).0.work.is_empty() {
         room.hub.encoded(&encoded(5_000), room.now);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use helix_base::Retry as _;
-use helix_proto::desktop::Codec;
+use helix_proto::desktop::{Codec, Piece};
 use tokio::time::{sleep_until, timeout};
 
 use super::Shared;
@@ -16,7 +16,7 @@ use crate::{
     convert::I420,
     desktop::Desktop,
     encode::{Encoder, stills::Stills},
-    hub::{Picture, Plan, Work},
+    hub::{Change, Picture, Plan, Work},
     patch::Patch,
 };
 
@@ -36,8 +36,6 @@ struct Latest {
     took: Duration,
     /// It may not be what the desktop looks like.
     outdated: bool,
-    /// Nothing was captured yet.
-    none: bool,
 }
 
 /// An encoder that failed.
@@ -69,7 +67,6 @@ pub(super) async fn run(shared: &Shared, desktop: &dyn Desktop) -> Error {
             captured: shared.clock.now(),
             took: Duration::ZERO,
             outdated: true,
-            none: true,
         },
         encoders: BTreeMap::new(),
         failures: BTreeMap::new(),
@@ -142,14 +139,7 @@ impl Pictures<'_> {
         self.latest.captured = shot.captured;
         self.latest.took = shot.took;
         self.latest.outdated = false;
-        let first = std::mem::take(&mut self.latest.none);
-        if !first && changed.as_ref().is_some_and(Vec::is_empty) {
-            // It was drawn again as it was.
-            return Ok(());
-        }
-        let takes_patches = self.shared.state.lock().hub.takes_patches();
-        let little = changed.filter(|_| takes_patches);
-        self.latest.patch = little.and_then(|pieces| Patch::of(&shot, pieces));
+        let change = self.change(&shot, changed);
         let mut state = self.shared.state.lock();
         if state.hub.size() != shot.size {
             // What has failed at the size before may work at this one.
@@ -157,9 +147,25 @@ impl Pictures<'_> {
             let codecs = self.shared.encoders.codecs(shot.size);
             state.hub.resized(shot.size, &codecs);
         }
-        let patch = self.latest.patch.as_ref().map(|patch| patch.qoi.len());
-        state.hub.captured(shot.size, patch);
+        state.hub.captured(shot.size, change);
         Ok(())
+    }
+
+    /// What has changed, in these places or in more than are named, where that is of use to anybody.
+    fn change(&mut self, shot: &Shot<'_>, changed: Option<Vec<Piece>>) -> Change {
+        if changed.as_ref().is_some_and(Vec::is_empty) {
+            // The patch to what is there may still be sent.
+            return Change::None;
+        }
+        let takes_patches = self.shared.state.lock().hub.takes_patches();
+        let little = changed.filter(|_| takes_patches);
+        self.latest.patch = little.and_then(|pieces| Patch::of(shot, pieces));
+        match &self.latest.patch {
+            Some(patch) => Change::Patch {
+                bytes: patch.qoi.len(),
+            },
+            None => Change::Much,
+        }
     }
 
     /// Sends what has changed of what was captured last.

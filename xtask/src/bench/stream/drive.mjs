@@ -328,6 +328,7 @@ const browser = await chromium.launch({
   executablePath: plan.chromium,
   headless: false,
   env: { ...process.env, DISPLAY: plan.display },
+  // So wide that our page has room for 1280 pixels beside what else is on it.
   args: ['--window-position=0,0', '--window-size=1637,1200', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
 // However this ends.

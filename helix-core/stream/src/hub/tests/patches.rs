@@ -32,7 +32,7 @@ impl Room {
 
     fn little_of(&mut self, bytes: usize) -> Vec<bool> {
         self.pass(Duration::from_millis(17));
-        self.hub.captured(size(), Some(bytes));
+        self.hub.captured(size(), Change::Patch { bytes });
         let (plan, _) = self.hub.plan(self.now);
         if plan.work.iter().any(|work| !work.patch) {
             self.encode();
@@ -108,7 +108,7 @@ fn who_has_not_the_picture_before_is_sent_a_whole_one() {
     let one = room.join(&takes_patches("one"));
     room.encode();
     // It is captured, and not encoded: that of a moment before was.
-    room.hub.captured(size(), None);
+    room.hub.captured(size(), Change::Much);
     assert!(room.encode().is_empty());
     assert_eq!(room.little(), [false]);
     assert_eq!(room.little(), [true]);
@@ -166,4 +166,26 @@ fn stills_are_whole() {
     room.encode();
     room.painted(one, 1);
     assert_eq!(room.little(), [false]);
+}
+
+#[test]
+fn what_is_drawn_again_as_it_was_is_not_sent_and_a_patch_to_it_stays_one() {
+    let mut room = Room::new();
+    let one = room.join(&takes_patches("one"));
+    room.encode();
+    room.painted(one, 1);
+    room.pass(Duration::from_millis(17));
+    room.hub.captured(size(), Change::None);
+    assert!(room.encode().is_empty());
+    // Too early for it, and drawn again as it is meanwhile.
+    room.hub.captured(size(), Change::Patch { bytes: 3 });
+    room.hub.captured(size(), Change::None);
+    assert!(room.hub.plan(room.now).0.work[0].patch);
+    // Whoever comes is sent what is there, and so is everybody at another size.
+    let two = room.join(&takes_patches("two"));
+    assert_eq!(room.encode(), [true]);
+    assert_eq!(room.sequences(two), [(1, "key")]);
+    let other = Size::new(800, 600).unwrap();
+    room.hub.captured(other, Change::None);
+    assert_eq!(room.hub.size(), other);
 }

@@ -37,7 +37,7 @@ fn an_encoder_that_fails_at_one_size_is_there_again_at_another() {
     assert_eq!(room.hub.viewers_of(Codec::Stills), [one]);
     let other = Size::new(800, 600).unwrap();
     room.hub.resized(other, &[Codec::H264, Codec::Av1]);
-    room.hub.captured(other, None);
+    room.hub.captured(other, Change::Much);
     assert_eq!(room.hub.to_open(), [Codec::H264]);
     room.actions.clear();
     let actions = room.hub.opened(Description {
